@@ -1,0 +1,47 @@
+"""Run one Python function over a dataset too large for one process, and lose nothing.
+
+    import aliquot
+
+    plan = aliquot.plan("crossref", "reactions/*.rsmi.gz", templates="templates.csv")
+    print(plan)
+    run = plan.start(out="runs/june")
+    run.wait()
+    run.result.dataset()
+
+This is the only name that users import. Public names are resolved on first use, so that importing the
+package, in a host or on the command line, loads nothing that is not needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "aliquot.job",
+    "Column": "aliquot.job",
+    "Job": "aliquot.job",
+    "ParseFailure": "aliquot.errors",
+    "Reference": "aliquot.job",
+    "Stage": "aliquot.job",
+    "Summary": "aliquot.job",
+    "AliquotError": "aliquot.errors",
+    "Run": "orchestrator.api",
+    "RunPlan": "orchestrator.api",
+    "plan": "orchestrator.api",
+    "resume": "orchestrator.api",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - a list of strings, computed from the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aliquot' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

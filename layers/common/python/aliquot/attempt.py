@@ -1,0 +1,205 @@
+"""One step inside a host: records into the job, rows out, each record's failure to itself.
+
+A step goes through consecutive records until its span or its time is up. The job is called with an iterable
+of records; a job that reads one record and answers it, and a job that reads ahead, are both served: before
+each record is handed over and after each answer, the shared page says how far the host is.
+
+When the job raises with one record unanswered, that record failed and the job is called again for the rest.
+With several unanswered, each of them is given to the job alone, so that the exception finds its record.
+
+Owns the hot loop. Imports `chunk`, `rows`, `page`. When it is wrong, one record's failure costs others.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback as tracebacks
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from aliquot.codec import pack
+from aliquot.errors import ParseFailure, Unencodable
+from aliquot.job import Answer
+from aliquot.outcome import LONGEST_TEXT, Failure
+from aliquot.page import ANSWERED, AT_NS, READ
+from aliquot.rows import Block, NotRows, as_rows, make_block
+
+Call = Callable[[Iterable[Any]], Iterator[Any]]
+Records = Callable[[int, int], Iterator[Any]]
+
+
+class WrongCount(RuntimeError):
+    """A job that gave fewer or more answers than it read records."""
+
+
+@dataclass
+class Step:
+    """One pass over records first..end of a chunk, cut short when its time is up.
+
+    Args:
+        call: what the job's `open` returned.
+        records: gives the records of a span, in order.
+        bad: reasons of the rows in this chunk that did not parse, by index.
+        columns: declared columns of a row, empty where rows are dicts.
+        slot: the host's words on the shared page.
+        stop_ns: monotonic time after which no further record is begun.
+        arm: called with the time before records, so that a timer can be moved on.
+    """
+
+    call: Call
+    records: Records
+    bad: dict[int, str]
+    columns: tuple[str, ...]
+    slot: memoryview
+    stop_ns: int
+    arm: Callable[[int], None]
+    answers: list[Sequence[Any]] = field(default_factory=list)
+    notes: list[str | None] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    first: int = 0
+    at: int = 0  # the next record that has no answer
+
+    def run(self, first: int, end: int) -> Block:
+        """The block of the records that were done; `at` says where the step ended."""
+        self.first = self.at = first
+        self.slot[READ] = self.slot[ANSWERED] = first
+        while self.at < end and (self.at == first or time.monotonic_ns() < self.stop_ns):
+            if self.at in self.bad:
+                self._fail(Failure(self.at, "parse", self.bad[self.at]))
+            else:
+                self._run_stretch(self._end_of_stretch(end))
+        return self._make_block()
+
+    def _end_of_stretch(self, end: int) -> int:
+        return min((index for index in self.bad if self.at <= index < end), default=end)
+
+    def _run_stretch(self, end: int) -> None:
+        """Call the job once on records at..end; returns after its answers, or after its exception."""
+        try:
+            for answer in self.call(self._feed(end)):
+                self._take(answer)
+        except BaseException as err:  # the boundary to the job's code: SystemExit and the like are failures too
+            self._blame(err)
+        else:
+            if self.at < self.slot[READ]:
+                self._blame(WrongCount(f"the job ended after {self.at - self.first} answers"))
+
+    def _feed(self, end: int) -> Iterator[Any]:
+        slot, stop_ns, arm, clock = self.slot, self.stop_ns, self.arm, time.monotonic_ns
+        index = self.at
+        for record in self.records(index, end):
+            now = clock()
+            if now >= stop_ns and index > self.first:
+                return
+            arm(now)
+            slot[AT_NS] = now
+            index += 1
+            slot[READ] = index
+            yield record
+
+    def _take(self, answer: Any) -> None:
+        if self.at >= self.slot[READ]:
+            raise WrongCount("the job gave more answers than it read records")
+        note = None
+        if type(answer) is Answer:
+            answer, note = answer
+        try:
+            rows = as_rows(answer, self.columns)
+        except Exception as err:
+            self._fail(describe_failure(self.at, err))
+            return
+        self.answers.append(rows)
+        self.notes.append(note)
+        self.at += 1
+        self.slot[ANSWERED] = self.at
+        if self.at < self.slot[READ]:
+            self.slot[AT_NS] = time.monotonic_ns()
+
+    def _fail(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.answers.append(())
+        self.notes.append(None)
+        self.at += 1
+        self.slot[ANSWERED] = self.at
+        self.slot[READ] = max(self.at, self.slot[READ])
+
+    def _blame(self, err: BaseException) -> None:
+        """File `err` on the one record that was unanswered, or find which of several it belongs to."""
+        read = int(self.slot[READ])
+        if read <= self.at:
+            raise err  # no record was at hand: the job itself is broken
+        if read == self.at + 1:
+            self._fail(describe_failure(self.at, err))
+            return
+        for index in range(self.at, read):
+            self.slot[READ] = index + 1
+            self._run_alone(index)
+
+    def _run_alone(self, index: int) -> None:
+        now = time.monotonic_ns()
+        self.arm(now)
+        self.slot[AT_NS] = now
+        try:
+            answers = list(self.call(self.records(index, index + 1)))
+            if len(answers) != 1:
+                raise WrongCount(f"the job gave {len(answers)} answers for one record")
+        except BaseException as err:
+            self._fail(describe_failure(index, err))
+        else:
+            self._take(answers[0])
+
+    def _make_block(self) -> Block:
+        try:
+            return make_block(self.first, self.answers, self.notes, self.columns)
+        except (NotRows, ValueError):
+            self._fail_each(lambda answer: make_block(0, [answer], [None], self.columns))
+            return make_block(self.first, self.answers, self.notes, self.columns)
+
+    def fail_unencodable(self) -> Block:
+        """The block once more, after filing the records whose rows cannot be stored."""
+        self._fail_each(_pack_rows)
+        return self._make_block()
+
+    def _fail_each(self, check: Callable[[Sequence[Any]], object]) -> None:
+        """Take back the answers that `check` refuses, and file their records."""
+        for place, answer in enumerate(self.answers):
+            try:
+                check(answer)
+            except (NotRows, ValueError, Unencodable) as err:
+                self.failures.append(describe_failure(self.first + place, err))
+                self.answers[place], self.notes[place] = (), None
+
+
+def _pack_rows(rows: Sequence[Any]) -> None:
+    for row in rows:
+        pack(dict(row) if isinstance(row, Mapping) else row._asdict(), "row")
+
+
+def describe_failure(index: int, err: BaseException) -> Failure:
+    """The failure that an exception makes of a record."""
+    if isinstance(err, ParseFailure):
+        return Failure(index, "parse", _one_line(str(err)))
+    message = _one_line(f"{type(err).__name__}: {err}" if str(err) else type(err).__name__)
+    if isinstance(err, NotRows | Unencodable):
+        return Failure(index, "exception", _one_line(str(err)))
+    kind = "memory" if isinstance(err, MemoryError) else "exception"
+    return Failure(index, kind, message, describe_traceback(err))
+
+
+def describe_traceback(err: BaseException) -> str:
+    """The traceback's text, from the job's own frames on; the end of it where it is long."""
+    text = "".join(tracebacks.format_exception(type(err), err, _skip_own_frames(err.__traceback__)))
+    return text[-LONGEST_TEXT:]
+
+
+def _skip_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    at = trace
+    while at is not None and at.tb_frame.f_code.co_filename == __file__:
+        at = at.tb_next
+    return at or trace
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:1000]

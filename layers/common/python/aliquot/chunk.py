@@ -1,0 +1,129 @@
+"""A chunk: consecutive records of a dataset as columns, with where each came from.
+
+Columns are parts of their own in the envelope, so that a merge that wants one column unpacks one. Records
+are made from columns where they are used (in the host), not before. Rows of the input that did not parse
+stand among the records with None in every column and a reason under `bad`.
+
+Owns the chunk's object. Imports `codec`, `envelope`, `keys` and `rows`. When it is wrong, records change.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aliquot.codec import pack, unpack
+from aliquot.envelope import Envelope, Part
+from aliquot.errors import Undecodable
+from aliquot.keys import ChunkId
+from aliquot.rows import name_kinds
+
+Provenance = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row of the input that did not parse: why, and its text (cut short where it is long)."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive records, ready to be written.
+
+    Args:
+        first: number of the first record in the whole dataset.
+        columns: what the job reads, by field name, each of `n_records` values.
+        kept: input columns that are carried to the result.
+        provenance: runs of (index in chunk, source, line): from there on, lines count up by one.
+        bad: rows that did not parse, by index in chunk.
+    """
+
+    first: int
+    n_records: int
+    columns: Mapping[str, Sequence[Any]]
+    kept: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    provenance: Provenance = ()
+    bad: Mapping[int, BadRow] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The chunk's object; raises Unencodable."""
+        header = {
+            "type": "chunk",
+            "first": self.first,
+            "records": self.n_records,
+            "columns": list(self.columns),
+            "kept": {name: sorted(name_kinds(values)) for name, values in self.kept.items()},
+            "provenance": [list(run) for run in self.provenance],
+        }
+        parts = {f"column:{name}": Part.of(pack(list(values), name)) for name, values in self.columns.items()}
+        parts |= {f"kept:{name}": Part.of(pack(list(values), name)) for name, values in self.kept.items()}
+        if self.bad:
+            parts["bad"] = Part.of(pack([[index, row.reason, row.text] for index, row in self.bad.items()]))
+        return Envelope(header, parts).to_bytes()
+
+
+class ChunkReader:
+    """A chunk's object, unpacked column by column as asked; raises Undecodable where it is damaged."""
+
+    def __init__(self, body: bytes, chunk: ChunkId) -> None:
+        self._envelope = Envelope.from_bytes(body, "chunk")
+        header = self._envelope.header
+        self.chunk = chunk
+        self._cache: dict[str, list[Any]] = {}
+        self.first: int = header["first"]
+        self.column_names: list[str] = header["columns"]
+        self.kept_kinds: dict[str, list[str]] = header["kept"]
+        self.provenance: Provenance = tuple((at, source, line) for at, source, line in header["provenance"])
+        if header["records"] != chunk.n_records:
+            raise Undecodable(chunk.key, f"holds {header['records']} records where its key says {chunk.n_records}")
+
+    def column(self, name: str) -> list[Any]:
+        """The values of one of the columns that the job reads."""
+        return self._values(f"column:{name}")
+
+    def kept(self, name: str) -> list[Any]:
+        """The values of one of the kept columns."""
+        return self._values(f"kept:{name}")
+
+    def bad(self) -> dict[int, BadRow]:
+        """The rows that did not parse, by index in chunk."""
+        if "bad" not in self._envelope.parts:
+            return {}
+        return {index: BadRow(why, text) for index, why, text in unpack(self._envelope.open("bad"), self.chunk.key)}
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """The (source, line) that a record came from."""
+        run = bisect_right(self.provenance, index, key=lambda at: at[0]) - 1
+        at, source, line = self.provenance[run]
+        return source, line + index - at
+
+    def split_by_source(self, first: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """The (source, first, end) pieces of a span of the chunk, each of one source."""
+        starts = [at for at, _, _ in self.provenance]
+        pieces: list[tuple[int, int, int]] = []
+        for place, (at, source, _) in enumerate(self.provenance):
+            until = starts[place + 1] if place + 1 < len(starts) else self.chunk.n_records
+            a, b = max(first, at), min(end, until)
+            if a >= b:
+                continue
+            if pieces and pieces[-1][0] == source:
+                pieces[-1] = (source, pieces[-1][1], b)
+            else:
+                pieces.append((source, a, b))
+        return iter(pieces)
+
+    def _values(self, part: str) -> list[Any]:
+        if part not in self._cache:
+            self._cache[part] = self._read_values(part)
+        return self._cache[part]
+
+    def _read_values(self, part: str) -> list[Any]:
+        values = unpack(self._envelope.open(part), self.chunk.key)
+        if not isinstance(values, list) or len(values) != self.chunk.n_records:
+            raise Undecodable(self.chunk.key, f"part {part!r} does not hold {self.chunk.n_records} values")
+        return values

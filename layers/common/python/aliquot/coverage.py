@@ -1,0 +1,58 @@
+"""Which records are answered, which are not, and what was spent: pure functions of keys.
+
+`measure_coverage` reads keys alone, never an object. It says when a stage is complete and which gaps to
+send again; it is not what merges read (that is the roster). Imports `keys` and `spans` alone. When it is
+wrong, a run ends too early or never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.spans import SpanSet
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How far the chunks of a stage are answered.
+
+    Args:
+        gaps: what is not answered, by chunk, in dataset order; complete chunks do not appear.
+        n_answered: records that are done or failed, counted once.
+        n_records: records of all chunks.
+        spent_ms: billed time of every outcome, duplicates and voided ones included.
+    """
+
+    gaps: Mapping[ChunkId, SpanSet]
+    n_answered: int
+    n_records: int
+    spent_ms: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every record of every chunk is answered."""
+        return not self.gaps
+
+
+def measure_coverage(
+    chunks: Iterable[ChunkId], outcomes: Iterable[OutcomeKey], voids: Iterable[OutcomeKey] = ()
+) -> Coverage:
+    """How far `outcomes` answer for `chunks`; voided ones count in spend, not in what is answered."""
+    voided = set(voids)
+    answered: dict[ChunkId, list[tuple[int, int]]] = {chunk: [] for chunk in sorted(chunks)}
+    spent_ms = 0
+    for outcome in outcomes:
+        spent_ms += outcome.billed_ms
+        if outcome.chunk in answered and outcome not in voided:
+            answered[outcome.chunk].extend(outcome.spans.spans)
+    gaps = {chunk: chunk.all_records - SpanSet.of(spans) for chunk, spans in answered.items()}
+    n_records = sum(chunk.n_records for chunk in answered)
+    n_missing = sum(len(gap) for gap in gaps.values())
+    return Coverage(
+        gaps={chunk: gap for chunk, gap in gaps.items() if gap},
+        n_answered=n_records - n_missing,
+        n_records=n_records,
+        spent_ms=spent_ms,
+    )

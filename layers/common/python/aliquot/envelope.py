@@ -1,0 +1,129 @@
+"""The file form of chunks and outcomes: a msgpack header and named parts, each compressed and checked.
+
+    b"ALQT" | version u8 | header bytes u32 | crc32 of header u32 | header (msgpack map) | parts...
+
+The header's `parts` lists [name, stored bytes, crc32 of stored bytes, plain bytes]; a part is one zstd
+frame. Parts are independent: a reader unpacks only those that it needs, and the header alone says what an
+object is. Sizes are checked before anything is allocated.
+
+Owns this form. Imports msgpack through `codec`, and zstandard. When it is wrong, no object can be read.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import zstandard
+
+from aliquot.codec import pack, unpack
+from aliquot.errors import Undecodable, Unencodable
+
+MAGIC = b"ALQT"
+VERSION = 1
+LARGEST_PART_BYTES = 1 << 30
+_PREFIX = struct.Struct("<4sBII")
+# Of zstd. Measured on columns of USPTO reaction SMILES, one core: level 1 makes them 4.3 (mapped) to 5.2 times
+# (maps stripped) smaller at 350-460 MB/s; level 3 gains another 5-11% at 0.73-0.85 of the speed.
+_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One compressed part, as it is stored."""
+
+    stored: bytes
+    crc: int
+    plain_bytes: int
+
+    @classmethod
+    def of(cls, plain: bytes, what: str = "part") -> Part:
+        """Compress `plain`; raises Unencodable where it is larger than what is read back."""
+        if len(plain) > LARGEST_PART_BYTES:
+            raise Unencodable(what, f"value of {len(plain):,} bytes (at most {LARGEST_PART_BYTES:,} are read)")
+        stored = zstandard.ZstdCompressor(level=_LEVEL).compress(plain)
+        return cls(stored, zlib.crc32(stored), len(plain))
+
+    def open(self, what: str) -> bytes:
+        """The plain bytes; raises Undecodable where they are damaged."""
+        if zlib.crc32(self.stored) != self.crc:
+            raise Undecodable(what, "its checksum does not fit: the object is damaged")
+        try:
+            # a frame that tells its size is given that much memory, whatever `max_output_size` says
+            if zstandard.frame_content_size(self.stored) not in (self.plain_bytes, -1):
+                raise Undecodable(what, f"its header says {self.plain_bytes} bytes and its frame another size")
+            plain = zstandard.ZstdDecompressor().decompress(self.stored, max_output_size=self.plain_bytes)
+        except zstandard.ZstdError as err:
+            raise Undecodable(what, str(err)) from err
+        if len(plain) != self.plain_bytes:
+            raise Undecodable(what, f"{len(plain)} bytes where its header says {self.plain_bytes}")
+        return plain
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A header and its parts."""
+
+    header: dict[str, Any]
+    parts: Mapping[str, Part]
+
+    def to_bytes(self) -> bytes:
+        """The object's bytes."""
+        listed = [[name, len(part.stored), part.crc, part.plain_bytes] for name, part in self.parts.items()]
+        header = pack({**self.header, "parts": listed})
+        prefix = _PREFIX.pack(MAGIC, VERSION, len(header), zlib.crc32(header))
+        return b"".join((prefix, header, *(part.stored for part in self.parts.values())))
+
+    @classmethod
+    def from_bytes(cls, body: bytes, kind: str) -> Envelope:
+        """Read an object whose header's `type` is `kind`; parts are left compressed. Raises Undecodable."""
+        header, start = _read_header(body, kind)
+        parts: dict[str, Part] = {}
+        for name, stored_bytes, crc, plain_bytes in _listed_parts(header, kind):
+            stored = body[start : start + stored_bytes]
+            if len(stored) != stored_bytes:
+                raise Undecodable(kind, f"truncated: part {name!r} has {len(stored)} of {stored_bytes} bytes")
+            parts[name] = Part(stored, crc, plain_bytes)
+            start += stored_bytes
+        return cls(header, parts)
+
+    def open(self, name: str) -> bytes:
+        """The plain bytes of a part; raises Undecodable where there is none."""
+        if name not in self.parts:
+            raise Undecodable(str(self.header.get("type")), f"has no part {name!r}")
+        return self.parts[name].open(f"part {name!r}")
+
+
+def _read_header(body: bytes, kind: str) -> tuple[dict[str, Any], int]:
+    if len(body) < _PREFIX.size:
+        raise Undecodable(kind, f"{len(body)} bytes are too few")
+    magic, version, header_bytes, crc = _PREFIX.unpack_from(body)
+    if magic != MAGIC:
+        raise Undecodable(kind, f"starts with {magic!r}, not {MAGIC!r}")
+    if version != VERSION:
+        raise Undecodable(kind, f"is of format {version}; this release reads {VERSION}")
+    packed = body[_PREFIX.size : _PREFIX.size + header_bytes]
+    if len(packed) != header_bytes or zlib.crc32(packed) != crc:
+        raise Undecodable(kind, "its header is truncated or damaged")
+    header = unpack(packed, kind)
+    if not isinstance(header, dict) or header.get("type") != kind:
+        raise Undecodable(kind, "its header is of another type of object")
+    return header, _PREFIX.size + header_bytes
+
+
+def _listed_parts(header: dict[str, Any], kind: str) -> list[tuple[str, int, int, int]]:
+    listed = header.get("parts")
+    is_sound = isinstance(listed, list) and all(
+        isinstance(row, list)
+        and len(row) == 4
+        and isinstance(row[0], str)
+        and all(isinstance(number, int) and 0 <= number <= LARGEST_PART_BYTES * 4 for number in row[1:])
+        and row[3] <= LARGEST_PART_BYTES
+        for row in listed
+    )
+    if not is_sound:
+        raise Undecodable(kind, "its header lists parts that cannot be")
+    return [tuple(row) for row in listed]  # type: ignore[union-attr, misc]

@@ -1,0 +1,209 @@
+"""Every error that Aliquot raises on purpose, one class per decision that a caller can take.
+
+    AliquotError
+    |- UsageError              what was asked cannot be done as asked: nothing was lost (exit code 2)
+    |  |- UnknownJob           no job of that name, no such module or function
+    |  |- JobError             a job's own declaration is at fault
+    |  |- BadOption            an option that is unknown, missing or out of range
+    |  |- DatasetError         an input file, column or format
+    |  |- BadReference         a reference whose rows do not parse
+    |  |- FolderInUse          the run's folder holds another run, or another process works in it
+    |  `- OpenFailed           a job's `prepare` or `open` failed, with its own reason
+    |- StoreError              the store refused: full, read-only, gone (exit code 2, resumable)
+    |  `- AlreadyPut           a put-once object is there already
+    |- CodecError              bytes that cannot be written or read
+    |  |- Unencodable          a value of a type that no extension covers; carries its path
+    |  `- Undecodable          malformed, truncated, oversized or damaged bytes
+    |- ParseFailure            one record that does not parse: raised by jobs, filed with kind `parse`
+    |- BatchDependent          a job whose rows depend on a record's neighbours in its batch
+    |- TooManyFailed           a run that stopped, or ended, beyond its failure limit (exit code 3)
+    `- Interrupted             a run that was interrupted and can be resumed (exit code 130)
+
+Owns the tree only. Imports the standard library alone: jobs import this module and `job`, nothing else
+of the core. Each class passes its constructor's arguments to `Exception`, so that all of them pickle and
+cross a process boundary (tests/unit/test_errors.py does it for every subclass).
+"""
+
+from __future__ import annotations
+
+
+class AliquotError(Exception):
+    """Any error that Aliquot raises on purpose."""
+
+
+class UsageError(AliquotError):
+    """A request that cannot be carried out as it stands; the message says how to mend it."""
+
+
+class UnknownJob(UsageError):
+    """No job and no function answers to `name`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"{self.name!r} is not a job that can be run: {self.reason}"
+
+
+class JobError(UsageError):
+    """A job whose declaration is at fault (its options, record types or stages)."""
+
+    def __init__(self, job: str, reason: str) -> None:
+        super().__init__(job, reason)
+        self.job, self.reason = job, reason
+
+    def __str__(self) -> str:
+        return f"job {self.job!r}: {self.reason}"
+
+
+class BadOption(UsageError):
+    """An option that is unknown, missing or has a value that is not allowed."""
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(option, reason)
+        self.option, self.reason = option, reason
+
+    def __str__(self) -> str:
+        return f"option {self.option}: {self.reason}"
+
+
+class DatasetError(UsageError):
+    """An input that is missing, empty, of an unknown format, or lacks a column."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source, self.reason = source, reason
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+class BadReference(UsageError):
+    """A reference (templates, a stock, a model) that cannot be used as it is.
+
+    `rows` holds (line number, reason) of the first rows at fault, `n_bad` how many there are.
+    """
+
+    def __init__(self, path: str, reason: str, rows: tuple[tuple[int, str], ...] = (), n_bad: int = 0) -> None:
+        super().__init__(path, reason, rows, n_bad)
+        self.path, self.reason, self.rows, self.n_bad = path, reason, rows, n_bad
+
+    def __str__(self) -> str:
+        shown = "".join(f"\n  line {line}: {why}" for line, why in self.rows)
+        more = self.n_bad - len(self.rows)
+        return f"{self.path}: {self.reason}{shown}" + (f"\n  and {more} more" if more > 0 else "")
+
+
+class FolderInUse(UsageError):
+    """The run's folder cannot take this run: it holds another, or another process works in it."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder, self.reason = folder, reason
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.reason}"
+
+
+class OpenFailed(UsageError):
+    """A job's `prepare` or `open` failed, twice where it could be tried again."""
+
+    def __init__(self, job: str, reason: str, traceback: str = "") -> None:
+        super().__init__(job, reason, traceback)
+        self.job, self.reason, self.traceback = job, reason, traceback
+
+    def __str__(self) -> str:
+        shown = f"\n{self.traceback.rstrip()}" if self.traceback else ""
+        return f"job {self.job!r} could not be opened: {self.reason}{shown}"
+
+
+class StoreError(AliquotError):
+    """The store refused an operation; what is in it stays valid and the run can be resumed."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key, self.reason = key, reason
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}"
+
+
+class AlreadyPut(StoreError):
+    """A put-once object is there already; its content decides."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "is there already")
+        self.args = (key,)
+
+
+class CodecError(AliquotError):
+    """Bytes that cannot be written or read."""
+
+
+class Unencodable(CodecError):
+    """A value that no extension of the codec covers; `path` leads to it inside the record."""
+
+    def __init__(self, path: str, type_name: str) -> None:
+        super().__init__(path, type_name)
+        self.path, self.type_name = path, type_name
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is a {self.type_name}, which cannot be stored: "
+            "return text, numbers, dates, lists, dicts or NumPy arrays"
+        )
+
+
+class Undecodable(CodecError):
+    """Malformed, truncated, oversized or damaged bytes."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what} cannot be read: {self.reason}"
+
+
+class ParseFailure(AliquotError):
+    """One record that does not parse. A job raises it to file the record with kind `parse`."""
+
+
+class BatchDependent(UsageError):
+    """A job gave other rows for a record when its neighbours in the batch changed."""
+
+    def __init__(self, job: str, record: int) -> None:
+        super().__init__(job, record)
+        self.job, self.record = job, record
+
+    def __str__(self) -> str:
+        return (
+            f"job {self.job!r} gives other rows for record {self.record} alone than among its neighbours: "
+            "a record's rows may depend on that record only, or runs would differ by how they are cut"
+        )
+
+
+class TooManyFailed(AliquotError):
+    """More records failed than the limit allows. What finished is in the result."""
+
+    def __init__(self, failed: int, tried: int, limit: str, is_stopped: bool, example: str = "") -> None:
+        super().__init__(failed, tried, limit, is_stopped, example)
+        self.failed, self.tried, self.limit = failed, tried, limit
+        self.is_stopped, self.example = is_stopped, example
+
+    def __str__(self) -> str:
+        verb = "stopped" if self.is_stopped else "finished"
+        first = f"; the first: {self.example}" if self.example else ""
+        return f"{verb}: {self.failed:,} of {self.tried:,} records failed (limit {self.limit}){first}"
+
+
+class Interrupted(AliquotError):
+    """The run was interrupted; what is done is kept and `resume` goes on from there."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"interrupted; what is done is kept: aliquot resume {self.folder}"

@@ -1,0 +1,154 @@
+"""Frames on a pipe: a length (u32, big-endian) and that many bytes of msgpack.
+
+The whole protocol between a supervisor and a host travels in these; docs/host-protocol.md describes it for
+other languages. Owns the framing, for blocking and for non-blocking ends. Imports `codec`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections import deque
+from typing import Any
+
+from aliquot.codec import pack, unpack
+from aliquot.errors import Undecodable
+
+LARGEST_FRAME_BYTES = 1 << 30
+_LENGTH = struct.Struct(">I")
+_READ_BYTES = 1 << 20
+
+Frame = dict[str, Any]
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """A frame's bytes, length first."""
+    body = pack(frame)
+    return _LENGTH.pack(len(body)) + body
+
+
+def write_frame(fd: int, frame: Frame) -> None:
+    """Write a frame to a blocking pipe; raises BrokenPipeError when nobody reads."""
+    view = memoryview(pack_frame(frame))
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_frame(fd: int) -> Frame | None:
+    """Read a frame from a blocking pipe; None at its end. Raises Undecodable where it is cut short."""
+    head = _read_exactly(fd, _LENGTH.size)
+    if not head:
+        return None
+    body = _read_exactly(fd, _check_length(_LENGTH.unpack(head)[0]))
+    if not body:
+        raise Undecodable("frame", "the pipe ended inside it")
+    return _as_frame(body)
+
+
+class Channel:
+    """The supervisor's end of a host's two pipes; never blocks.
+
+    Args:
+        to_host: descriptor that is written to.
+        from_host: descriptor that is read from; `fileno` gives it to a selector.
+    """
+
+    def __init__(self, to_host: int, from_host: int) -> None:
+        self._to_host, self._from_host = to_host, from_host
+        os.set_blocking(to_host, False)
+        os.set_blocking(from_host, False)
+        self._outgoing: deque[memoryview] = deque()
+        self._incoming = bytearray()
+        self.is_ended = False
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for frames."""
+        return self._from_host
+
+    @property
+    def writer(self) -> int:
+        """The descriptor to wait on while `has_unsent`."""
+        return self._to_host
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether bytes wait for room in the pipe."""
+        return bool(self._outgoing)
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame and write what the pipe takes now."""
+        self._outgoing.append(memoryview(pack_frame(frame)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the pipe takes now."""
+        while self._outgoing:
+            try:
+                written = os.write(self._to_host, self._outgoing[0])
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                self._outgoing.clear()  # its end is seen on the other pipe
+                return
+            rest = self._outgoing[0][written:]
+            if rest:
+                self._outgoing[0] = rest
+            else:
+                self._outgoing.popleft()
+
+    def receive(self) -> list[Frame]:
+        """The frames that have arrived whole; sets `is_ended` at the pipe's end."""
+        while True:
+            try:
+                got = os.read(self._from_host, _READ_BYTES)
+            except BlockingIOError:
+                break
+            if not got:
+                self.is_ended = True
+                break
+            self._incoming += got
+        return self._take_whole_frames()
+
+    def close(self) -> None:
+        """Close both pipes."""
+        os.close(self._to_host)
+        os.close(self._from_host)
+
+    def _take_whole_frames(self) -> list[Frame]:
+        frames: list[Frame] = []
+        at = 0
+        while len(self._incoming) - at >= _LENGTH.size:
+            length = _check_length(_LENGTH.unpack_from(self._incoming, at)[0])
+            if len(self._incoming) - at - _LENGTH.size < length:
+                break
+            at += _LENGTH.size
+            frames.append(_as_frame(bytes(self._incoming[at : at + length])))
+            at += length
+        del self._incoming[:at]
+        return frames
+
+
+def _as_frame(body: bytes) -> Frame:
+    frame = unpack(body, "frame")
+    if not isinstance(frame, dict):
+        raise Undecodable("frame", f"is a {type(frame).__name__}, not a map")
+    return frame
+
+
+def _check_length(length: int) -> int:
+    if not 0 < length <= LARGEST_FRAME_BYTES:
+        raise Undecodable("frame", f"says that it is {length} bytes long")
+    return length
+
+
+def _read_exactly(fd: int, count: int) -> bytes:
+    """`count` bytes, or none at the pipe's end."""
+    got = bytearray()
+    while len(got) < count:
+        more = os.read(fd, min(count - len(got), _READ_BYTES))
+        if not more:
+            if got:
+                raise Undecodable("frame", "the pipe ended inside it")
+            return b""
+        got += more
+    return bytes(got)

@@ -1,0 +1,200 @@
+"""A host: the process that a job lives in. It reads frames, does steps, and answers; it decides nothing.
+
+Frames it takes (docs/host-protocol.md): `prepare`, `open`, `chunk`, `step`; the end of its input ends it. A
+host that its supervisor lost is ended by a timer that is armed while a record is at hand, so it outlives
+its supervisor by a record's deadline and a second at most.
+
+`python -m aliquot.host PAGE_FD SLOT` speaks on its standard input and output, which the job cannot reach:
+what the job prints goes to standard error. A host forked from the zygote runs `serve` on pipes of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aliquot.attempt import Call, Records, Step, describe_traceback
+from aliquot.chunk import ChunkReader
+from aliquot.errors import CodecError, Unencodable, UsageError
+from aliquot.frames import Frame, read_frame, write_frame
+from aliquot.job import Job
+from aliquot.keys import ChunkId
+from aliquot.loading import JobSpec, digest_code, load_job, make_options, read_versions
+from aliquot.page import Page
+from aliquot.processes import choose_reader, limit_own_memory
+
+_REARM_NS = 250_000_000
+_GRACE_S = 0.5
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A job that is ready to take records."""
+
+    job: Job
+    call: Call
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Declared columns of a row, empty where rows are dicts."""
+        return self.job.writes._fields if self.job.writes else ()  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class HostLimits:
+    """What ends a host: seconds on one record, MiB of private memory."""
+
+    record_timeout_s: float
+    memory_mib: int
+
+
+def prepare_job(spec: JobSpec) -> Frame:
+    """Run the job's `prepare`; the frame says that it is done, or how it failed."""
+    try:
+        job = load_job(spec)
+        if job.prepare is not None:
+            job.prepare(make_options(job, spec.options), Path(spec.prepared))
+    except BaseException as err:  # the boundary to the job's code
+        return describe_refusal(err)
+    return {"op": "prepared"}
+
+
+def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
+    """Open the job; the frame carries its code's digest and versions, or how it failed."""
+    try:
+        job = load_job(spec)
+        opened = OpenJob(job, job.stage.open(make_options(job, spec.options), Path(spec.prepared)))
+        return opened, {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
+    except BaseException as err:  # the boundary to the job's code
+        return None, describe_refusal(err)
+
+
+def describe_refusal(err: BaseException) -> Frame:
+    """The frame that carries an error of `prepare` or `open` to the supervisor.
+
+    A usage error travels with its class and arguments, so that it is raised there as it was here.
+    """
+    if isinstance(err, UsageError) and type(err).__module__ == "aliquot.errors":
+        return {"op": "failed", "error": type(err).__name__, "args": list(err.args)}
+    reason = f"{type(err).__name__}: {err}"
+    return {"op": "failed", "error": "", "args": [reason, describe_traceback(err)]}
+
+
+class Host:
+    """Answers frames on two blocking pipes, for one opened job."""
+
+    def __init__(self, opened: OpenJob, limits: HostLimits, slot: memoryview, to_supervisor: int) -> None:
+        self._opened, self._limits, self._slot, self._out = opened, limits, slot, to_supervisor
+        self._records: Records = lambda first, end: iter(())
+        self._bad: dict[int, str] = {}
+        self._armed_ns = 0
+
+    def answer(self, frame: Frame) -> None:
+        """Do what a frame asks and write what it answers."""
+        if frame["op"] == "chunk":
+            try:
+                self._load(ChunkReader(frame["body"], ChunkId.parse(frame["chunk"])))
+            except CodecError as err:
+                write_frame(self._out, {"op": "broken", "chunk": frame["chunk"], "reason": str(err)})
+        elif frame["op"] == "step":
+            write_frame(self._out, self._run_step(frame["first"], frame["end"], frame["budget_ms"]))
+
+    def _load(self, reader: ChunkReader) -> None:
+        reads = self._opened.job.reads
+        names = reader.column_names
+        columns = [reader.column(name) for name in names]
+        self._bad = {index: row.reason for index, row in reader.bad().items()}
+
+        def dict_records(first: int, end: int) -> Iterator[Any]:
+            return (dict(zip(names, values, strict=True)) for values in _rows_of(columns, first, end))
+
+        def tuple_records(first: int, end: int) -> Iterator[Any]:
+            make = reads._make  # type: ignore[union-attr]
+            return map(make, _rows_of(columns, first, end))
+
+        self._records = tuple_records if reads is not None else dict_records
+
+    def _run_step(self, first: int, end: int, budget_ms: int) -> Frame:
+        started_ns, started_cpu_ns = time.monotonic_ns(), time.process_time_ns()
+        step = Step(
+            call=self._opened.call,
+            records=self._records,
+            bad=self._bad,
+            columns=self._opened.columns,
+            slot=self._slot,
+            stop_ns=started_ns + budget_ms * 1_000_000,
+            arm=self._arm,
+        )
+        block = step.run(first, end)
+        try:
+            part = block.pack()
+        except Unencodable:
+            block = step.fail_unencodable()
+            part = block.pack()
+        self._disarm()
+        return {
+            "op": "answer",
+            "first": first,
+            "end": step.at,
+            "block": [part.stored, part.crc, part.plain_bytes],
+            "rows": block.n_rows,
+            "kinds": {name: sorted(kinds) for name, kinds in block.kinds().items()},
+            "failures": [[f.index, f.kind, f.message, f.traceback] for f in step.failures],
+            "wall_ns": time.monotonic_ns() - started_ns,
+            "cpu_ns": time.process_time_ns() - started_cpu_ns,
+        }
+
+    def _arm(self, now_ns: int) -> None:
+        """Have the kernel end this host a record's deadline from now, should nobody else do it."""
+        if now_ns - self._armed_ns > _REARM_NS:
+            self._armed_ns = now_ns
+            signal.setitimer(signal.ITIMER_REAL, self._limits.record_timeout_s + _GRACE_S)
+
+    def _disarm(self) -> None:
+        self._armed_ns = 0
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def serve(opened: OpenJob, limits: HostLimits, slot: memoryview, from_supervisor: int, to_supervisor: int) -> None:
+    """Answer frames until the supervisor closes the pipe or is gone."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    limit_own_memory(limits.memory_mib, choose_reader())
+    host = Host(opened, limits, slot, to_supervisor)
+    try:
+        while (frame := read_frame(from_supervisor)) is not None:
+            host.answer(frame)
+    except BrokenPipeError:
+        return  # the supervisor is gone, and with it whoever would read
+
+
+def main(arguments: list[str]) -> None:
+    """A host of its own process: the first frame opens the job (or prepares it), the others are work."""
+    page_fd, slot_number = (int(argument) for argument in arguments)
+    from_supervisor, to_supervisor = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    while (frame := read_frame(from_supervisor)) is not None:
+        spec = JobSpec.from_plain(frame["spec"])
+        if frame["op"] == "prepare":
+            write_frame(to_supervisor, prepare_job(spec))
+            continue
+        opened, said = open_job(spec)
+        write_frame(to_supervisor, said)
+        if opened is not None:
+            limits = HostLimits(**frame["limits"])
+            serve(opened, limits, Page(page_fd).slot(slot_number), from_supervisor, to_supervisor)
+        return
+
+
+def _rows_of(columns: list[list[Any]], first: int, end: int) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column[first:end] for column in columns), strict=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

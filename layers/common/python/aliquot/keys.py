@@ -1,0 +1,132 @@
+"""The names of a run's objects, and what they say: chunks, outcomes, rosters, markers.
+
+Keys are relative to the run's prefix (`runs/<run>/` in a bucket, `DIR/ledger/` in a folder). A chunk's key
+says how many records it has, an outcome's key which of them it answers, how many of those failed and what
+it cost, so that progress, spend and completion need listings only. Chunk ids sort in dataset order.
+
+Owns the text of keys, both ways. Imports the standard library and `spans`. When it is wrong, a run cannot
+find what it did.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from aliquot.spans import SpanSet
+
+MANIFEST = "manifest.json"
+SEALED = "sealed"
+CHUNKS = "chunks/"
+OUTCOMES = "outcomes/"
+VOIDS = "voids/"
+
+LONGEST_SPANS = 120  # bytes of span text in a key: more holes end an outcome early and start another
+
+_CHUNK_ID = re.compile(r"(\d{8})\.(\d+)")
+_OUTCOME = re.compile(
+    r"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>\d{8}\.\d+)/"
+    r"(?P<spans>[0-9+-]*)~(?P<attempt>[0-9a-z]+)\.(?P<rung>[a-z]+)\.(?P<ms>\d+)\.(?P<failed>\d+)\.(?P<receives>\d+)"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ChunkId:
+    """One chunk: its place in the dataset and how many records it holds."""
+
+    seq: int
+    n_records: int
+
+    def __str__(self) -> str:
+        return f"{self.seq:08d}.{self.n_records}"
+
+    @property
+    def key(self) -> str:
+        """The chunk's object."""
+        return f"{CHUNKS}{self}"
+
+    @property
+    def all_records(self) -> SpanSet:
+        """Every record of the chunk."""
+        return SpanSet.range(0, self.n_records)
+
+    @classmethod
+    def parse(cls, text: str) -> ChunkId:
+        """Read an id, or a chunk's key; raises ValueError."""
+        match = _CHUNK_ID.fullmatch(text.removeprefix(CHUNKS))
+        if not match:
+            raise ValueError(f"not a chunk: {text[:80]!r}")
+        return cls(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeKey:
+    """What the key of one outcome says.
+
+    Args:
+        stage: name of the stage.
+        chunk: the chunk that was worked on.
+        spans: records of the chunk that this outcome answers for, done or failed.
+        attempt: unique among all outcomes, so that every one that was paid for is counted.
+        rung: memory rung of the worker; `local` on the user's machine.
+        billed_ms: wall time of the attempt.
+        n_failed: how many of `spans` failed.
+        receives: how often the task had been received.
+    """
+
+    stage: str
+    chunk: ChunkId
+    spans: SpanSet
+    attempt: str
+    rung: str
+    billed_ms: int
+    n_failed: int
+    receives: int
+
+    def __str__(self) -> str:
+        return (
+            f"{OUTCOMES}{self.stage}/{self.chunk}/{self.spans}~{self.attempt}."
+            f"{self.rung}.{self.billed_ms}.{self.n_failed}.{self.receives}"
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> OutcomeKey:
+        """Read a key; raises ValueError where it is not an outcome's."""
+        match = _OUTCOME.fullmatch(text)
+        if not match:
+            raise ValueError(f"not an outcome: {text[:200]!r}")
+        return cls(
+            stage=match["stage"],
+            chunk=ChunkId.parse(match["chunk"]),
+            spans=SpanSet.parse(match["spans"]),
+            attempt=match["attempt"],
+            rung=match["rung"],
+            billed_ms=int(match["ms"]),
+            n_failed=int(match["failed"]),
+            receives=int(match["receives"]),
+        )
+
+
+def fits_in_key(spans: SpanSet) -> bool:
+    """Whether the text of `spans` is short enough for an outcome's key."""
+    return len(str(spans)) <= LONGEST_SPANS
+
+
+def name_outcomes(stage: str, chunk: ChunkId | None = None) -> str:
+    """The prefix under which a stage's outcomes lie, or those of one chunk."""
+    return f"{OUTCOMES}{stage}/" + (f"{chunk}/" if chunk else "")
+
+
+def name_roster(stage: str, epoch: int) -> str:
+    """The frozen decision which outcomes count, of one stage in one epoch."""
+    return f"roster/{stage}/{epoch:04d}.json"
+
+
+def name_stop(epoch: int) -> str:
+    """The marker that ends an epoch: settled, cancelled, too many failures."""
+    return f"stop/{epoch:04d}.json"
+
+
+def name_void(outcome: OutcomeKey) -> str:
+    """The marker that an outcome turned out unreadable."""
+    return f"{VOIDS}{outcome}"

@@ -1,0 +1,256 @@
+"""Starting hosts and hearing of their end: through a zygote where a fork is safe, else one by one.
+
+Owns the two ways in which a host comes to be, behind one interface; the supervisor does not know which.
+Imports `frames`, `page`, `processes`. When it is wrong, processes or descriptors leak.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aliquot import errors
+from aliquot.codec import pack, unpack
+from aliquot.errors import AliquotError, OpenFailed
+from aliquot.frames import Channel, Frame, pack_frame, read_frame
+from aliquot.host import HostLimits
+from aliquot.loading import JobSpec
+from aliquot.page import Page
+from aliquot.zygote import LARGEST_MESSAGE
+
+IN_HOST = "ALIQUOT_HOST"  # set in the environment of hosts: a script that they import must not start a run
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a job said when it was opened: the digest of its code, and versions that may change rows."""
+
+    code: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a host ended: its wait status and the most memory that it ever had resident."""
+
+    status: int
+    peak_mib: float
+
+
+@dataclass
+class HostProcess:
+    """A running host: its pid, its pipes, its words on the shared page, and whether it has opened the job."""
+
+    pid: int
+    channel: Channel
+    slot: memoryview
+    is_open: bool
+
+    def kill(self) -> None:
+        """End the host and whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)  # should it die before it leads a group of its own
+
+
+class Launcher(Protocol):
+    """Starts hosts of one job."""
+
+    def prepare(self) -> None:
+        """Run the job's `prepare` in a process of its own; raises what it raised, or OpenFailed."""
+
+    def open(self) -> Opened:
+        """Make ready to start hosts; raises what the job's `open` raised, or OpenFailed."""
+
+    def launch(self, slot: int) -> HostProcess:
+        """Start a host; raises OpenFailed where it cannot be done."""
+
+    def reap(self, host: HostProcess) -> Ended:
+        """Wait for a host that has closed its pipe or was killed, and release what it held."""
+
+    def abort(self) -> None:
+        """End a `prepare` or `open` that is under way in another thread, which then raises OpenFailed."""
+
+    def close(self) -> None:
+        """End what was started besides hosts."""
+
+
+class ZygoteLauncher:
+    """Forks hosts from a process that has opened the job: 3-13 ms a host."""
+
+    def __init__(self, spec: JobSpec, limits: HostLimits, page: Page) -> None:
+        self._spec, self._limits, self._page = spec, limits, page
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self.n_threads = 1
+
+    def prepare(self) -> None:
+        """Run `prepare` in a child of the zygote."""
+        _check_reply(self._spec, self._ask({"op": "prepare", "spec": self._spec.to_plain()}))
+
+    def open(self) -> Opened:
+        """Open the job in the zygote."""
+        reply = _check_reply(self._spec, self._ask({"op": "open", "spec": self._spec.to_plain()}))
+        self.n_threads = reply["threads"]
+        return Opened(reply["code"], reply["versions"])
+
+    def launch(self, slot: int) -> HostProcess:
+        """Fork a host; a zygote that was killed is made anew, once."""
+        try:
+            return self._fork(slot)
+        except OpenFailed:
+            self.close()
+            self.open()
+            return self._fork(slot)
+
+    def reap(self, host: HostProcess) -> Ended:
+        """Ask the zygote, the host's parent."""
+        host.channel.close()
+        try:
+            reply = self._ask({"op": "reap", "pid": host.pid})
+        except OpenFailed:
+            return Ended(signal.SIGKILL, 0.0)  # the zygote is gone, and its hosts are nobody's
+        return Ended(reply["status"], reply["peak_kib"] / 1024)
+
+    def abort(self) -> None:
+        """Kill the zygote."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the zygote."""
+        if self._control is not None and self._process is not None:
+            self._control.close()
+            self._process.kill()
+            self._process.wait()
+        self._control = self._process = None
+
+    def _fork(self, slot: int) -> HostProcess:
+        host_reads, we_write = os.pipe()
+        we_read, host_writes = os.pipe()
+        try:
+            limits = {"record_timeout_s": self._limits.record_timeout_s, "memory_mib": self._limits.memory_mib}
+            reply = self._ask({"op": "fork", "slot": slot, "limits": limits}, [host_reads, host_writes])
+        except OpenFailed:
+            os.close(we_write)
+            os.close(we_read)
+            raise
+        finally:
+            os.close(host_reads)
+            os.close(host_writes)
+        return HostProcess(reply["pid"], Channel(we_write, we_read), self._page.slot(slot), is_open=True)
+
+    def _ask(self, message: Frame, fds: list[int] | None = None) -> Frame:
+        control = self._start()
+        try:
+            socket.send_fds(control, [pack(message)], fds or [])
+            body = control.recv(LARGEST_MESSAGE)
+        except OSError as err:
+            raise OpenFailed(self._spec.address, f"its first process is gone ({err.strerror})") from err
+        if not body:
+            raise OpenFailed(self._spec.address, "its first process ended, killed or crashed while it opened the job")
+        return unpack(body, "message")  # type: ignore[no-any-return]
+
+    def _start(self) -> socket.socket:
+        if self._control is None:
+            self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                fds = (theirs.fileno(), self._page.fd)
+                self._process = _start_python("aliquot.zygote", [*fds, os.getpid()], fds, stdin=subprocess.DEVNULL, stdout=2)
+        return self._control
+
+
+class SpawnLauncher:
+    """Starts each host as a process of its own that opens the job itself: macOS, and jobs that do not fork."""
+
+    def __init__(self, spec: JobSpec, limits: HostLimits, page: Page) -> None:
+        self._spec, self._limits, self._page = spec, limits, page
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._aside: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Run `prepare` in a host of its own."""
+        self._ask_aside({"op": "prepare", "spec": self._spec.to_plain()})
+
+    def open(self) -> Opened:
+        """Open the job in a host of its own, to see that it can be done and by which code."""
+        reply = self._ask_aside(self._open_frame())
+        return Opened(reply["code"], reply["versions"])
+
+    def launch(self, slot: int) -> HostProcess:
+        """Start a process; it opens the job before it takes its first chunk."""
+        process = self._start(slot)
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - for the type checker
+        channel = Channel(os.dup(process.stdin.fileno()), os.dup(process.stdout.fileno()))
+        process.stdin.close()
+        process.stdout.close()
+        channel.send(self._open_frame())
+        self._processes[process.pid] = process
+        return HostProcess(process.pid, channel, self._page.slot(slot), is_open=False)
+
+    def reap(self, host: HostProcess) -> Ended:
+        """Wait for our child."""
+        host.channel.close()
+        _, status, usage = os.wait4(host.pid, 0)
+        self._processes.pop(host.pid).returncode = os.waitstatus_to_exitcode(status)
+        unit = 1024 if sys.platform != "darwin" else 1024 * 1024  # macOS counts bytes
+        return Ended(status, usage.ru_maxrss / unit)
+
+    def abort(self) -> None:
+        """Kill the host that prepares or opens."""
+        if self._aside is not None:
+            self._aside.kill()
+
+    def close(self) -> None:
+        """Nothing is left but hosts."""
+
+    def _open_frame(self) -> Frame:
+        limits = {"record_timeout_s": self._limits.record_timeout_s, "memory_mib": self._limits.memory_mib}
+        return {"op": "open", "spec": self._spec.to_plain(), "limits": limits}
+
+    def _start(self, slot: int) -> subprocess.Popen[bytes]:
+        fd = self._page.fd
+        return _start_python("aliquot.host", [fd, slot], (fd,), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def _ask_aside(self, frame: Frame) -> Frame:
+        with self._start(0) as process:
+            self._aside = process
+            assert process.stdin is not None and process.stdout is not None  # noqa: S101 - for the type checker
+            process.stdin.write(pack_frame(frame))
+            process.stdin.flush()
+            reply = read_frame(process.stdout.fileno())
+        if reply is None:
+            raise OpenFailed(self._spec.address, "its process ended, killed or crashed, before it answered")
+        return _check_reply(self._spec, reply)
+
+
+def raise_refusal(address: str, reply: Frame) -> None:
+    """Raise the error that a `failed` frame carries."""
+    known = getattr(errors, reply["error"], None) if reply["error"] else None
+    if isinstance(known, type) and issubclass(known, AliquotError):
+        raise known(*(tuple(map(tuple, arg)) if isinstance(arg, list) else arg for arg in reply["args"]))
+    raise OpenFailed(address, *reply["args"])
+
+
+def _check_reply(spec: JobSpec, reply: Frame) -> Frame:
+    if reply["op"] == "failed":
+        raise_refusal(spec.address, reply)
+    return reply
+
+
+def _start_python(
+    module: str, arguments: list[int], fds: tuple[int, ...], **streams: Any
+) -> subprocess.Popen[bytes]:
+    """A Python process, one thread per numeric library, in a process group that Ctrl-C does not reach."""
+    environment = {**_ONE_THREAD, **os.environ, IN_HOST: "1"}
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.Popen(command, pass_fds=fds, env=environment, process_group=0, **streams)

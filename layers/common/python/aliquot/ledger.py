@@ -1,0 +1,150 @@
+"""The ledger of one run: every decision and every piece of work as an object in its store.
+
+There is no second ledger to disagree: progress is a listing, a decision is an object that is put once and
+read back, so that two processes that decide the same thing at once both go on with the first one's word.
+
+Owns what is written under a run's prefix and in which order. Imports the store's interface, `keys`, `coverage`
+and `roster`. When it is wrong, a run that was killed cannot go on.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from aliquot import keys
+from aliquot.coverage import Coverage, measure_coverage
+from aliquot.errors import AlreadyPut, Undecodable
+from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.outcome import Outcome, OutcomeReader
+from aliquot.roster import Roster, decide_roster
+from aliquot.spans import SpanSet
+from aliquot.store import FolderStore
+
+SETTLED = "settled"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why an epoch ended: `settled`, or what stopped it."""
+
+    epoch: int
+    reason: str
+    facts: dict[str, Any]
+
+
+class Ledger:
+    """Reads and writes the objects of one run."""
+
+    def __init__(self, store: FolderStore) -> None:
+        self.store = store
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """The frozen plan, None where no run was begun."""
+        if not self.store.has(keys.MANIFEST):
+            return None
+        return _read_json(keys.MANIFEST, self.store.get(keys.MANIFEST))
+
+    def begin(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Freeze the plan; gives the manifest that counts, which another process may have put first."""
+        return _read_json(keys.MANIFEST, self._decide(keys.MANIFEST, _to_json(manifest)))
+
+    def replace_manifest(self, manifest: dict[str, Any]) -> None:
+        """Write down a change that the user asked for (`--new-code`)."""
+        self.store.put(keys.MANIFEST, _to_json(manifest))
+
+    def put_chunk(self, chunk: ChunkId, body: bytes) -> None:
+        """Store a chunk; one that is there already stays."""
+        try:
+            self.store.put_once(chunk.key, body)
+        except AlreadyPut:
+            return
+
+    def list_chunks(self) -> list[ChunkId]:
+        """All chunks so far, in dataset order."""
+        return [ChunkId.parse(key) for key in self.store.list_keys(keys.CHUNKS)]
+
+    def seal(self, n_chunks: int, n_records: int) -> None:
+        """Say that the submission is complete."""
+        self._decide(keys.SEALED, _to_json({"chunks": n_chunks, "records": n_records}))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the submission is complete: nothing settles before."""
+        return self.store.has(keys.SEALED)
+
+    def put_outcome(self, stage: str, chunk: ChunkId, spans: SpanSet, outcome: Outcome, wall_ns: int) -> OutcomeKey:
+        """Store an outcome under a key of its own."""
+        billed_ms = -(-wall_ns // 1_000_000)
+        key = OutcomeKey(stage, chunk, spans, uuid.uuid4().hex[:12], "local", billed_ms, len(outcome.failures), 1)
+        self.store.put_once(str(key), outcome.to_bytes())
+        return key
+
+    def read_outcome(self, key: OutcomeKey) -> OutcomeReader:
+        """An outcome's object; raises Undecodable where it is damaged."""
+        return OutcomeReader(self.store.get(str(key)))
+
+    def list_outcomes(self, stage: str) -> list[OutcomeKey]:
+        """All outcomes of a stage."""
+        return [OutcomeKey.parse(key) for key in self.store.list_keys(keys.name_outcomes(stage))]
+
+    def list_voids(self) -> list[OutcomeKey]:
+        """The outcomes that turned out unreadable."""
+        return [OutcomeKey.parse(key.removeprefix(keys.VOIDS)) for key in self.store.list_keys(keys.VOIDS)]
+
+    def void(self, outcome: OutcomeKey) -> None:
+        """Mark an outcome as unreadable: its records are open again, its cost stays counted."""
+        self._decide(keys.name_void(outcome), _to_json({}))
+
+    def measure(self, stage: str) -> Coverage:
+        """How far the stage is, from listings alone."""
+        return measure_coverage(self.list_chunks(), self.list_outcomes(stage), self.list_voids())
+
+    def settle(self, stage: str, epoch: int) -> Roster:
+        """The roster of this epoch, decided now or by whoever was first."""
+        roster = decide_roster(self.list_chunks(), self.list_outcomes(stage), self._read_failed, self.list_voids())
+        return Roster.from_json(self._decide(keys.name_roster(stage, epoch), roster.to_json()))
+
+    def stop(self, epoch: int, reason: str, facts: dict[str, Any]) -> None:
+        """End an epoch."""
+        self._decide(keys.name_stop(epoch), _to_json({"reason": reason, **facts}))
+
+    def list_stops(self) -> list[Stop]:
+        """The epochs that ended, in order."""
+        stops = []
+        for key in self.store.list_keys("stop/"):
+            said = _read_json(key, self.store.get(key))
+            stops.append(Stop(int(key.split("/")[1].removesuffix(".json")), said.pop("reason"), said))
+        return stops
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is open: one past those that ended."""
+        return max((stop.epoch for stop in self.list_stops()), default=-1) + 1
+
+    def _read_failed(self, key: OutcomeKey) -> SpanSet:
+        return self.read_outcome(key).failed
+
+    def _decide(self, key: str, body: bytes) -> bytes:
+        """Put once, or read what was put."""
+        try:
+            self.store.put_once(key, body)
+        except AlreadyPut:
+            return self.store.get(key)
+        return body
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def _read_json(key: str, body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError as err:
+        raise Undecodable(key, str(err)) from err
+    if not isinstance(value, dict):
+        raise Undecodable(key, f"is a {type(value).__name__}, not an object")
+    return value

@@ -1,0 +1,111 @@
+"""Reading a settled stage in dataset order, from its roster alone.
+
+Pieces come out in record order, each with the rows of consecutive records of one chunk and the failures
+among them. Memory is that of a chunk and of the outcomes that answer for it, whatever the run's length.
+
+Owns the order of results. Imports the ledger's readers; pyarrow is met later, in `tables`. When it is
+wrong, two runs of the same data differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aliquot.chunk import ChunkReader
+from aliquot.errors import AliquotError, StoreError, Undecodable
+from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.ledger import Ledger
+from aliquot.outcome import Failure, OutcomeReader
+from aliquot.roster import Roster, Share
+from aliquot.rows import Block, Kinds
+
+
+class UnreadableOutcome(AliquotError):
+    """An outcome on the roster is damaged: it has to be voided, and its records done again."""
+
+    def __init__(self, key: OutcomeKey, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key, self.reason = key, reason
+
+    def __str__(self) -> str:
+        return f"outcome {self.key} is unreadable: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive records of a chunk: their rows, and which of them failed."""
+
+    chunk: ChunkReader
+    block: Block
+    failures: tuple[Failure, ...]
+
+    @property
+    def first_record(self) -> int:
+        """Number in the dataset of the piece's first record."""
+        return self.chunk.first + self.block.first
+
+
+def gather_kinds(ledger: Ledger, roster: Roster) -> tuple[Kinds, int]:
+    """Kinds of value by column over the whole result, columns in order of appearance; and CPU milliseconds.
+
+    Reads headers only. Raises UnreadableOutcome.
+    """
+    kinds: Kinds = {}
+    cpu_ms = 0
+    for shares in roster.shares.values():
+        for outcome in dict.fromkeys(share.outcome for share in shares):
+            reader = _read_outcome(ledger, outcome)
+            cpu_ms += reader.cpu_ms
+            for name, found in reader.kinds.items():
+                kinds.setdefault(name, set()).update(found)
+    return kinds, cpu_ms
+
+
+def merge_pieces(ledger: Ledger, roster: Roster) -> Iterator[Piece]:
+    """All pieces of the stage in record order; raises UnreadableOutcome."""
+    for chunk, shares in roster.shares.items():
+        if shares:
+            yield from _merge_chunk(ledger, chunk, shares)
+
+
+def _merge_chunk(ledger: Ledger, chunk: ChunkId, shares: tuple[Share, ...]) -> Iterator[Piece]:
+    reader = ChunkReader(ledger.store.get(chunk.key), chunk)
+    outcomes = {share.outcome: _read_outcome(ledger, share.outcome) for share in shares}
+    spans = sorted(
+        ((first, end, share.outcome) for share in shares for first, end in share.spans.spans), key=lambda span: span[:2]
+    )
+    for first, end, key in spans:
+        try:
+            yield from _read_span(reader, outcomes[key], first, end)
+        except Undecodable as err:
+            raise UnreadableOutcome(key, str(err)) from err
+
+
+def _read_span(chunk: ChunkReader, outcome: OutcomeReader, first: int, end: int) -> Iterator[Piece]:
+    """The pieces of a span; records that the supervisor filed have no block, and give empty pieces."""
+    failures = [failure for failure in outcome.failures() if first <= failure.index < end]
+    at = first
+    for block in outcome.blocks(first, end):
+        if block.first > at:
+            yield _make_piece(chunk, _empty_block(at, block.first), failures)
+        yield _make_piece(chunk, block, failures)
+        at = block.first + len(block.counts)
+    if at < end:
+        yield _make_piece(chunk, _empty_block(at, end), failures)
+
+
+def _make_piece(chunk: ChunkReader, block: Block, failures: list[Failure]) -> Piece:
+    end = block.first + len(block.counts)
+    return Piece(chunk, block, tuple(failure for failure in failures if block.first <= failure.index < end))
+
+
+def _empty_block(first: int, end: int) -> Block:
+    return Block(first, [0] * (end - first), {})
+
+
+def _read_outcome(ledger: Ledger, key: OutcomeKey) -> OutcomeReader:
+    try:
+        return ledger.read_outcome(key)
+    except (Undecodable, StoreError) as err:
+        raise UnreadableOutcome(key, str(err)) from err

@@ -1,0 +1,107 @@
+"""An outcome: what one attempt at a span of a chunk left behind.
+
+Owns the outcome's object: blocks of rows and the failed records with their reasons. Which records it answers
+for stands in its key. Imports `codec`, `envelope` and `rows`. When it is wrong, results cannot be merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from aliquot.codec import pack, unpack
+from aliquot.envelope import Envelope, Part
+from aliquot.errors import Undecodable
+from aliquot.rows import Block
+from aliquot.spans import SpanSet
+
+LONGEST_TEXT = 10_000  # characters of a message or traceback that are kept, the end where it is longer
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that failed.
+
+    Args:
+        index: the record's place in its chunk.
+        kind: parse, exception, crash, deadline, memory or environment.
+        message: one line that says why.
+        traceback: of an exception in the job's own code, else empty.
+    """
+
+    index: int
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Blocks and failures of one attempt, ready to be written.
+
+    Args:
+        blocks: packed blocks by the chunk's record that each begins at.
+        kinds: kinds of value by column, over all blocks.
+        failures: the failed records.
+        cpu_ms: processor time of the host over these records.
+        peak_mib: largest private memory of the host that was seen.
+    """
+
+    blocks: Mapping[int, Part]
+    kinds: Mapping[str, Sequence[str]]
+    n_rows: int
+    failures: Sequence[Failure] = ()
+    cpu_ms: int = 0
+    peak_mib: int = 0
+
+    def to_bytes(self) -> bytes:
+        """The outcome's object."""
+        header = {
+            "type": "outcome",
+            "kinds": {name: sorted(kinds) for name, kinds in self.kinds.items()},
+            "rows": self.n_rows,
+            "failed": str(SpanSet.of_indices(failure.index for failure in self.failures)),
+            "cpu_ms": self.cpu_ms,
+            "peak_mib": self.peak_mib,
+        }
+        parts = {f"block:{first}": part for first, part in sorted(self.blocks.items())}
+        if self.failures:
+            listed = [[f.index, f.kind, f.message, f.traceback] for f in self.failures]
+            parts["failures"] = Part.of(pack(listed))
+        return Envelope(header, parts).to_bytes()
+
+
+class OutcomeReader:
+    """An outcome's object, unpacked block by block as asked; raises Undecodable where it is damaged."""
+
+    def __init__(self, body: bytes) -> None:
+        self._envelope = Envelope.from_bytes(body, "outcome")
+        header = self._envelope.header
+        try:
+            self.kinds: dict[str, list[str]] = header["kinds"]
+            self.n_rows: int = header["rows"]
+            self.failed = SpanSet.parse(header["failed"])
+            self.cpu_ms: int = header["cpu_ms"]
+            self.peak_mib: int = header["peak_mib"]
+        except (KeyError, ValueError, TypeError) as err:
+            raise Undecodable("outcome", f"its header lacks or garbles {err}") from err
+
+    def failures(self) -> list[Failure]:
+        """The failed records, as they were filed."""
+        if "failures" not in self._envelope.parts:
+            return []
+        return [Failure(*row) for row in unpack(self._envelope.open("failures"), "failures")]
+
+    def blocks(self, first: int, end: int) -> Iterator[Block]:
+        """The blocks that hold records first..end of the chunk, cut to them, in record order."""
+        names = sorted(
+            (int(name.removeprefix("block:")), name) for name in self._envelope.parts if name.startswith("block:")
+        )
+        starts = [start for start, _ in names] + [1 << 62]
+        for place, (start, name) in enumerate(names):
+            if start < end and starts[place + 1] > first:
+                block = Block.unpack(self._envelope.parts[name])
+                if start < first or start + len(block.counts) > end:
+                    block = block.slice(first, end)
+                if len(block.counts):
+                    yield block

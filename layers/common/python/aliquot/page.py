@@ -1,0 +1,42 @@
+"""The shared page on which hosts note how far they are, so that a dead host's culprit is known.
+
+One small file, mapped by the supervisor and its hosts; each host has a slot of 8-byte words. A host writes
+its slot before each record that it takes and after each that it answers; the supervisor only reads. Writes
+of one aligned word are whole, and that is all that is relied on.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+_WORDS = 8  # one cache line a slot
+N_SLOTS = 512
+
+READ, ANSWERED, AT_NS = 0, 1, 2
+
+
+class Page:
+    """The mapped file; `fd` is what hosts inherit."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, N_SLOTS * _WORDS * 8)
+        self._words = memoryview(self._map).cast("q")
+
+    @classmethod
+    def create(cls) -> Page:
+        """A new page that has no name in the file system."""
+        fd, path = tempfile.mkstemp(prefix="aliquot-page-")
+        os.unlink(path)
+        os.ftruncate(fd, N_SLOTS * _WORDS * 8)
+        return cls(fd)
+
+    def slot(self, number: int) -> memoryview:
+        """A host's words: READ and ANSWERED are indices in the chunk, AT_NS is a monotonic time."""
+        return self._words[number * _WORDS : (number + 1) * _WORDS]
+
+    def close(self) -> None:
+        """Close the descriptor; the mapping ends with the last slot that is held."""
+        os.close(self.fd)

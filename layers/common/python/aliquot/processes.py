@@ -1,0 +1,165 @@
+"""What the operating system says of processes: memory, cores, threads; and how it ends them.
+
+Everything that reads /proc or calls prctl stands here, each with a twin that needs neither (psutil), so that
+macOS runs the same engine; tests run both. Nothing else in the core imports psutil.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Protocol
+
+MIB = 1 << 20
+_PR_SET_PDEATHSIG = 1
+
+
+class ProcessReader(Protocol):
+    """Reads figures of running processes."""
+
+    def read_private_mib(self, pid: int) -> float:
+        """Private memory of a process in MiB (anonymous and shared-anonymous pages); 0 when it is gone."""
+
+    def read_file_mib(self, pid: int) -> float:
+        """Resident pages of mapped files (libraries, mostly) in MiB; 0 when the process is gone."""
+
+    def count_threads(self, pid: int) -> int:
+        """Threads of a process as the kernel counts them; 0 when it is gone."""
+
+
+class ProcReader:
+    """Reads /proc: 17 us a call."""
+
+    def read_private_mib(self, pid: int) -> float:
+        """RssAnon + RssShmem of `status`."""
+        status = _read_status(pid)
+        return (_status_kib(status, b"RssAnon:") + _status_kib(status, b"RssShmem:")) / 1024
+
+    def read_file_mib(self, pid: int) -> float:
+        """RssFile of `status`."""
+        return _status_kib(_read_status(pid), b"RssFile:") / 1024
+
+    def count_threads(self, pid: int) -> int:
+        """Entries of `task`."""
+        try:
+            return len(os.listdir(f"/proc/{pid}/task"))
+        except OSError:
+            return 0
+
+
+class PsutilReader:
+    """Reads through psutil, where there is no /proc."""
+
+    def read_private_mib(self, pid: int) -> float:
+        """The unique set size."""
+        import psutil
+
+        try:
+            return float(psutil.Process(pid).memory_full_info().uss) / MIB
+        except (psutil.Error, OSError):
+            return 0.0
+
+    def read_file_mib(self, pid: int) -> float:
+        """What is resident beyond the unique set."""
+        import psutil
+
+        try:
+            memory = psutil.Process(pid).memory_full_info()
+        except (psutil.Error, OSError):
+            return 0.0
+        return float(memory.rss - memory.uss) / MIB
+
+    def count_threads(self, pid: int) -> int:
+        """psutil's count of threads."""
+        import psutil
+
+        try:
+            return int(psutil.Process(pid).num_threads())
+        except (psutil.Error, OSError):
+            return 0
+
+
+def choose_reader() -> ProcessReader:
+    """The reader for this system."""
+    return ProcReader() if Path("/proc/self/status").exists() else PsutilReader()
+
+
+def can_fork(platform: str = sys.platform) -> bool:
+    """Whether a process may be forked and go on without exec: on Linux; macOS's own libraries forbid it."""
+    return platform == "linux"
+
+
+def count_cores() -> int:
+    """Physical cores that this process may run on, at least 1."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+
+
+def read_free_mib() -> int:
+    """Memory that can be had without swapping, in MiB."""
+    import psutil
+
+    return int(psutil.virtual_memory().available // MIB)
+
+
+def read_cpu_s() -> float:
+    """Processor time of this process and of the children that it has waited for, in seconds."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def limit_own_memory(ceiling_mib: float, reader: ProcessReader) -> None:
+    """Make allocations fail in this process a quarter beyond `ceiling_mib` of private memory.
+
+    A backstop for what fills memory faster than it is read. RLIMIT_DATA counts what is mapped, not what is
+    resident, so the room is counted from what is mapped now. (Not RLIMIT_AS: pyarrow maps 1.4 GB at 110 MB
+    resident.) Does nothing where the system has no such limit.
+    """
+    mapped_mib = _read_mapped_mib()
+    if mapped_mib is None:
+        return
+    room_mib = max(ceiling_mib - reader.read_private_mib(os.getpid()), 0.0) + 0.25 * ceiling_mib
+    limit = int((mapped_mib + room_mib) * MIB)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent ends; where it cannot, do nothing.
+
+    It fires when the *thread* that started this process ends: use it only where that thread waits for us.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+def name_end(status: int) -> str:
+    """How a process ended, from its wait status: `was killed by SIGSEGV`, `exited with status 3`."""
+    if os.WIFSIGNALED(status):
+        return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exited with status {os.WEXITSTATUS(status)}"
+
+
+def _read_status(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/status").read_bytes()
+    except OSError:
+        return b""
+
+
+def _status_kib(status: bytes, name: bytes) -> int:
+    at = status.find(name)
+    return int(status[at + len(name) :].split(maxsplit=1)[0]) if at >= 0 else 0
+
+
+def _read_mapped_mib() -> float | None:
+    status = _read_status(os.getpid())
+    return _status_kib(status, b"VmData:") / 1024 if status else None

@@ -1,0 +1,203 @@
+"""The rows of consecutive records as columns: what a host gives back and what an outcome holds.
+
+A block holds, for records first..first+n of a chunk, how many rows each gave, and the rows' values column
+by column. With it go the kinds of value that each column holds, so that a merge knows the schema of a
+result from headers alone.
+
+Owns this form, and the check that what a function returned are rows. Imports `codec` and `envelope`. When
+it is wrong, rows change on their way.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+from aliquot.codec import pack, unpack
+from aliquot.envelope import Part
+from aliquot.errors import Undecodable
+
+Kinds = dict[str, set[str]]
+
+
+class NotRows(TypeError):
+    """A record's answer is not rows: filed as that record's exception."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of the records first..first+len(counts) of a chunk.
+
+    Args:
+        counts: rows per record, shape (n_records,).
+        columns: the rows' values by column name, each of sum(counts) values; None where a row lacks it.
+        notes: a note per record, or empty where no record has one.
+    """
+
+    first: int
+    counts: Sequence[int]
+    columns: Mapping[str, Sequence[Any]]
+    notes: Sequence[str | None] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all records."""
+        return sum(self.counts)
+
+    def pack(self) -> Part:
+        """The block, compressed; raises Unencodable with the path to the value."""
+        body = {
+            "first": self.first,
+            "counts": array("I", self.counts).tobytes(),
+            "columns": {name: pack(values, name) for name, values in self.columns.items()},
+            "notes": list(self.notes),
+        }
+        return Part.of(pack(body), "the rows of one step")
+
+    @classmethod
+    def unpack(cls, part: Part) -> Block:
+        """Read a block; raises Undecodable."""
+        body = unpack(part.open("block"), "block")
+        try:
+            counts = array("I")
+            counts.frombytes(body["counts"])
+            columns = {name: unpack(values, f"column {name!r}") for name, values in body["columns"].items()}
+            block = cls(body["first"], counts, columns, body["notes"])
+            is_even = all(len(values) == block.n_rows for values in columns.values())
+            is_noted = len(block.notes) in (0, len(counts))
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise Undecodable("block", f"{type(err).__name__}: {err}") from err
+        if not is_even or not is_noted:
+            raise Undecodable("block", "its columns are not as long as its rows")
+        return block
+
+    def kinds(self) -> Kinds:
+        """The kinds of value in each column."""
+        return {name: name_kinds(values) for name, values in self.columns.items()}
+
+    def slice(self, first: int, end: int) -> Block:
+        """The part of the block that answers for the chunk's records first..end."""
+        a = min(max(first - self.first, 0), len(self.counts))
+        b = max(min(end - self.first, len(self.counts)), a)
+        row_a = sum(self.counts[:a])
+        row_b = row_a + sum(self.counts[a:b])
+        columns = {name: values[row_a:row_b] for name, values in self.columns.items()}
+        return Block(self.first + a, self.counts[a:b], columns, self.notes[a:b])
+
+
+def as_rows(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
+    """The rows in a record's answer: None, a row or several; raises NotRows.
+
+    Args:
+        answer: what a job gave for one record.
+        columns: the declared columns of a row, empty where rows are dicts.
+    """
+    if answer is None:
+        return ()
+    if isinstance(answer, Mapping) or (columns and _is_named_row(answer)):
+        answer = (answer,)
+    elif not isinstance(answer, list | tuple):
+        answer = _listed(answer)
+    return answer  # type: ignore[no-any-return]
+
+
+def make_block(first: int, answers: Sequence[Sequence[Any]], notes: Sequence[str | None], columns: tuple[str, ...]) -> Block:
+    """The block of these answers, each a list of rows; raises NotRows or ValueError where rows are malformed."""
+    counts = list(map(len, answers))
+    rows = list(chain.from_iterable(answers))
+    by_column = _columns_of_tuples(rows, columns) if columns else _columns_of_dicts(rows)
+    return Block(first, counts, by_column, notes if any(notes) else ())
+
+
+def name_kinds(values: Sequence[Any]) -> set[str]:
+    """The kinds of value in a column, a word or two each: `int`, `str`, `list float`, `array <f4 2,3`."""
+    kinds: set[str] = set()
+    for kind in set(map(type, values)):
+        name = _KIND_NAMES.get(kind.__name__) or _name_stored(kind)
+        name_each = _NAMED_ONE_BY_ONE.get(name)
+        if name_each is not None:
+            kinds.update(map(name_each, (value for value in values if type(value) is kind)))
+        else:
+            kinds.add(name)
+    return kinds
+
+
+def _name_stored(kind: type) -> str:
+    """A type's name; of a subclass of text, an integer or a float (an enum) what it is stored as."""
+    return next((stored.__name__ for stored in (str, int, float) if issubclass(kind, stored)), kind.__name__)
+
+
+_KIND_NAMES = {
+    "NoneType": "none",
+    "tuple": "list",
+    "str_": "str",
+    "bool_": "bool",
+    **{f"float{bits}": "float" for bits in (16, 32, 64)},
+    **{f"{sign}int{bits}": "int" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+def _name_int(value: int) -> str:
+    """`int` where a float holds it exactly, `wide` to 64 bits, else `bigint`."""
+    if -(1 << 53) <= value <= (1 << 53):
+        return "int"
+    return "wide" if -(1 << 63) <= value < (1 << 63) else "bigint"
+
+
+def _name_list(value: Sequence[Any]) -> str:
+    inner = name_kinds(value)
+    is_flat = inner <= {"int", "wide", "float", "str", "bool", "none"}
+    return f"list {','.join(sorted(inner))}" if is_flat else "json"
+
+
+def _name_array(value: Any) -> str:
+    return f"array {value.dtype.str} {','.join(map(str, value.shape))}"
+
+
+def _name_datetime(value: Any) -> str:
+    return "datetime" if value.tzinfo is None else "datetime utc"
+
+
+_NAMED_ONE_BY_ONE: dict[str, Callable[[Any], str]] = {
+    "int": _name_int,
+    "list": _name_list,
+    "ndarray": _name_array,
+    "datetime": _name_datetime,
+    "dict": lambda value: "json",
+}
+
+
+def _is_named_row(answer: Any) -> bool:
+    return isinstance(answer, tuple) and hasattr(answer, "_fields")
+
+
+def _listed(answer: Any) -> list[Any]:
+    is_many = hasattr(answer, "__iter__") and not isinstance(answer, str | bytes)
+    if not is_many or hasattr(answer, "__array_interface__"):
+        raise NotRows(f"returned a {type(answer).__name__}: return None, a row (a dict) or several rows")
+    return list(answer)
+
+
+def _columns_of_tuples(rows: list[Any], columns: tuple[str, ...]) -> dict[str, list[Any]]:
+    width = len(columns)
+    if not all(map(isinstance, rows, repeat(tuple))):
+        wrong = next(row for row in rows if not isinstance(row, tuple))
+        raise NotRows(f"returned a row that is a {type(wrong).__name__}: a row is a tuple ({', '.join(columns)})")
+    if any(map(width.__ne__, map(len, rows))):
+        raise NotRows(f"a row must have {width} values ({', '.join(columns)})")
+    if not rows:
+        return {name: [] for name in columns}
+    return {name: list(values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)}
+
+
+def _columns_of_dicts(rows: list[Any]) -> dict[str, list[Any]]:
+    if not all(map(isinstance, rows, repeat(Mapping))):
+        wrong = next(row for row in rows if not isinstance(row, Mapping))
+        raise NotRows(f"returned a row that is a {type(wrong).__name__}: a row is a dict of column name to value")
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
+    if not all(map(isinstance, names, repeat(str))):
+        raise NotRows("a row's keys are column names and must be text")
+    return {name: [row.get(name) for row in rows] for name in names}

@@ -1,0 +1,115 @@
+"""Where a run's objects lie: a folder, with the promises that a bucket gives.
+
+`put` is all or nothing; `put_once` decides between writers; a listing shows what was put before it. A
+temporary file, fsync, link or rename, fsync of the folder: what was acknowledged survives a power cut.
+
+Owns every file of a run's ledger. Imports the standard library and `errors`. When it is wrong, nothing else
+can be right.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aliquot.errors import AlreadyPut, StoreError
+
+_TEMPORARY = ".put-"
+
+
+class FolderStore:
+    """Objects as files under `root`; a key's slashes are folders."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object, replacing what was there; raises StoreError."""
+        with _explained(key):
+            temporary = self._write_aside(key, body)
+            os.replace(temporary, self.root / key)
+            _sync_folder(temporary.parent)
+
+    def put_once(self, key: str, body: bytes) -> None:
+        """Write an object that nobody wrote before; raises AlreadyPut, StoreError."""
+        with _explained(key):
+            temporary = self._write_aside(key, body)
+            try:
+                os.link(temporary, self.root / key)
+            except FileExistsError:
+                raise AlreadyPut(key) from None
+            finally:
+                temporary.unlink()
+            _sync_folder(temporary.parent)
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes; raises StoreError where there is none."""
+        with _explained(key):
+            return (self.root / key).read_bytes()
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+        return (self.root / key).is_file()
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix` (a folder, ending in a slash), sorted."""
+        found: list[str] = []
+        for folder, _, names in os.walk(self.root / prefix):
+            start = Path(folder).relative_to(self.root).as_posix()
+            found.extend(f"{start}/{name}" for name in names if not name.startswith(_TEMPORARY))
+        return sorted(found)
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left half written. Only for the one process that works in the folder."""
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(_TEMPORARY):
+                    Path(folder, name).unlink(missing_ok=True)
+
+    def _write_aside(self, key: str, body: bytes) -> Path:
+        target = self.root / key
+        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space, then `aliquot resume` goes on from here",
+    errno.EDQUOT: "the disk quota is used up: free some space, then `aliquot resume` goes on from here",
+    errno.EACCES: "permission denied: choose a folder that you can write to",
+    errno.EROFS: "the file system is read-only: choose a folder that you can write to",
+    errno.ENOENT: "there is no such object",
+}
+
+
+@contextmanager
+def _explained(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        reason = _REASONS.get(err.errno or 0, err.strerror or str(err))
+        raise StoreError(str(err.filename or key), reason) from err
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

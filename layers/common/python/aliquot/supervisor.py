@@ -1,0 +1,302 @@
+"""The supervisor: drives hosts through tasks, one lane each, and turns what they answer into outcomes.
+
+    tasks --> lanes --step--> hosts
+              lanes <-answer- hosts           a lane that idles takes half of what another has left
+              lanes --outcome--> ledger       at least once a slice
+
+A host may crash, hang or eat memory at any moment. The supervisor reads from the shared page which records
+were at hand, runs them again alone, and files a record that ends a fresh host by itself; everything else
+goes on in a new host. It is one thread around a selector: nothing it does blocks but the launch of a host
+(milliseconds) and the put of an outcome.
+
+The same code runs in the Lambda handler and on the user's machine. Imports `lane` and `launch`; the ledger
+is behind the two functions that it is given. When it is wrong, a run hangs or loses records.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aliquot.errors import OpenFailed, Undecodable
+from aliquot.frames import Frame
+from aliquot.keys import ChunkId
+from aliquot.lane import STEP_S, Lane, Slice, Task, pick_victim
+from aliquot.launch import Ended, Launcher, raise_refusal
+from aliquot.outcome import Failure, Outcome
+from aliquot.page import ANSWERED, AT_NS, READ
+from aliquot.processes import ProcessReader, name_end
+from aliquot.spans import SpanSet
+
+_POLL_S = 0.02  # of memory and deadlines; a 3 GB fill overshoots by what it can write in this time
+_WAIT_S = 0.002  # while a lane idles and tasks may still come
+_LARGEST_SLICE_BYTES = 16 << 20
+_LEAST_SHARE_S = 0.02  # work worth giving to another lane
+_MOST_BARREN = 3
+
+PutOutcome = Callable[[ChunkId, SpanSet, Outcome, int], object]
+
+
+class TaskSource(Protocol):
+    """Where tasks come from."""
+
+    def next_task(self) -> Task | None:
+        """The next task, None where there is none now."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no further task will come."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a supervisor allows.
+
+    Args:
+        record_timeout_s: a record's deadline.
+        memory_mib: ceiling of a host's private memory.
+        slice_s: an outcome is put at least this often.
+    """
+
+    record_timeout_s: float
+    memory_mib: int
+    slice_s: float = 5.0
+
+
+@dataclass
+class Counts:
+    """What has happened so far; read by whoever shows progress."""
+
+    n_answered: int = 0
+    n_failed: int = 0
+    n_host_ends: int = 0
+    first_failure: str = ""
+    kinds: dict[str, int] = field(default_factory=dict)
+
+    def add(self, failures: list[Failure]) -> None:
+        """Count failures by kind and keep the first one's words."""
+        for failure in failures:
+            self.n_failed += 1
+            self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
+            self.first_failure = self.first_failure or failure.message
+
+
+class Supervisor:
+    """Runs tasks on `n_lanes` hosts.
+
+    Args:
+        launcher: starts hosts; the job is open.
+        read_chunk: gives a chunk's object.
+        put_outcome: takes (chunk, spans, outcome, wall nanoseconds).
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        n_lanes: int,
+        limits: Limits,
+        reader: ProcessReader,
+        read_chunk: Callable[[ChunkId], bytes],
+        put_outcome: PutOutcome,
+    ) -> None:
+        self._launcher, self._limits, self._reader = launcher, limits, reader
+        self._read_chunk, self._put_outcome = read_chunk, put_outcome
+        self._lanes = [Lane(number) for number in range(n_lanes)]
+        self._selector = selectors.DefaultSelector()
+        self._polled_s = 0.0
+        self.counts = Counts()
+
+    def run(self, tasks: TaskSource, should_stop: Callable[[Counts], bool]) -> bool:
+        """Work until no task is left or `should_stop`; gives whether all was done. What was answered is put."""
+        is_done = False
+        try:
+            while not is_done and not should_stop(self.counts):
+                self._feed(tasks)
+                is_done = tasks.is_exhausted and all(lane.is_idle for lane in self._lanes)
+                if not is_done:
+                    self._listen()
+                    self._watch()
+        finally:
+            for lane in self._lanes:
+                self._release(lane)
+            self._selector.close()
+        for lane in self._lanes:
+            self._put(lane)
+        return is_done
+
+    def _feed(self, tasks: TaskSource) -> None:
+        for lane in self._lanes:
+            if lane.sent is not None:
+                continue
+            if lane.is_idle or self._is_slice_over(lane):
+                self._put(lane)
+            if lane.is_idle and not self._give_task(lane, tasks):
+                continue
+            self._send(lane)
+
+    def _is_slice_over(self, lane: Lane) -> bool:
+        return (
+            time.monotonic() - lane.slice.started_s >= self._limits.slice_s
+            or lane.slice.stored_bytes >= _LARGEST_SLICE_BYTES
+            or not lane.can_hold(lane.next_span())
+        )
+
+    def _give_task(self, lane: Lane, tasks: TaskSource) -> bool:
+        task = tasks.next_task()
+        if task is None:
+            victim = pick_victim(self._lanes, _LEAST_SHARE_S)
+            if victim is None or victim.chunk is None:
+                return False
+            task = Task(victim.chunk, victim.give_half())
+            lane.record_s, lane.last_step = victim.record_s, victim.last_step
+        lane.begin(task, time.monotonic())
+        return True
+
+    def _send(self, lane: Lane) -> None:
+        if lane.host is None:
+            self._launch(lane)
+        assert lane.host is not None and lane.chunk is not None  # noqa: S101 - it was launched, and has a task
+        if lane.loaded != lane.chunk:
+            lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": self._read_chunk(lane.chunk)})
+            lane.loaded = lane.chunk
+        first, end = lane.next_span()
+        lane.host.slot[READ] = lane.host.slot[ANSWERED] = first
+        lane.host.slot[AT_NS] = 0
+        lane.start_mib = self._reader.read_private_mib(lane.host.pid) if lane.suspects else 0.0
+        lane.mark_sent((first, end), time.monotonic())
+        lane.host.channel.send({"op": "step", "first": first, "end": end, "budget_ms": round(STEP_S * 1000)})
+
+    def _launch(self, lane: Lane) -> None:
+        lane.host = self._launcher.launch(lane.number)
+        lane.loaded, lane.n_shared_steps, lane.peak_mib, lane.doom = None, 0, 0.0, None
+        lane.is_open = lane.host.is_open
+        lane.birth_mib = self._reader.read_private_mib(lane.host.pid)
+        lane.file_mib = self._reader.read_file_mib(lane.host.pid)
+        self._selector.register(lane.host.channel, selectors.EVENT_READ, lane)
+
+    def _listen(self) -> None:
+        """Wait for answers, for room in a pipe, or until the next look at memory and deadlines is due."""
+        for lane in self._lanes:
+            if lane.host is not None and lane.host.channel.has_unsent:
+                with suppress(KeyError):
+                    self._selector.unregister(lane.host.channel.writer)
+                self._selector.register(lane.host.channel.writer, selectors.EVENT_WRITE, lane)
+        wait_s = _POLL_S if all(lane.sent is not None for lane in self._lanes) else _WAIT_S
+        for key, events in self._selector.select(wait_s):
+            lane = key.data
+            if lane.host is None:
+                continue
+            if events & selectors.EVENT_WRITE:
+                self._selector.unregister(lane.host.channel.writer)
+                lane.host.channel.flush()
+            else:
+                self._hear(lane)
+
+    def _hear(self, lane: Lane) -> None:
+        assert lane.host is not None  # noqa: S101 - it is registered
+        for frame in lane.host.channel.receive():
+            self._take(lane, frame)
+        if lane.host.channel.is_ended:
+            self._bury_host(lane)
+
+    def _take(self, lane: Lane, frame: Frame) -> None:
+        if frame["op"] == "answer":
+            before = len(lane.slice.failures)
+            lane.take_answer(frame)
+            self.counts.n_answered += frame["end"] - frame["first"]
+            self.counts.add(lane.slice.failures[before:])
+        elif frame["op"] == "opened":
+            lane.is_open, lane.sent_s = True, time.monotonic()
+        elif frame["op"] == "failed":
+            raise_refusal("the job", frame)
+        elif frame["op"] == "broken":
+            raise Undecodable(frame["chunk"], frame["reason"])
+
+    def _watch(self) -> None:
+        """Put what is due; kill hosts past their memory or their record's deadline."""
+        now_s = time.monotonic()
+        if now_s - self._polled_s < _POLL_S:
+            return
+        self._polled_s = now_s
+        for lane in self._lanes:
+            if lane.host is None or lane.sent is None or lane.doom is not None:
+                continue
+            if now_s - lane.slice.started_s >= self._limits.slice_s:
+                self._put(lane)
+            private_mib = self._reader.read_private_mib(lane.host.pid)
+            lane.peak_mib = max(lane.peak_mib, private_mib)
+            if private_mib > self._limits.memory_mib:
+                lane.doom = Failure(-1, "memory", self._say_memory(private_mib))
+            elif lane.stuck_s(time.monotonic_ns()) > self._limits.record_timeout_s:
+                lane.doom = Failure(-1, "deadline", f"took longer than {self._limits.record_timeout_s:g} s")
+            if lane.doom is not None:
+                lane.host.kill()
+
+    def _bury_host(self, lane: Lane) -> None:
+        """A host is gone: find whom to blame, file or isolate, and let the lane go on in a new one."""
+        assert lane.host is not None  # noqa: S101 - it has just ended
+        suspects = lane.accuse() if lane.sent is not None else SpanSet()
+        ended = self._release(lane)
+        self.counts.n_host_ends += 1
+        if lane.sent is None:
+            return
+        if not suspects:
+            self._count_barren(lane, ended)
+            lane.todo |= SpanSet.of([lane.sent])
+        else:
+            cause = self._explain_end(lane, ended)
+            is_proven = len(suspects) == 1 and (
+                cause.kind == "deadline" or lane.was_alone_and_fresh(self._limits.memory_mib)
+            )
+            lane.todo |= SpanSet.of([lane.sent]) - suspects
+            if is_proven:
+                self._file(lane, Failure(suspects.spans[0][0], cause.kind, cause.message))
+            else:
+                lane.suspects |= suspects
+        lane.sent = None
+        if lane.slice.spans:
+            self._put(lane)
+
+    def _file(self, lane: Lane, failure: Failure) -> None:
+        lane.file(failure)
+        self.counts.n_answered += 1
+        self.counts.add([failure])
+
+    def _count_barren(self, lane: Lane, ended: Ended) -> None:
+        lane.n_barren += 1
+        if lane.n_barren >= _MOST_BARREN:
+            how = name_end(ended.status)
+            raise OpenFailed("the job", f"{_MOST_BARREN} hosts in a row each {how} before they read a record")
+
+    def _explain_end(self, lane: Lane, ended: Ended) -> Failure:
+        if lane.doom is not None:
+            return lane.doom
+        reached_mib = max(lane.peak_mib, ended.peak_mib - lane.file_mib)
+        if reached_mib >= 0.9 * self._limits.memory_mib:
+            return Failure(-1, "memory", self._say_memory(reached_mib))
+        return Failure(-1, "crash", f"its process {name_end(ended.status)}")
+
+    def _say_memory(self, reached_mib: float) -> str:
+        return f"reached {reached_mib:,.0f} MiB of private memory; the ceiling is {self._limits.memory_mib:,} MiB"
+
+    def _put(self, lane: Lane) -> None:
+        taken = lane.take_outcome()
+        if taken is not None and lane.chunk is not None:
+            spans, outcome = taken
+            self._put_outcome(lane.chunk, spans, outcome, lane.slice.wall_ns)
+        lane.slice = Slice(time.monotonic())
+
+    def _release(self, lane: Lane) -> Ended:
+        if lane.host is None:
+            return Ended(0, 0.0)
+        self._selector.unregister(lane.host.channel)
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(lane.host.channel.writer)
+        lane.host.kill()
+        ended = self._launcher.reap(lane.host)
+        lane.host = None
+        return ended

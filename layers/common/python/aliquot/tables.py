@@ -1,0 +1,214 @@
+"""Tables on disk: Arrow types from kinds of value, Parquet or CSV files written as rows come.
+
+The one module of the core that imports pyarrow. Types are settled before the first row is written, from the
+kinds that hosts noted; where kinds do not agree on one type, the column becomes text (JSON), and nothing
+is lost. Arrays become Arrow's fixed-shape tensors: fixed-size lists with their shape in the schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+ROWS_PER_GROUP = 1 << 17
+ROWS_PER_FILE = 1 << 23
+IS_JSON = {b"aliquot": b"json"}
+
+_SIMPLE = {
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "str": pa.string(),
+    "bytes": pa.binary(),
+    "datetime": pa.timestamp("us"),
+    "datetime utc": pa.timestamp("us", "UTC"),
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "timedelta": pa.duration("us"),
+}
+_NUMBERS = {"bool": 0, "int": 1, "float": 2}
+
+
+def choose_type(kinds: Collection[str]) -> pa.DataType | None:
+    """The Arrow type that holds all these kinds of value without loss; None where only JSON text does."""
+    found = set(kinds) - {"none"}
+    if not found:
+        return pa.null()
+    if len(found) == 1 and (only := next(iter(found))) in _SIMPLE:
+        return _SIMPLE[only]
+    if found <= set(_NUMBERS):
+        return _SIMPLE[max(found, key=lambda kind: _NUMBERS[kind])]
+    if all(kind.startswith("list ") for kind in found):
+        inner = choose_type({part for kind in found for part in kind.removeprefix("list ").split(",") if part})
+        return None if inner is None else pa.list_(inner)
+    if all(kind.startswith("array ") for kind in found):
+        return _choose_array_type(found)
+    return None
+
+
+def _choose_array_type(kinds: Collection[str]) -> pa.DataType | None:
+    parts = [kind.split(" ")[1:] for kind in kinds]
+    dtypes = {np.dtype(dtype) for dtype, _ in parts}
+    shapes = {tuple(int(side) for side in shape.split(",") if side) for _, shape in parts}
+    if len(dtypes) != 1 or next(iter(dtypes)).kind not in "iuf":
+        return None
+    value_type = pa.from_numpy_dtype(next(iter(dtypes)).newbyteorder("="))
+    if len(shapes) == 1 and all(next(iter(shapes))) and next(iter(shapes)):
+        return pa.fixed_shape_tensor(value_type, next(iter(shapes)))
+    return pa.list_(value_type) if {len(shape) for shape in shapes} == {1} else None
+
+
+def make_field(name: str, kinds: Collection[str]) -> pa.Field:
+    """A schema's field for a column of these kinds; text that is JSON is marked in its metadata."""
+    chosen = choose_type(kinds)
+    return pa.field(name, pa.string(), metadata=IS_JSON) if chosen is None else pa.field(name, chosen)
+
+
+def make_array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    """An Arrow array of `values`, which are of the kinds that `field` was made for."""
+    if field.metadata == IS_JSON:
+        return pa.array([None if value is None else _to_text(value) for value in values], pa.string())
+    if isinstance(field.type, pa.FixedShapeTensorType):
+        return _make_tensors(values, field.type)
+    try:
+        return pa.array(values, field.type)
+    except pa.ArrowTypeError:  # a bool among integers, an integer among floats
+        convert = int if pa.types.is_integer(field.type) else float
+        return pa.array([None if value is None else convert(value) for value in values], field.type)
+
+
+def _make_tensors(values: Sequence[Any], tensor: pa.FixedShapeTensorType) -> pa.Array:
+    size = int(np.prod(tensor.shape))
+    dtype = tensor.value_type.to_pandas_dtype()
+    flat = np.zeros((len(values), size), dtype)
+    for place, value in enumerate(values):
+        if value is not None:
+            flat[place] = value.reshape(-1)
+    is_null = pa.array([value is None for value in values])
+    storage = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), size, mask=is_null)
+    return pa.ExtensionArray.from_storage(tensor, storage)
+
+
+def _to_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=_to_plain, ensure_ascii=False)
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+class TableWriter:
+    """Writes the rows of one table into files of a folder, or into one file, as they come.
+
+    Args:
+        path: without its ending; a folder's `part` for tables of several files.
+        schema: columns and their types.
+        ending: "parquet" or "csv".
+        is_split: start another file every ROWS_PER_FILE rows (`part-00000.parquet`, ...).
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, ending: str, *, is_split: bool = False) -> None:
+        self._path, self._schema, self._ending, self._is_split = path, schema, ending, is_split
+        self._batches: list[pa.RecordBatch] = []
+        self._n_waiting = 0
+        self._n_files = 0
+        self._rows_in_file = 0
+        self._writer: Any = None
+        self.n_rows = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns and types."""
+        return self._schema
+
+    def write(self, columns: Mapping[str, Sequence[Any] | pa.Array]) -> None:
+        """Add rows, given column by column; a column that is not given is null."""
+        length = max((len(values) for values in columns.values()), default=0)
+        if not length:
+            return
+        arrays = [self._as_array(columns.get(field.name), field, length) for field in self._schema]
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        self._n_waiting += length
+        self.n_rows += length
+        if self._n_waiting >= ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what waits, and at least one file, so that an empty table still has its schema."""
+        self._flush()
+        if self._writer is None:
+            self._writer = self._open()
+        self._writer.close()
+        self._writer = None
+
+    def _flush(self) -> None:
+        if not self._batches:
+            return
+        if self._writer is not None and self._is_split and self._rows_in_file >= ROWS_PER_FILE:
+            self._writer.close()
+            self._writer = None
+        if self._writer is None:
+            self._writer = self._open()
+        table = pa.Table.from_batches(self._batches, self._schema)
+        self._writer.write_table(_as_csv(table) if self._ending == "csv" else table)
+        self._rows_in_file += self._n_waiting
+        self._batches, self._n_waiting = [], 0
+
+    def _open(self) -> Any:
+        suffix = f"-{self._n_files:05d}" if self._is_split else ""
+        path = self._path.with_name(f"{self._path.name}{suffix}.{self._ending}")
+        self._n_files += 1
+        self._rows_in_file = 0
+        if self._ending == "csv":
+            return pyarrow.csv.CSVWriter(path, _as_csv(self._schema.empty_table()).schema)
+        return pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
+
+    def _as_array(self, values: Any, field: pa.Field, length: int) -> pa.Array:
+        if values is None:
+            return pa.nulls(length, field.type)
+        return values if isinstance(values, pa.Array) else make_array(values, field)
+
+
+def write_table(path: Path, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Collection[str]], ending: str) -> None:
+    """Write a small table as one file."""
+    writer = TableWriter(path, pa.schema([make_field(name, kinds[name]) for name in columns]), ending)
+    writer.write(columns)
+    writer.close()
+
+
+def number_records(first: int, counts: Sequence[int]) -> pa.Array:
+    """The `record` column of a piece: each record's number as often as it has rows, int64."""
+    return pa.array(np.repeat(np.arange(first, first + len(counts), dtype=np.int64), np.asarray(counts, dtype=np.int64)))
+
+
+def repeat_values(values: Sequence[Any], counts: Iterable[int]) -> list[Any]:
+    """Each record's value as often as it has rows."""
+    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+
+
+def _as_csv(table: pa.Table) -> pa.Table:
+    """The table with what CSV cannot hold (lists, tensors, bytes, durations) as JSON text."""
+    columns = [_column_as_csv(table.column(place), field.type) for place, field in enumerate(table.schema)]
+    return pa.table(columns, names=table.schema.names)
+
+
+def _column_as_csv(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    is_plain = not (
+        pa.types.is_nested(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_duration(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+    )
+    if is_plain:
+        return column
+    texts = [None if value is None else _to_text(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.string())])
