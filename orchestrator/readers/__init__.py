@@ -1,0 +1,19 @@
+"""Datasets as streams of batches: files, globs, folders, a pipe, or Python records.
+
+    sources = find_sources(["reactions/*.rsmi.gz"])
+    for batch in read_batches(sources, {"reaction": Column(("rxn",), "line"), "id": Column(("id",), "id")}):
+        ...                                     # batch.columns["reaction"], batch.lines, batch.bad
+
+Owns how input becomes records and how records are numbered and placed. Modules: `sources` finds the files,
+`streams` opens them, `blocks` cuts whole lines out of them, `lines`, `table`, `jsonl` and `parquet` know a
+format each, `columns` and `keys` find the wanted columns, `records` takes Python objects, `read` joins
+them. Imports the core's `job` and `errors` and the standard library; pyarrow only while Parquet is read.
+When it is wrong, records are lost or counted twice, and every number of a run with them.
+"""
+
+from orchestrator.readers.batch import Batch, Limits
+from orchestrator.readers.read import read_batches
+from orchestrator.readers.records import read_records
+from orchestrator.readers.sources import Source, find_sources
+
+__all__ = ["Batch", "Limits", "Source", "find_sources", "read_batches", "read_records"]

@@ -1,0 +1,122 @@
+"""Records of a Parquet file, of which only the wanted columns are read.
+
+Owns how Parquet's values become Python's. The only reader that imports pyarrow, while it reads. When it is
+wrong, memory grows with the file, or one odd value ends a run.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aliquot.errors import DatasetError
+from orchestrator.readers.batch import Batch, Limits, make_batch
+from orchestrator.readers.columns import Layout, Wanted, lay_out
+from orchestrator.readers.sources import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
+
+
+def read_parquet(source: Source, wanted: Wanted, limits: Limits) -> Iterator[Batch]:
+    """The records of a Parquet file in batches of about 1 MiB; nested values as lists and dicts.
+
+    Times finer than a microsecond are cut to it, whether or not pandas is there to hold them.
+
+    Raises:
+        DatasetError: not Parquet, damaged, or without a wanted column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n_read = 0
+    try:
+        # A column is read through a small buffer: pre-buffered, a whole row group would lie in memory.
+        with pq.ParquetFile(source.path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+            names = file.schema_arrow.names
+            layout = lay_out(source.path, names, wanted)
+            indices = {i for i in (*layout.fields.values(), *layout.keep.values()) if i is not None}
+            wanted_names = [names[i] for i in sorted(indices)]
+            n_rows = max(1, file.metadata.num_rows)
+            size = _count_per_batch(file.metadata, limits.records)
+            for table in file.iter_batches(size, columns=wanted_names, use_threads=False):
+                if table.num_rows:
+                    yield _make_batch(table, layout, names, n_read, n_rows)
+                n_read += table.num_rows
+    except (pa.ArrowException, OSError) as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise DatasetError(source.path, f"cannot be read as Parquet after {n_read:,} rows: {reason}") from err
+
+
+def _count_per_batch(metadata: Any, limit: int) -> int:
+    n_bytes = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    bytes_per_row = n_bytes / max(1, metadata.num_rows)
+    return max(1, min(limit, int(BATCH_BYTES / max(1.0, bytes_per_row))))
+
+
+def _make_batch(table: pa.RecordBatch, layout: Layout, names: list[str], n_before: int, n_rows: int) -> Batch:
+    n_here = table.num_rows
+    odd: dict[int, str] = {}
+    values = {name: _list_values(table.column(name), odd) for name in table.schema.names}
+    columns: dict[str, list[Any]] = {}
+    for name, index in layout.fields.items():
+        columns[name] = [None] * n_here if index is None else list(values[names[index]])
+    kept = {name: list(values[names[index]]) for name, index in layout.keep.items()}
+
+    def get_raw(index: int) -> str:
+        return reprlib.repr({name: column[index] for name, column in values.items()})
+
+    return make_batch(
+        columns,
+        kept,
+        lines=list(range(n_before + 1, n_before + n_here + 1)),
+        sizes=_measure(table, values),
+        bad={index: (reason, get_raw(index)) for index, reason in odd.items()},
+        fraction=(n_before + n_here) / n_rows,
+        line_field=layout.line_field,
+        get_raw=get_raw,
+    )
+
+
+def _list_values(column: pa.Array[Any], odd: dict[int, str]) -> list[Any]:
+    """A column as Python values; where one has none (a date in the year 20000), its row is put in `odd`."""
+    column = _cut_nanoseconds(column)
+    try:
+        listed: list[Any] = column.to_pylist()
+        return listed
+    except (ValueError, OverflowError):  # pyarrow.ArrowInvalid and UnicodeDecodeError are ValueErrors
+        return [_read_value(value, index, odd) for index, value in enumerate(column)]
+
+
+def _read_value(value: Any, index: int, odd: dict[int, str]) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError) as err:
+        odd[index] = f"a value that Python cannot hold: {err}"
+        return None
+
+
+def _cut_nanoseconds(column: pa.Array[Any]) -> pa.Array[Any]:
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = column.type
+    if getattr(kind, "unit", "") != "ns":
+        return column
+    if types.is_timestamp(kind):
+        return column.cast(pa.timestamp("us", kind.tz), safe=False)
+    return column.cast(pa.duration("us") if types.is_duration(kind) else pa.time64("us"), safe=False)
+
+
+def _measure(table: pa.RecordBatch, values: dict[str, list[Any]]) -> list[int]:
+    """About the bytes of each row: text by its length, other columns evenly."""
+    texts = [name for name in table.schema.names if set(map(type, values[name])) <= {str, bytes}]
+    even = sum(table.column(name).nbytes for name in table.schema.names if name not in texts)
+    sizes = [even // table.num_rows] * table.num_rows
+    for name in texts:
+        sizes = [size + len(value) for size, value in zip(sizes, values[name], strict=True)]
+    return sizes

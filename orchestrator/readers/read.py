@@ -1,0 +1,81 @@
+"""All records of a dataset, source after source, in batches.
+
+Owns which reader takes which format, and how far the whole reading is. Imports its neighbours and the
+standard library. When it is wrong, a source is read as another format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+from aliquot.job import Column
+from orchestrator.readers.batch import Batch, Limits, cut_batch
+from orchestrator.readers.blocks import read_blocks
+from orchestrator.readers.columns import Wanted
+from orchestrator.readers.jsonl import read_jsonl
+from orchestrator.readers.lines import read_lines
+from orchestrator.readers.parquet import read_parquet
+from orchestrator.readers.sniff import sniff_format
+from orchestrator.readers.sources import Source
+from orchestrator.readers.streams import open_stream
+from orchestrator.readers.table import read_table
+
+DEFAULT_LIMITS = Limits()
+
+
+def read_batches(
+    sources: Sequence[Source],
+    fields: Mapping[str, Column] | None,
+    keep: Sequence[str] = (),
+    *,
+    chosen: Mapping[str, str] | None = None,
+    optional: Collection[str] = (),
+    stdin: BinaryIO | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Iterator[Batch]:
+    """Every record of the sources, in order, whatever its fault; memory does not grow with their length.
+
+    Args:
+        sources: as `find_sources` gives them.
+        fields: where each field is looked up; None for all columns as they are named.
+        keep: columns carried along under their own names.
+        chosen: column by field, before any other name.
+        optional: fields that may lack a column, besides those of kind "id"; they hold None then.
+        stdin: what "-" reads; the process's own by default.
+        limits: how much is held at a time.
+
+    Raises:
+        DatasetError: a source that cannot be read to its end, or lacks a wanted column.
+        BadOption: `chosen` names a field that is not in `fields`.
+    """
+    wanted = Wanted(fields, tuple(keep), dict(chosen or {}), frozenset(optional))
+    sizes = [source.size_bytes for source in sources]
+    for index, source in enumerate(sources):
+        for batch in _read_source(source, wanted, stdin, limits):
+            batch.source = index
+            batch.fraction = _place(batch.fraction, index, sizes)
+            yield from cut_batch(batch, limits.records)
+
+
+def _read_source(source: Source, wanted: Wanted, stdin: BinaryIO | None, limits: Limits) -> Iterator[Batch]:
+    if source.format == "parquet":
+        yield from read_parquet(source, wanted, limits)
+        return
+    with open_stream(source, stdin) as stream:
+        text_format = source.format or sniff_format(stream.head)
+        blocks = read_blocks(stream, limits)
+        if text_format == "jsonl":
+            yield from read_jsonl(blocks, source.path, wanted)
+        elif text_format in ("csv", "tsv"):
+            yield from read_table(blocks, source.path, text_format, wanted, limits)
+        else:
+            yield from read_lines(blocks, source.path, text_format, wanted)
+
+
+def _place(fraction: float | None, index: int, sizes: Sequence[int | None]) -> float | None:
+    """How far the whole reading is, when source `index` is read to `fraction`."""
+    known = [size for size in sizes if size is not None]
+    if fraction is None or len(known) < len(sizes):
+        return None
+    return (sum(known[:index]) + fraction * known[index]) / max(1, sum(known))
