@@ -1,0 +1,79 @@
+# Every target works on a fresh machine with make and Python >= 3.11: what it needs it sets up first.
+# GNU make 3.81 (macOS) runs it.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements-dev.lock
+STAMP := $(VENV)/.aliquot-setup
+DEMO_OUT := demo-out
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+PIP_TOOLS := pip-tools==7.6.2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check lint demo bench-crossref sample lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## make .venv with everything that developing needs
+
+# Done again only when the lock or pyproject.toml changes. PYTHON=... chooses the interpreter.
+$(STAMP): $(LOCK) pyproject.toml
+	@set -e; \
+	can() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	if can $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1; then exit 0; fi; \
+	for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	    if can "$$python"; then \
+	        echo "making $(VENV) with $$($$python --version)"; \
+	        exec "$$python" -m venv --clear $(VENV); \
+	    fi; \
+	done; \
+	found=$(or $(PYTHON),python3); \
+	echo "Aliquot needs Python 3.11 or newer; $$found here is: $$($$found --version 2>&1 || true)" >&2; \
+	echo "Install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+	@echo "installing what $(LOCK) lists"
+	@$(PIP) install --quiet --require-hashes -r $(LOCK)
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: setup ## run the tests
+	$(PYTEST)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint ## ruff, mypy --strict, import-linter, then the tests
+	$(PYTEST)
+
+demo: setup ## explain 2,000 reactions with 60 templates and show the result
+	@rm -rf $(DEMO_OUT)
+	$(BIN)/aliquot run crossref examples/crossref/reactions.rsmi --templates examples/crossref/templates.csv --out $(DEMO_OUT)
+	@$(BIN)/python examples/crossref/show.py $(DEMO_OUT)
+
+bench-crossref: setup ## measure the main job on real data
+	$(BIN)/python benchmarks/crossref.py
+
+sample: setup ## write the sample in examples/crossref again
+	$(BIN)/python examples/crossref/make_sample.py
+
+# The lowest Python decides, so that every pin has a release for it; the hashes are those of all files of
+# a release, so that one lock serves every platform. `make lock UPGRADE=--upgrade` takes newer versions.
+lock: ## pin the dependencies of pyproject.toml again (needs python3.11)
+	python3.11 -m venv --clear build/lock
+	build/lock/bin/python -m pip --disable-pip-version-check install --quiet "$(PIP_TOOLS)"
+	cp $(LOCK) build/lock/pins.txt
+	build/lock/bin/python -m piptools compile $(UPGRADE) --quiet --no-config --extra chem --extra dev \
+	    --generate-hashes --strip-extras --no-header --no-emit-options --no-emit-index-url \
+	    --no-emit-trusted-host --no-emit-find-links --output-file build/lock/pins.txt pyproject.toml
+	{ sed -n '/^#/!q;p' $(LOCK); sed '/^#/d' build/lock/pins.txt; } > build/lock/lock.txt
+	mv build/lock/lock.txt $(LOCK)
+
+clean: ## remove everything that make has made
+	rm -rf $(VENV) build dist $(DEMO_OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

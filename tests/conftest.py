@@ -1,0 +1,25 @@
+"""What tests of all kinds share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The folder that holds pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real datasets, which are not part of the project; skips where it is absent."""
+    folder = Path(os.environ.get("ALIQUOT_TEST_DATA") or ROOT / "../shared/data").resolve()
+    if not (folder / "uspto").is_dir():
+        pytest.skip("no real data here: ALIQUOT_TEST_DATA names the folder that holds it")
+    return folder
