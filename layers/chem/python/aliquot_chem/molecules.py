@@ -1,0 +1,127 @@
+"""A parsed molecule and what is derived from it on demand: maps, histogram, canonical SMILES.
+
+Owns the order of the literal definition, parse, read the maps, clear them, write canonical SMILES, and the
+one shortcut through it: where a molecule has no stereochemistry, its maps are taken out of the text before it
+is parsed. Imports RDKit. When it is wrong, molecules are compared that nobody wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property, lru_cache
+
+from rdkit import Chem
+
+from aliquot_chem.keys import encode_atom, hash_codes
+
+# With stereochemistry RDKit regards map numbers as it parses (two groups that differ by maps alone make a
+# centre), and so it may with hydrogens that are written as atoms (whether they are merged).
+_SIGNS_THAT_NEED_MAPS = ("@", "/", "\\", "[H", "1H", "2H", "3H")
+_MAP = re.compile(r":0*(\d*)\]")
+# Reagents and solvents come again and again; of short text, so that 2,048 of them stay small.
+_KEPT_MOLECULES = 2_048
+_KEPT_CHARS = 40
+
+
+class Molecule:
+    """A molecule of a reaction, read once and shared: nobody changes it from outside."""
+
+    def __init__(self, mol: Chem.Mol, has_maps: bool = False) -> None:
+        """Wrap `mol`, which then belongs to this object: its maps are cleared when SMILES is asked for."""
+        self.mol, self._has_maps = mol, has_maps
+        self._smiles: dict[bool, str] = {}
+
+    @property
+    def n_heavy(self) -> int:
+        """Number of heavy atoms."""
+        return self.mol.GetNumHeavyAtoms()
+
+    @cached_property
+    def n_atoms(self) -> int:
+        """Number of atoms in the graph, hydrogens that are atoms of their own included."""
+        return self.mol.GetNumAtoms()
+
+    @cached_property
+    def codes(self) -> list[int]:
+        """The class of each atom, see `keys.encode_atom`."""
+        return list_codes(self.mol)
+
+    @cached_property
+    def hash(self) -> int:
+        """The linear hash of the histogram of atom classes."""
+        return hash_codes(self.codes)
+
+    @cached_property
+    def fragment_sizes(self) -> list[int]:
+        """Number of atoms of each fragment; more than one fragment in a salt."""
+        return count_fragment_atoms(self.mol)
+
+    def write_smiles(self, is_isomeric: bool = True) -> str:
+        """Canonical SMILES without map numbers."""
+        smiles = self._smiles.get(is_isomeric)
+        if smiles is None:
+            self.clear_maps()
+            smiles = self._smiles[is_isomeric] = Chem.MolToSmiles(self.mol, isomericSmiles=is_isomeric)
+        return smiles
+
+    def clear_maps(self) -> None:
+        """Take the map numbers off the molecule's atoms."""
+        if self._has_maps:
+            for index in range(self.n_atoms):
+                self.mol.GetAtomWithIdx(index).SetAtomMapNum(0)
+            self._has_maps = False
+
+    def parse_again(self) -> Molecule | None:
+        """The molecule that its canonical isomeric SMILES describes, None in the rare case that none is."""
+        mol = read_smiles(self.write_smiles())
+        return None if mol is None else Molecule(mol)
+
+
+MappedMolecule = tuple[Molecule, frozenset[str]]
+"""A molecule and the map numbers of its atoms, as text without leading zeros."""
+_NO_MAPS: frozenset[str] = frozenset()
+_UNMAPPED = frozenset({""})
+
+
+def parse_molecule(text: str) -> MappedMolecule | None:
+    """The molecule that `text` describes, with its map numbers; None where it is empty or refused."""
+    if not text:
+        return None
+    if any(sign in text for sign in _SIGNS_THAT_NEED_MAPS):
+        mol = read_smiles(text)
+        maps = _NO_MAPS if mol is None else _list_maps(mol)
+        return None if mol is None else (Molecule(mol, bool(maps)), maps)
+    plain = _MAP.sub("]", text)
+    molecule = _parse_kept(plain) if len(plain) <= _KEPT_CHARS else _parse_plain(plain)
+    maps = _NO_MAPS if len(plain) == len(text) else frozenset(_MAP.findall(text)) - _UNMAPPED
+    return None if molecule is None else (molecule, maps)
+
+
+def read_smiles(text: str) -> Chem.Mol | None:
+    """RDKit's molecule, None where it refuses the text: its stubs do not say so."""
+    return Chem.MolFromSmiles(text)
+
+
+def _parse_plain(text: str) -> Molecule | None:
+    mol = read_smiles(text)
+    return None if mol is None else Molecule(mol)
+
+
+_parse_kept = lru_cache(_KEPT_MOLECULES)(_parse_plain)
+
+
+def _list_maps(mol: Chem.Mol) -> frozenset[str]:
+    numbers = {mol.GetAtomWithIdx(i).GetAtomMapNum() for i in range(mol.GetNumAtoms())}
+    return frozenset(map(str, numbers - {0}))
+
+
+def list_codes(mol: Chem.Mol) -> list[int]:
+    """The class of each atom of `mol`, see `keys.encode_atom`."""
+    # By index: RDKit's own iteration over atoms costs three times as much.
+    atoms = [mol.GetAtomWithIdx(index) for index in range(mol.GetNumAtoms())]
+    return [encode_atom(atom.GetAtomicNum(), atom.GetDegree()) for atom in atoms]
+
+
+def count_fragment_atoms(mol: Chem.Mol) -> list[int]:
+    """Number of atoms of each connected part of `mol`."""
+    return [len(atoms) for atoms in Chem.GetMolFrags(mol)]

@@ -1,0 +1,155 @@
+"""Reads a table of templates: CSV, TSV, JSON Lines (each also gzipped) or Parquet.
+
+Owns which columns are looked for and how rows become (line, id, SMARTS). Imports the standard library and,
+for Parquet alone, pyarrow on demand. Knows no chemistry. When it is wrong, templates are lost or carry the
+wrong id.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from aliquot.errors import BadReference
+
+SMARTS_COLUMNS = ("smarts", "retro_template", "reaction_smarts")
+ID_COLUMNS = ("id", "template_id")
+_GZIP_MAGIC = b"\x1f\x8b"
+_PARQUET_MAGIC = b"PAR1"
+_SEPARATORS = "\t,;"
+
+
+@dataclass(frozen=True)
+class TemplateRow:
+    """One row of the table: its 1-based line, its id ("" where none is given) and its SMARTS as written."""
+
+    line: int
+    id: str
+    smarts: str
+
+
+def read_template_rows(path: Path) -> list[TemplateRow]:
+    """Every row of the table that is not blank, in order.
+
+    The format is told by content: Parquet by its magic bytes, gzip likewise, JSON Lines by a leading "{",
+    else text whose header names the separator (tab, comma or semicolon). `line` is the row's last line in a
+    text file and its row number in Parquet.
+
+    Raises:
+        BadReference: unreadable, empty, or without a column of SMARTS.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic == _PARQUET_MAGIC:
+            rows = _read_parquet(path)
+        else:
+            with _open_text(path, magic) as text:
+                rows = _read_text(path, text)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
+        raise BadReference(str(path), f"the template table cannot be read: {err}") from err
+    if not rows:
+        raise BadReference(str(path), "the template table has no rows below its header")
+    return rows
+
+
+def derive_template_id(smarts: str) -> str:
+    """The id of a template without one: the first 12 hex digits of the SHA-256 of its text."""
+    return hashlib.sha256(smarts.encode()).hexdigest()[:12]
+
+
+def _open_text(path: Path, magic: bytes) -> IO[str]:
+    if magic.startswith(_GZIP_MAGIC):
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open("r", encoding="utf-8-sig", newline="")
+
+
+def _read_text(path: Path, text: IO[str]) -> list[TemplateRow]:
+    first = text.readline()
+    if not first.strip():
+        raise BadReference(str(path), "the template table is empty or begins with a blank line")
+    if first.lstrip().startswith("{"):
+        return _read_json_lines(path, chain([first], text))
+    separator = max(_SEPARATORS, key=first.count)
+    reader = csv.reader(chain([first], text), delimiter=separator)
+    smarts_at, id_at = _find_columns(path, next(reader))
+    return [
+        TemplateRow(reader.line_num, _cell(cells, id_at), _cell(cells, smarts_at))
+        for cells in reader
+        if any(cell.strip() for cell in cells)
+    ]
+
+
+def _read_json_lines(path: Path, lines: Iterable[str]) -> list[TemplateRow]:
+    return list(_iterate_json_lines(path, lines))
+
+
+def _iterate_json_lines(path: Path, lines: Iterable[str]) -> Iterator[TemplateRow]:
+    names: list[str] = []
+    columns: tuple[int, int | None] | None = None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        record = _parse_json_object(path, number, line)
+        if columns is None:
+            names = list(record)
+            columns = _find_columns(path, names)
+        smarts_at, id_at = columns
+        id_text = "" if id_at is None else _text(record.get(names[id_at]))
+        yield TemplateRow(number, id_text, _text(record.get(names[smarts_at])))
+
+
+def _parse_json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as err:
+        raise BadReference(str(path), f"line {number} is not JSON: {err}") from err
+    if not isinstance(record, dict):
+        raise BadReference(str(path), f"line {number} is not a JSON object")
+    return record
+
+
+def _read_parquet(path: Path) -> list[TemplateRow]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        names = list(file.schema_arrow.names)
+        smarts_at, id_at = _find_columns(path, names)
+        wanted = [names[smarts_at]] + ([] if id_at is None else [names[id_at]])
+        table = file.read(columns=wanted)
+    except pa.ArrowException as err:
+        raise BadReference(str(path), f"the template table cannot be read: {err}") from err
+    smarts = table.column(names[smarts_at]).to_pylist()
+    ids = [""] * len(smarts) if id_at is None else table.column(names[id_at]).to_pylist()
+    return [
+        TemplateRow(row, _text(i), _text(s)) for row, (i, s) in enumerate(zip(ids, smarts, strict=True), 1)
+    ]
+
+
+def _find_columns(path: Path, names: list[str]) -> tuple[int, int | None]:
+    """Where the SMARTS and, if there is one, the id stand; case and outer blanks do not count."""
+    plain = [name.strip().lower() for name in names]
+    smarts_at = next((plain.index(name) for name in SMARTS_COLUMNS if name in plain), None)
+    id_at = next((plain.index(name) for name in ID_COLUMNS if name in plain), None)
+    if smarts_at is None:
+        found = ", ".join(name.strip() or "(unnamed)" for name in names)
+        looked_for = ", ".join(SMARTS_COLUMNS)
+        raise BadReference(str(path), f"no SMARTS column: found {found}; looked for {looked_for}")
+    return smarts_at, id_at
+
+
+def _cell(cells: list[str], at: int | None) -> str:
+    return "" if at is None or at >= len(cells) else cells[at].strip()
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,80 @@
+"""Template tables: every format gives the same rows, and what cannot be read says what was found."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from aliquot.errors import BadReference
+from aliquot_chem.table import TemplateRow, derive_template_id, read_template_rows
+
+A, B = "[C:1][OH:2]>>[C:1]=[O:2]", "[C:1],[N:2]>>[C:1]"
+
+
+def read(path: Path, content: str) -> list[tuple[str, str]]:
+    path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
+    return [(row.id, row.smarts) for row in read_template_rows(path)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", f'id,smarts\nx,{A}\ny,"{B}"\n'),
+        ("a.tsv", f"id\tsmarts\nx\t{A}\ny\t{B}\n"),
+        ("a.csv", f"\ufeffID;Retro_Template\r\nx;{A}\r\n\r\ny;{B}\r\n"),
+        ("a.csv.gz", f"\ttemplate_id\tretro_template\n0\tx\t{A}\n1\ty\t{B}\n"),
+        ("a.jsonl", f'{{"id": "x", "smarts": "{A}"}}\n\n{{"smarts": "{B}", "id": "y"}}\n'),
+        ("a.jsonl.gz", f'{{"id": "x", "reaction_smarts": "{A}"}}\n{{"reaction_smarts": "{B}", "id": "y"}}\n'),
+    ],
+)
+def test_every_text_format_gives_the_same_rows(tmp_path: Path, name: str, content: str) -> None:
+    assert read(tmp_path / name, content) == [("x", A), ("y", B)]
+
+
+def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"id": [7, None], "retro_template": [A, B]}), tmp_path / "a.parquet")
+    assert read_template_rows(tmp_path / "a.parquet") == [TemplateRow(1, "7", A), TemplateRow(2, "", B)]
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f'smarts,note\n{A},"two\nlines"\n\n{B}\n')
+    assert [row.line for row in read_template_rows(tmp_path / "a.csv")] == [3, 5]
+
+
+def test_an_id_is_derived_from_the_text() -> None:
+    assert derive_template_id("") == "e3b0c44298fc"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "empty"),
+        ("smarts\n", "no rows"),
+        (",name,template\n0,a,b\n", r"found \(unnamed\), name, template; looked for smarts, retro_template"),
+        ('{"name": 1}\n', "found name; looked for"),
+        ('{"smarts": "C"}\n{"smarts": \n', "line 2 is not JSON"),
+        ('{"smarts": "C"}\n[1]\n', "line 2 is not a JSON object"),
+    ],
+)
+def test_what_is_no_template_table_says_what_was_found(tmp_path: Path, content: str, reason: str) -> None:
+    with pytest.raises(BadReference, match=reason):
+        read(tmp_path / "a.csv", content)
+
+
+@pytest.mark.parametrize("content", [None, b"\x1f\x8bbroken", b"PAR1broken", b"smarts\n\xff\xfe\n"])
+def test_what_cannot_be_read_is_a_bad_reference(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a").write_bytes(content)
+    with pytest.raises(BadReference, match="cannot be read"):
+        read_template_rows(tmp_path / "a")
+
+
+def test_json_lines_may_leave_a_field_out(tmp_path: Path) -> None:
+    rows = [{"id": "x", "smarts": A}, {"smarts": None}]
+    assert read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))) == [("x", A), ("", "")]
