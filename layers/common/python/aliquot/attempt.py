@@ -5,7 +5,7 @@ of records; a job that reads one record and answers it, and a job that reads ahe
 each record is handed over and after each answer, the shared page says how far the host is.
 
 When the job raises with one record unanswered, that record failed and the job is called again for the rest.
-With several unanswered, each of them is given to the job alone, so that the exception finds its record.
+With several unanswered, each record of that call is given to the job alone: the exception finds its own.
 
 Owns the hot loop. Imports `chunk`, `rows`, `page`. When it is wrong, one record's failure costs others.
 """
@@ -16,6 +16,7 @@ import time
 import traceback as tracebacks
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -26,12 +27,18 @@ from aliquot.outcome import LONGEST_TEXT, Failure
 from aliquot.page import ANSWERED, AT_NS, READ
 from aliquot.rows import Block, NotRows, as_rows, make_block
 
+_OWN_FOLDER = Path(__file__).parent
+
 Call = Callable[[Iterable[Any]], Iterator[Any]]
 Records = Callable[[int, int], Iterator[Any]]
 
 
 class WrongCount(RuntimeError):
     """A job that gave fewer or more answers than it read records."""
+
+
+class JobBroken(Exception):
+    """A job that cannot be called at all: it raised, or ended, before it read a record. Its cause tells."""
 
 
 @dataclass
@@ -77,14 +84,28 @@ class Step:
 
     def _run_stretch(self, end: int) -> None:
         """Call the job once on records at..end; returns after its answers, or after its exception."""
+        begun = self.at
+        err = self._call(end) or self._find_miscount(begun)
+        if err is not None:
+            self._blame(err, begun)
+
+    def _call(self, end: int) -> BaseException | None:
+        """What the job raised; blamed outside this frame, so that tracebacks show no chain of ours."""
         try:
             for answer in self.call(self._feed(end)):
                 self._take(answer)
-        except BaseException as err:  # the boundary to the job's code: SystemExit and the like are failures too
-            self._blame(err)
-        else:
-            if self.at < self.slot[READ]:
-                self._blame(WrongCount(f"the job ended after {self.at - self.first} answers"))
+        except BaseException as err:  # noqa: BLE001 - the job's code, which may raise SystemExit
+            return err
+        return None
+
+    def _find_miscount(self, begun: int) -> WrongCount | None:
+        if self.at < self.slot[READ]:
+            return WrongCount(
+                f"the job ended after {self.at - begun} answers to {self.slot[READ] - begun} records"
+            )
+        if self.at == begun and (begun == self.first or time.monotonic_ns() < self.stop_ns):
+            return WrongCount("the job ended before it read a record")
+        return None
 
     def _feed(self, end: int) -> Iterator[Any]:
         slot, stop_ns, arm, clock = self.slot, self.stop_ns, self.arm, time.monotonic_ns
@@ -103,11 +124,12 @@ class Step:
         if self.at >= self.slot[READ]:
             raise WrongCount("the job gave more answers than it read records")
         note = None
-        if type(answer) is Answer:
-            answer, note = answer
         try:
+            if type(answer) is Answer:
+                answer, note = answer
+                _check_note(note)
             rows = as_rows(answer, self.columns)
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 - rows may be a generator, and then this is the job's code
             self._fail(describe_failure(self.at, err))
             return
         self.answers.append(rows)
@@ -125,17 +147,27 @@ class Step:
         self.slot[ANSWERED] = self.at
         self.slot[READ] = max(self.at, self.slot[READ])
 
-    def _blame(self, err: BaseException) -> None:
-        """File `err` on the one record that was unanswered, or find which of several it belongs to."""
+    def _blame(self, err: BaseException, begun: int) -> None:
+        """File `err` on the one record that was unanswered, or find which record of this call it belongs to.
+
+        Where none or several are unanswered, or answers were miscounted, what was answered since `begun` may
+        stand at the wrong records: it is taken back, and each record is given to the job alone.
+        """
         read = int(self.slot[READ])
-        if read <= self.at:
-            raise err  # no record was at hand: the job itself is broken
-        if read == self.at + 1:
+        if read <= begun:
+            raise err if isinstance(err, MemoryError) else JobBroken from err
+        if read == self.at + 1 and not isinstance(err, WrongCount):
             self._fail(describe_failure(self.at, err))
             return
-        for index in range(self.at, read):
+        self._take_back(begun)
+        for index in range(begun, read):
             self.slot[READ] = index + 1
             self._run_alone(index)
+
+    def _take_back(self, begun: int) -> None:
+        del self.answers[begun - self.first :], self.notes[begun - self.first :]
+        self.failures = [failure for failure in self.failures if failure.index < begun]
+        self.at = self.slot[ANSWERED] = begun
 
     def _run_alone(self, index: int) -> None:
         now = time.monotonic_ns()
@@ -143,12 +175,10 @@ class Step:
         self.slot[AT_NS] = now
         try:
             answers = list(self.call(self.records(index, index + 1)))
-            if len(answers) != 1:
-                raise WrongCount(f"the job gave {len(answers)} answers for one record")
-        except BaseException as err:
-            self._fail(describe_failure(index, err))
-        else:
+            _check_single(answers)
             self._take(answers[0])
+        except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
+            self._fail(describe_failure(index, err))
 
     def _make_block(self) -> Block:
         try:
@@ -159,8 +189,12 @@ class Step:
 
     def fail_unencodable(self) -> Block:
         """The block once more, after filing the records whose rows cannot be stored."""
-        self._fail_each(_pack_rows)
+        self._fail_each(self._pack_rows)
         return self._make_block()
+
+    def _pack_rows(self, rows: Sequence[Any]) -> None:
+        for row in rows:
+            pack(dict(row) if isinstance(row, Mapping) else dict(zip(self.columns, row, strict=True)), "row")
 
     def _fail_each(self, check: Callable[[Sequence[Any]], object]) -> None:
         """Take back the answers that `check` refuses, and file their records."""
@@ -172,18 +206,24 @@ class Step:
                 self.answers[place], self.notes[place] = (), None
 
 
-def _pack_rows(rows: Sequence[Any]) -> None:
-    for row in rows:
-        pack(dict(row) if isinstance(row, Mapping) else row._asdict(), "row")
+def _check_note(note: Any) -> None:
+    if note is not None and not isinstance(note, str):
+        raise NotRows(f"a note must be text, not a {type(note).__name__}")
+
+
+def _check_single(answers: list[Any]) -> None:
+    if len(answers) != 1:
+        raise WrongCount(f"the job gave {len(answers)} answers for one record")
 
 
 def describe_failure(index: int, err: BaseException) -> Failure:
     """The failure that an exception makes of a record."""
     if isinstance(err, ParseFailure):
-        return Failure(index, "parse", _one_line(str(err)))
-    message = _one_line(f"{type(err).__name__}: {err}" if str(err) else type(err).__name__)
+        return Failure(index, "parse", _one_line(_say(err)))
     if isinstance(err, NotRows | Unencodable):
-        return Failure(index, "exception", _one_line(str(err)))
+        return Failure(index, "exception", _one_line(_say(err)))
+    said = _say(err)
+    message = _one_line(f"{type(err).__name__}: {said}" if said else type(err).__name__)
     kind = "memory" if isinstance(err, MemoryError) else "exception"
     return Failure(index, kind, message, describe_traceback(err))
 
@@ -191,15 +231,27 @@ def describe_failure(index: int, err: BaseException) -> Failure:
 def describe_traceback(err: BaseException) -> str:
     """The traceback's text, from the job's own frames on; the end of it where it is long."""
     text = "".join(tracebacks.format_exception(type(err), err, _skip_own_frames(err.__traceback__)))
-    return text[-LONGEST_TEXT:]
+    return _encodable(text[-LONGEST_TEXT:])
 
 
 def _skip_own_frames(trace: TracebackType | None) -> TracebackType | None:
     at = trace
-    while at is not None and at.tb_frame.f_code.co_filename == __file__:
+    while at is not None and Path(at.tb_frame.f_code.co_filename).parent == _OWN_FOLDER:
         at = at.tb_next
     return at or trace
 
 
+def _say(err: BaseException) -> str:
+    try:
+        return str(err)
+    except Exception:  # noqa: BLE001 - an exception whose own __str__ raises
+        return "its message cannot be shown"
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:1000]
+    return _encodable(" ".join(text.split())[:1000])
+
+
+def _encodable(text: str) -> str:
+    """Text without lone surrogates, which UTF-8 lacks."""
+    return text.encode(errors="replace").decode()

@@ -75,12 +75,18 @@ class ChunkReader:
         header = self._envelope.header
         self.chunk = chunk
         self._cache: dict[str, list[Any]] = {}
-        self.first: int = header["first"]
-        self.column_names: list[str] = header["columns"]
-        self.kept_kinds: dict[str, list[str]] = header["kept"]
-        self.provenance: Provenance = tuple((at, source, line) for at, source, line in header["provenance"])
-        if header["records"] != chunk.n_records:
-            raise Undecodable(chunk.key, f"holds {header['records']} records where its key says {chunk.n_records}")
+        try:
+            self.first: int = header["first"]
+            self.column_names: list[str] = header["columns"]
+            self.kept_kinds: dict[str, list[str]] = header["kept"]
+            self.provenance: Provenance = tuple(
+                (at, source, line) for at, source, line in header["provenance"]
+            )
+            n_records = header["records"]
+        except (KeyError, ValueError, TypeError) as err:
+            raise Undecodable(chunk.key, f"its header lacks or garbles {err}") from err
+        if n_records != chunk.n_records:
+            raise Undecodable(chunk.key, f"holds {n_records} records where its key says {chunk.n_records}")
 
     def column(self, name: str) -> list[Any]:
         """The values of one of the columns that the job reads."""
@@ -94,7 +100,11 @@ class ChunkReader:
         """The rows that did not parse, by index in chunk."""
         if "bad" not in self._envelope.parts:
             return {}
-        return {index: BadRow(why, text) for index, why, text in unpack(self._envelope.open("bad"), self.chunk.key)}
+        listed = unpack(self._envelope.open("bad"), self.chunk.key)
+        try:
+            return {index: BadRow(why, text) for index, why, text in listed}
+        except (ValueError, TypeError) as err:
+            raise Undecodable(self.chunk.key, f"its rows that did not parse: {err}") from err
 
     def locate(self, index: int) -> tuple[int, int]:
         """The (source, line) that a record came from."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -48,17 +48,26 @@ def pack(value: Any, path: str = "value") -> bytes:
 def unpack(body: bytes | memoryview, what: str = "value") -> Any:
     """The value of its msgpack form; raises Undecodable."""
     try:
-        return msgpack.unpackb(
-            body,
-            ext_hook=_restore,
-            object_pairs_hook=_make_dict,
-            strict_map_key=False,
-            max_str_len=MAX_BYTES,
-            max_bin_len=MAX_BYTES,
-            max_ext_len=MAX_BYTES,
-        )
+        try:
+            return _unpack(body, None)
+        except TypeError:
+            return _unpack(
+                body, _make_dict
+            )  # keys that were tuples; costs twice the time where maps are many
     except Exception as err:  # msgpack raises a family of its own, and ValueError for the rest
         raise Undecodable(what, f"{type(err).__name__}: {err}") from err
+
+
+def _unpack(body: bytes | memoryview, make_dict: Callable[[list[tuple[Any, Any]]], Any] | None) -> Any:
+    return msgpack.unpackb(
+        body,
+        ext_hook=_restore,
+        object_pairs_hook=make_dict,
+        strict_map_key=False,
+        max_str_len=MAX_BYTES,
+        max_bin_len=MAX_BYTES,
+        max_ext_len=MAX_BYTES,
+    )
 
 
 class _NoExtension(TypeError):
@@ -122,10 +131,7 @@ def _extend_array(array: np.ndarray[Any, Any]) -> Any:
 
 def _make_dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     """A map whose keys may have been tuples, which msgpack knows as lists only."""
-    try:
-        return dict(pairs)
-    except TypeError:
-        return {_as_key(key): value for key, value in pairs}
+    return {_as_key(key): value for key, value in pairs}
 
 
 def _as_key(key: Any) -> Any:

@@ -26,8 +26,8 @@ MAGIC = b"ALQT"
 VERSION = 1
 LARGEST_PART_BYTES = 1 << 30
 _PREFIX = struct.Struct("<4sBII")
-# Of zstd. Measured on columns of USPTO reaction SMILES, one core: level 1 makes them 4.3 (mapped) to 5.2 times
-# (maps stripped) smaller at 350-460 MB/s; level 3 gains another 5-11% at 0.73-0.85 of the speed.
+# Of zstd. Measured on columns of USPTO reaction SMILES, one core: level 1 makes them 4.3 (mapped) to 5.2
+# (maps stripped) times smaller at 350-460 MB/s; level 3 gains another 5-11% at 0.73-0.88 of that speed.
 _LEVEL = 1
 
 
@@ -43,7 +43,9 @@ class Part:
     def of(cls, plain: bytes, what: str = "part") -> Part:
         """Compress `plain`; raises Unencodable where it is larger than what is read back."""
         if len(plain) > LARGEST_PART_BYTES:
-            raise Unencodable(what, f"value of {len(plain):,} bytes (at most {LARGEST_PART_BYTES:,} are read)")
+            raise Unencodable(
+                what, f"value of {len(plain):,} bytes (at most {LARGEST_PART_BYTES:,} are read)"
+            )
         stored = zstandard.ZstdCompressor(level=_LEVEL).compress(plain)
         return cls(stored, zlib.crc32(stored), len(plain))
 
@@ -54,7 +56,9 @@ class Part:
         try:
             # a frame that tells its size is given that much memory, whatever `max_output_size` says
             if zstandard.frame_content_size(self.stored) not in (self.plain_bytes, -1):
-                raise Undecodable(what, f"its header says {self.plain_bytes} bytes and its frame another size")
+                raise Undecodable(
+                    what, f"its header says {self.plain_bytes} bytes and its frame another size"
+                )
             plain = zstandard.ZstdDecompressor().decompress(self.stored, max_output_size=self.plain_bytes)
         except zstandard.ZstdError as err:
             raise Undecodable(what, str(err)) from err
@@ -126,4 +130,4 @@ def _listed_parts(header: dict[str, Any], kind: str) -> list[tuple[str, int, int
     )
     if not is_sound:
         raise Undecodable(kind, "its header lists parts that cannot be")
-    return [tuple(row) for row in listed]  # type: ignore[union-attr, misc]
+    return [tuple(row) for row in listed]  # type: ignore[union-attr]

@@ -21,7 +21,7 @@
 
 Owns the tree only. Imports the standard library alone: jobs import this module and `job`, nothing else
 of the core. Each class passes its constructor's arguments to `Exception`, so that all of them pickle and
-cross a process boundary (tests/unit/test_errors.py does it for every subclass).
+cross a process boundary (tests/unit/core/test_errors.py does it for every subclass).
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ class BadReference(UsageError):
     `rows` holds (line number, reason) of the first rows at fault, `n_bad` how many there are.
     """
 
-    def __init__(self, path: str, reason: str, rows: tuple[tuple[int, str], ...] = (), n_bad: int = 0) -> None:
+    def __init__(
+        self, path: str, reason: str, rows: tuple[tuple[int, str], ...] = (), n_bad: int = 0
+    ) -> None:
         super().__init__(path, reason, rows, n_bad)
         self.path, self.reason, self.rows, self.n_bad = path, reason, rows, n_bad
 

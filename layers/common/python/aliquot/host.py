@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aliquot.attempt import Call, Records, Step, describe_traceback
+from aliquot.attempt import Call, JobBroken, Records, Step, describe_failure, describe_traceback
 from aliquot.chunk import ChunkReader
 from aliquot.errors import CodecError, Unencodable, UsageError
 from aliquot.frames import Frame, read_frame, write_frame
 from aliquot.job import Job
 from aliquot.keys import ChunkId
 from aliquot.loading import JobSpec, digest_code, load_job, make_options, read_versions
-from aliquot.page import Page
-from aliquot.processes import choose_reader, limit_own_memory
+from aliquot.page import AT_NS, NO_RECORD_NS, Page
+from aliquot.processes import choose_reader, end_with_parent, limit_own_memory
 
 _REARM_NS = 250_000_000
 _GRACE_S = 0.5
@@ -60,7 +60,7 @@ def prepare_job(spec: JobSpec) -> Frame:
         job = load_job(spec)
         if job.prepare is not None:
             job.prepare(make_options(job, spec.options), Path(spec.prepared))
-    except BaseException as err:  # the boundary to the job's code
+    except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return describe_refusal(err)
     return {"op": "prepared"}
 
@@ -71,7 +71,7 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
         job = load_job(spec)
         opened = OpenJob(job, job.stage.open(make_options(job, spec.options), Path(spec.prepared)))
         return opened, {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
-    except BaseException as err:  # the boundary to the job's code
+    except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)
 
 
@@ -81,9 +81,9 @@ def describe_refusal(err: BaseException) -> Frame:
     A usage error travels with its class and arguments, so that it is raised there as it was here.
     """
     if isinstance(err, UsageError) and type(err).__module__ == "aliquot.errors":
-        return {"op": "failed", "error": type(err).__name__, "args": list(err.args)}
-    reason = f"{type(err).__name__}: {err}"
-    return {"op": "failed", "error": "", "args": [reason, describe_traceback(err)]}
+        plain = [arg if isinstance(arg, str | int | float | list | tuple) else str(arg) for arg in err.args]
+        return {"op": "failed", "error": type(err).__name__, "args": plain}
+    return {"op": "failed", "error": "", "args": [describe_failure(0, err).message, describe_traceback(err)]}
 
 
 class Host:
@@ -91,7 +91,7 @@ class Host:
 
     def __init__(self, opened: OpenJob, limits: HostLimits, slot: memoryview, to_supervisor: int) -> None:
         self._opened, self._limits, self._slot, self._out = opened, limits, slot, to_supervisor
-        self._records: Records = lambda first, end: iter(())
+        self._records: Records = lambda *_: iter(())
         self._bad: dict[int, str] = {}
         self._armed_ns = 0
 
@@ -103,7 +103,7 @@ class Host:
             except CodecError as err:
                 write_frame(self._out, {"op": "broken", "chunk": frame["chunk"], "reason": str(err)})
         elif frame["op"] == "step":
-            write_frame(self._out, self._run_step(frame["first"], frame["end"], frame["budget_ms"]))
+            write_frame(self._out, self._try_step(frame["first"], frame["end"], frame["budget_ms"]))
 
     def _load(self, reader: ChunkReader) -> None:
         reads = self._opened.job.reads
@@ -119,6 +119,15 @@ class Host:
             return map(make, _rows_of(columns, first, end))
 
         self._records = tuple_records if reads is not None else dict_records
+
+    def _try_step(self, first: int, end: int, budget_ms: int) -> Frame:
+        """The answer to a step, or how the job failed before it took a record."""
+        try:
+            return self._run_step(first, end, budget_ms)
+        except JobBroken as err:
+            return describe_refusal(err.__cause__ or err)
+        finally:
+            self._slot[AT_NS] = NO_RECORD_NS  # the supervisor may take its time to read
 
     def _run_step(self, first: int, end: int, budget_ms: int) -> Frame:
         started_ns, started_cpu_ns = time.monotonic_ns(), time.process_time_ns()
@@ -161,7 +170,9 @@ class Host:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def serve(opened: OpenJob, limits: HostLimits, slot: memoryview, from_supervisor: int, to_supervisor: int) -> None:
+def serve(
+    opened: OpenJob, limits: HostLimits, slot: memoryview, from_supervisor: int, to_supervisor: int
+) -> None:
     """Answer frames until the supervisor closes the pipe or is gone."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     limit_own_memory(limits.memory_mib, choose_reader())
@@ -176,6 +187,7 @@ def serve(opened: OpenJob, limits: HostLimits, slot: memoryview, from_supervisor
 def main(arguments: list[str]) -> None:
     """A host of its own process: the first frame opens the job (or prepares it), the others are work."""
     page_fd, slot_number = (int(argument) for argument in arguments)
+    end_with_parent(os.getppid())  # while it opens the job it hears nothing of a closed pipe
     from_supervisor, to_supervisor = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

@@ -18,6 +18,7 @@ jobs import nothing else of the core. When it is wrong, every job is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -123,6 +124,8 @@ class Job:
     def __post_init__(self) -> None:
         if len(self.stages) != 1:
             raise JobError(self.name, f"declares {len(self.stages)} stages; a job has exactly one")
+        if not re.fullmatch(r"[a-z0-9_-]+", self.stage.name):
+            raise JobError(self.name, f"stage {self.stage.name!r} must be named by a-z, 0-9, _ and - alone")
         if not is_dataclass(self.options):
             raise JobError(self.name, f"options must be a dataclass, found {self.options!r}")
         for role, record in (("reads", self.reads), ("writes", self.writes)):

@@ -22,6 +22,7 @@ from aliquot.page import ANSWERED, AT_NS, READ
 from aliquot.spans import Span, SpanSet
 
 STEP_S = 0.1
+NOTHING = SpanSet()
 _GROWTH = 4  # a step is at most this many times the one before: the first records tell what they cost
 
 
@@ -38,7 +39,7 @@ class Slice:
     """What a lane has answered since its last outcome."""
 
     started_s: float
-    spans: SpanSet = SpanSet()
+    spans: SpanSet = NOTHING
     blocks: dict[int, Part] = field(default_factory=dict)
     kinds: dict[str, set[str]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
@@ -56,13 +57,14 @@ class Lane:
     host: HostProcess | None = None
     chunk: ChunkId | None = None
     loaded: ChunkId | None = None  # the chunk that the host holds
-    todo: SpanSet = SpanSet()
-    suspects: SpanSet = SpanSet()
+    todo: SpanSet = NOTHING
+    suspects: SpanSet = NOTHING
     sent: Span | None = None
     sent_s: float = 0.0
     slice: Slice = field(default_factory=lambda: Slice(0.0))
     record_s: float | None = None  # estimate of one record's wall time
     last_step: int = 0
+    n_steps: int = 0  # of this host
     n_shared_steps: int = 0  # steps of this host that were not of one suspect alone
     start_mib: float = 0.0  # private memory when the step began
     birth_mib: float = 0.0  # private memory of the new host
@@ -103,21 +105,27 @@ class Lane:
     def mark_sent(self, span: Span, now_s: float) -> None:
         """Note that a span is with the host."""
         sent = SpanSet.of([span])
+        self.n_steps += 1
         self.n_shared_steps += not self.suspects
         self.suspects, self.todo = self.suspects - sent, self.todo - sent
         self.sent, self.sent_s, self.last_step = span, now_s, span[1] - span[0]
 
-    def take_answer(self, frame: Frame) -> None:
-        """Note what the host answered of the span that was with it; the rest is to do again."""
+    def take_answer(self, frame: Frame, doubtful: SpanSet = NOTHING) -> None:
+        """Note what the host answered of the span that was with it; the rest is to do again.
+
+        `doubtful` records count as not answered and run alone; the slice has to be put before they do, since
+        its blocks have a place for them.
+        """
         assert self.sent is not None  # noqa: S101 - an answer follows a step
         first, end = frame["first"], frame["end"]
         done = self.slice
-        done.spans |= SpanSet.range(first, end)
+        done.spans |= SpanSet.range(first, end) - doubtful
+        self.suspects |= doubtful
         stored, crc, plain_bytes = frame["block"]
         done.blocks[first] = Part(stored, crc, plain_bytes)
         for name, kinds in frame["kinds"].items():
             done.kinds.setdefault(name, set()).update(kinds)
-        done.failures.extend(Failure(*row) for row in frame["failures"])
+        done.failures.extend(Failure(*row) for row in frame["failures"] if row[0] not in doubtful)
         done.n_rows += frame["rows"]
         done.wall_ns += frame["wall_ns"]
         done.cpu_ns += frame["cpu_ns"]
@@ -155,7 +163,10 @@ class Lane:
         )
 
     def stuck_s(self, now_ns: int) -> float:
-        """Seconds since the host began its record, or last answered, or was sent the step; 0 while it opens."""
+        """Seconds since the host began its record, or last answered, or was sent the step; 0 while it opens.
+
+        Below 0 while it writes its answer, however long nobody reads that.
+        """
         if self.host is None or self.sent is None or not self.is_open:
             return 0.0
         since_ns = self.host.slot[AT_NS] or int(self.sent_s * 1e9)
@@ -163,7 +174,8 @@ class Lane:
 
     def accuse(self) -> SpanSet:
         """The records that a host's death may be blamed on: read and not answered, else answered and lost."""
-        assert self.host is not None and self.sent is not None  # noqa: S101 - called at the death of a busy host
+        assert self.host is not None  # noqa: S101 - called at the death of a busy host
+        assert self.sent is not None  # noqa: S101 - as above
         first, end = self.sent
         answered = min(max(self.host.slot[ANSWERED], first), end)
         read = min(max(self.host.slot[READ], first), end)
@@ -173,7 +185,9 @@ class Lane:
         """Whether the host that died had done nothing but suspects alone, and held no memory of before."""
         assert self.sent is not None  # noqa: S101 - called at the death of a busy host
         grown_mib = self.start_mib - self.birth_mib
-        return self.sent[1] - self.sent[0] == 1 and self.n_shared_steps == 0 and grown_mib <= 0.1 * ceiling_mib
+        return (
+            self.sent[1] - self.sent[0] == 1 and self.n_shared_steps == 0 and grown_mib <= 0.1 * ceiling_mib
+        )
 
     def _learn(self, record_s: float) -> None:
         self.record_s = record_s if self.record_s is None else 0.5 * (self.record_s + record_s)

@@ -7,6 +7,7 @@ Imports `frames`, `page`, `processes`. When it is wrong, processes or descriptor
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from aliquot.page import Page
 from aliquot.zygote import LARGEST_MESSAGE
 
 IN_HOST = "ALIQUOT_HOST"  # set in the environment of hosts: a script that they import must not start a run
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class ZygoteLauncher:
     def reap(self, host: HostProcess) -> Ended:
         """Ask the zygote, the host's parent."""
         host.channel.close()
+        if self._control is None:
+            return Ended(signal.SIGKILL, 0.0)
         try:
             reply = self._ask({"op": "reap", "pid": host.pid})
         except OpenFailed:
@@ -138,7 +141,10 @@ class ZygoteLauncher:
         host_reads, we_write = os.pipe()
         we_read, host_writes = os.pipe()
         try:
-            limits = {"record_timeout_s": self._limits.record_timeout_s, "memory_mib": self._limits.memory_mib}
+            limits = {
+                "record_timeout_s": self._limits.record_timeout_s,
+                "memory_mib": self._limits.memory_mib,
+            }
             reply = self._ask({"op": "fork", "slot": slot, "limits": limits}, [host_reads, host_writes])
         except OpenFailed:
             os.close(we_write)
@@ -156,8 +162,13 @@ class ZygoteLauncher:
             body = control.recv(LARGEST_MESSAGE)
         except OSError as err:
             raise OpenFailed(self._spec.address, f"its first process is gone ({err.strerror})") from err
+        except BaseException:  # an interrupt: the reply would answer the next question
+            self.close()
+            raise
         if not body:
-            raise OpenFailed(self._spec.address, "its first process ended, killed or crashed while it opened the job")
+            raise OpenFailed(
+                self._spec.address, "its first process ended, killed or crashed while it opened the job"
+            )
         return unpack(body, "message")  # type: ignore[no-any-return]
 
     def _start(self) -> socket.socket:
@@ -165,16 +176,18 @@ class ZygoteLauncher:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 fds = (theirs.fileno(), self._page.fd)
-                self._process = _start_python("aliquot.zygote", [*fds, os.getpid()], fds, stdin=subprocess.DEVNULL, stdout=2)
+                self._process = _start_python(
+                    "aliquot.zygote", [*fds, os.getpid()], fds, stdin=subprocess.DEVNULL, stdout=2
+                )
         return self._control
 
 
 class SpawnLauncher:
-    """Starts each host as a process of its own that opens the job itself: macOS, and jobs that do not fork."""
+    """Starts each host as a process of its own that opens the job itself: macOS, and `fork_safe=False`."""
 
     def __init__(self, spec: JobSpec, limits: HostLimits, page: Page) -> None:
         self._spec, self._limits, self._page = spec, limits, page
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._processes: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
         self._aside: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
@@ -189,21 +202,26 @@ class SpawnLauncher:
     def launch(self, slot: int) -> HostProcess:
         """Start a process; it opens the job before it takes its first chunk."""
         process = self._start(slot)
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - for the type checker
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        assert process.stdout is not None  # noqa: S101 - for the type checker
         channel = Channel(os.dup(process.stdin.fileno()), os.dup(process.stdout.fileno()))
         process.stdin.close()
         process.stdout.close()
         channel.send(self._open_frame())
-        self._processes[process.pid] = process
+        self._processes[process.pid] = process, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return HostProcess(process.pid, channel, self._page.slot(slot), is_open=False)
 
     def reap(self, host: HostProcess) -> Ended:
         """Wait for our child."""
         host.channel.close()
         _, status, usage = os.wait4(host.pid, 0)
-        self._processes.pop(host.pid).returncode = os.waitstatus_to_exitcode(status)
+        process, our_peak = self._processes.pop(host.pid)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        # Linux counts what a process had resident before its exec, and there it was a copy of us; below that
+        # the figure says nothing. test_large_supervisor_makes_no_crash_a_memory_failure holds it.
+        peak = usage.ru_maxrss if usage.ru_maxrss > our_peak else 0
         unit = 1024 if sys.platform != "darwin" else 1024 * 1024  # macOS counts bytes
-        return Ended(status, usage.ru_maxrss / unit)
+        return Ended(status, peak / unit)
 
     def abort(self) -> None:
         """Kill the host that prepares or opens."""
@@ -224,7 +242,8 @@ class SpawnLauncher:
     def _ask_aside(self, frame: Frame) -> Frame:
         with self._start(0) as process:
             self._aside = process
-            assert process.stdin is not None and process.stdout is not None  # noqa: S101 - for the type checker
+            assert process.stdin is not None  # noqa: S101 - for the type checker
+            assert process.stdout is not None  # noqa: S101 - for the type checker
             process.stdin.write(pack_frame(frame))
             process.stdin.flush()
             reply = read_frame(process.stdout.fileno())

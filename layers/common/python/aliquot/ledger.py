@@ -3,8 +3,8 @@
 There is no second ledger to disagree: progress is a listing, a decision is an object that is put once and
 read back, so that two processes that decide the same thing at once both go on with the first one's word.
 
-Owns what is written under a run's prefix and in which order. Imports the store's interface, `keys`, `coverage`
-and `roster`. When it is wrong, a run that was killed cannot go on.
+Owns what is written under a run's prefix and in which order. Imports the store's interface, `keys`,
+`coverage` and `roster`. When it is wrong, a run that was killed cannot go on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from aliquot import keys
 from aliquot.coverage import Coverage, measure_coverage
-from aliquot.errors import AlreadyPut, Undecodable
+from aliquot.errors import AliquotError, AlreadyPut, StoreError, Undecodable
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
@@ -24,6 +24,17 @@ from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
 
 SETTLED = "settled"
+
+
+class UnreadableOutcome(AliquotError):
+    """An outcome is damaged: it has to be voided, and its records done again."""
+
+    def __init__(self, key: OutcomeKey, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key, self.reason = key, reason
+
+    def __str__(self) -> str:
+        return f"outcome {self.key} is unreadable: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -75,10 +86,14 @@ class Ledger:
         """Whether the submission is complete: nothing settles before."""
         return self.store.has(keys.SEALED)
 
-    def put_outcome(self, stage: str, chunk: ChunkId, spans: SpanSet, outcome: Outcome, wall_ns: int) -> OutcomeKey:
+    def put_outcome(
+        self, stage: str, chunk: ChunkId, spans: SpanSet, outcome: Outcome, wall_ns: int
+    ) -> OutcomeKey:
         """Store an outcome under a key of its own."""
         billed_ms = -(-wall_ns // 1_000_000)
-        key = OutcomeKey(stage, chunk, spans, uuid.uuid4().hex[:12], "local", billed_ms, len(outcome.failures), 1)
+        key = OutcomeKey(
+            stage, chunk, spans, uuid.uuid4().hex[:12], "local", billed_ms, len(outcome.failures), 1
+        )
         self.store.put_once(str(key), outcome.to_bytes())
         return key
 
@@ -103,8 +118,10 @@ class Ledger:
         return measure_coverage(self.list_chunks(), self.list_outcomes(stage), self.list_voids())
 
     def settle(self, stage: str, epoch: int) -> Roster:
-        """The roster of this epoch, decided now or by whoever was first."""
-        roster = decide_roster(self.list_chunks(), self.list_outcomes(stage), self._read_failed, self.list_voids())
+        """The roster of this epoch, decided now or by whoever was first; raises UnreadableOutcome."""
+        roster = decide_roster(
+            self.list_chunks(), self.list_outcomes(stage), self._read_failed, self.list_voids()
+        )
         return Roster.from_json(self._decide(keys.name_roster(stage, epoch), roster.to_json()))
 
     def stop(self, epoch: int, reason: str, facts: dict[str, Any]) -> None:
@@ -125,7 +142,10 @@ class Ledger:
         return max((stop.epoch for stop in self.list_stops()), default=-1) + 1
 
     def _read_failed(self, key: OutcomeKey) -> SpanSet:
-        return self.read_outcome(key).failed
+        try:
+            return self.read_outcome(key).failed
+        except (Undecodable, StoreError) as err:
+            raise UnreadableOutcome(key, str(err)) from err
 
     def _decide(self, key: str, body: bytes) -> bytes:
         """Put once, or read what was put."""

@@ -69,12 +69,16 @@ def load_job(spec: JobSpec) -> Job:
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise UnknownJob(spec.address, f"module {module_name!r} has no {part!r}; it has {_list_callables(module)}")
+            raise UnknownJob(
+                spec.address, f"module {module_name!r} has no {part!r}; it has {_list_callables(module)}"
+            )
         found = getattr(found, part)
     if isinstance(found, Job):
         return found
     if not callable(found):
-        raise UnknownJob(spec.address, f"{attribute!r} is a {type(found).__name__}, neither a function nor a Job")
+        raise UnknownJob(
+            spec.address, f"{attribute!r} is a {type(found).__name__}, neither a function nor a Job"
+        )
     return wrap_function(spec.address, found)
 
 
@@ -84,7 +88,7 @@ def wrap_function(name: str, function: Callable[[dict[str, Any]], Any]) -> Job:
 
 
 def _open_function(
-    function: Callable[[dict[str, Any]], Any], options: Any, prepared: Path
+    function: Callable[[dict[str, Any]], Any], _options: Any, _prepared: Path
 ) -> Callable[[Iterable[Any]], Iterator[Any]]:
     return partial(map, function)
 
@@ -114,7 +118,7 @@ def digest_code(address: str) -> str:
         return hashlib.sha256(address.encode()).hexdigest()
     root = _code_root(module)
     files = {Path(module.__file__)} | {
-        Path(other.__file__)
+        Path(str(other.__file__))
         for name, other in list(sys.modules.items())
         if getattr(other, "__file__", None)
         and name.partition(".")[0] not in _ENGINE
@@ -148,7 +152,7 @@ def _import_module(address: str, name: str) -> ModuleType:
         if err.name is not None and (name == err.name or name.startswith(f"{err.name}.")):
             raise UnknownJob(address, f"there is no module {err.name!r} in this folder or installed") from err
         raise UnknownJob(address, f"module {name!r} needs {err.name!r}, which is not installed") from err
-    except Exception as err:
+    except (Exception, SystemExit) as err:  # a script that ends itself is none to import
         raise UnknownJob(address, f"importing {name!r} raised {type(err).__name__}: {err}") from err
 
 
@@ -175,7 +179,9 @@ def _list_callables(module: ModuleType) -> str:
     own = [
         name
         for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+        if callable(value)
+        and not name.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
     ]
     return ", ".join(own[:12]) or "no functions"
 
@@ -190,4 +196,8 @@ def _code_root(module: ModuleType) -> Path:
 
 
 def _is_own(file: Path, root: Path) -> bool:
-    return file.suffix == ".py" and file.is_relative_to(root) and "site-packages" not in file.relative_to(root).parts
+    return (
+        file.suffix == ".py"
+        and file.is_relative_to(root)
+        and "site-packages" not in file.relative_to(root).parts
+    )

@@ -13,23 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aliquot.chunk import ChunkReader
-from aliquot.errors import AliquotError, StoreError, Undecodable
+from aliquot.errors import StoreError, Undecodable
 from aliquot.keys import ChunkId, OutcomeKey
-from aliquot.ledger import Ledger
+from aliquot.ledger import Ledger, UnreadableOutcome
 from aliquot.outcome import Failure, OutcomeReader
 from aliquot.roster import Roster, Share
 from aliquot.rows import Block, Kinds
 
-
-class UnreadableOutcome(AliquotError):
-    """An outcome on the roster is damaged: it has to be voided, and its records done again."""
-
-    def __init__(self, key: OutcomeKey, reason: str) -> None:
-        super().__init__(key, reason)
-        self.key, self.reason = key, reason
-
-    def __str__(self) -> str:
-        return f"outcome {self.key} is unreadable: {self.reason}"
+__all__ = ["Piece", "UnreadableOutcome", "gather_kinds", "merge_pieces"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,8 @@ def _merge_chunk(ledger: Ledger, chunk: ChunkId, shares: tuple[Share, ...]) -> I
     reader = ChunkReader(ledger.store.get(chunk.key), chunk)
     outcomes = {share.outcome: _read_outcome(ledger, share.outcome) for share in shares}
     spans = sorted(
-        ((first, end, share.outcome) for share in shares for first, end in share.spans.spans), key=lambda span: span[:2]
+        ((first, end, share.outcome) for share in shares for first, end in share.spans.spans),
+        key=lambda span: span[:2],
     )
     for first, end, key in spans:
         try:

@@ -6,6 +6,7 @@ for stands in its key. Imports `codec`, `envelope` and `rows`. When it is wrong,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -90,12 +91,18 @@ class OutcomeReader:
         """The failed records, as they were filed."""
         if "failures" not in self._envelope.parts:
             return []
-        return [Failure(*row) for row in unpack(self._envelope.open("failures"), "failures")]
+        listed = unpack(self._envelope.open("failures"), "failures")
+        try:
+            return [Failure(*row) for row in listed]
+        except TypeError as err:
+            raise Undecodable("outcome", f"its failures: {err}") from err
 
     def blocks(self, first: int, end: int) -> Iterator[Block]:
         """The blocks that hold records first..end of the chunk, cut to them, in record order."""
         names = sorted(
-            (int(name.removeprefix("block:")), name) for name in self._envelope.parts if name.startswith("block:")
+            (int(name.removeprefix("block:")), name)
+            for name in self._envelope.parts
+            if re.fullmatch(r"block:[0-9]+", name)
         )
         starts = [start for start, _ in names] + [1 << 62]
         for place, (start, name) in enumerate(names):

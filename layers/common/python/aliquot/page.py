@@ -10,11 +10,14 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 _WORDS = 8  # one cache line a slot
 N_SLOTS = 512
 
 READ, ANSWERED, AT_NS = 0, 1, 2
+NO_RECORD_NS = 1 << 62  # at AT_NS while the host packs and writes its answer: no record is at hand
 
 
 class Page:
@@ -29,7 +32,7 @@ class Page:
     def create(cls) -> Page:
         """A new page that has no name in the file system."""
         fd, path = tempfile.mkstemp(prefix="aliquot-page-")
-        os.unlink(path)
+        Path(path).unlink()
         os.ftruncate(fd, N_SLOTS * _WORDS * 8)
         return cls(fd)
 
@@ -38,5 +41,8 @@ class Page:
         return self._words[number * _WORDS : (number + 1) * _WORDS]
 
     def close(self) -> None:
-        """Close the descriptor; the mapping ends with the last slot that is held."""
+        """Close the descriptor, and the mapping unless a slot is held still: then it ends with that."""
         os.close(self.fd)
+        self._words.release()
+        with suppress(BufferError):
+            self._map.close()  # it holds a descriptor of its own

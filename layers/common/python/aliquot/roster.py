@@ -45,7 +45,11 @@ class Roster:
     def to_json(self) -> bytes:
         """The roster's object."""
         chunks = [
-            [str(chunk), [[str(share.spans), str(share.outcome)] for share in shares], str(self.not_tried.get(chunk, ""))]
+            [
+                str(chunk),
+                [[str(share.spans), str(share.outcome)] for share in shares],
+                str(self.not_tried.get(chunk, "")),
+            ]
             for chunk, shares in self.shares.items()
         ]
         return json.dumps({"format": FORMAT, "chunks": chunks}).encode()
@@ -56,10 +60,15 @@ class Roster:
         try:
             read = json.loads(body)
             if read["format"] != FORMAT:
-                raise ValueError(f"format {read['format']!r}, expected {FORMAT!r}")
-            rows = [(ChunkId.parse(chunk), shares, SpanSet.parse(gap)) for chunk, shares, gap in read["chunks"]]
+                raise ValueError(f"format {read['format']!r}, expected {FORMAT!r}")  # noqa: TRY301 - read as damage
+            rows = [
+                (ChunkId.parse(chunk), shares, SpanSet.parse(gap)) for chunk, shares, gap in read["chunks"]
+            ]
             return cls(
-                {c: tuple(Share(SpanSet.parse(s), OutcomeKey.parse(o)) for s, o in shares) for c, shares, _ in rows},
+                {
+                    c: tuple(Share(SpanSet.parse(s), OutcomeKey.parse(o)) for s, o in shares)
+                    for c, shares, _ in rows
+                },
                 {c: gap for c, _, gap in rows if gap},
             )
         except (ValueError, KeyError, TypeError) as err:
@@ -67,7 +76,10 @@ class Roster:
 
 
 def decide_roster(
-    chunks: Iterable[ChunkId], outcomes: Iterable[OutcomeKey], read_failed: ReadFailed, voids: Iterable[OutcomeKey] = ()
+    chunks: Iterable[ChunkId],
+    outcomes: Iterable[OutcomeKey],
+    read_failed: ReadFailed,
+    voids: Iterable[OutcomeKey] = (),
 ) -> Roster:
     """Choose the outcome that answers for each record.
 

@@ -104,8 +104,10 @@ def as_rows(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
     return answer  # type: ignore[no-any-return]
 
 
-def make_block(first: int, answers: Sequence[Sequence[Any]], notes: Sequence[str | None], columns: tuple[str, ...]) -> Block:
-    """The block of these answers, each a list of rows; raises NotRows or ValueError where rows are malformed."""
+def make_block(
+    first: int, answers: Sequence[Sequence[Any]], notes: Sequence[str | None], columns: tuple[str, ...]
+) -> Block:
+    """The block of these answers, each a list of rows; raises NotRows or ValueError for malformed rows."""
     counts = list(map(len, answers))
     rows = list(chain.from_iterable(answers))
     by_column = _columns_of_tuples(rows, columns) if columns else _columns_of_dicts(rows)
@@ -135,6 +137,7 @@ _KIND_NAMES = {
     "tuple": "list",
     "str_": "str",
     "bool_": "bool",
+    "bool": "bool",  # a subclass of int
     **{f"float{bits}": "float" for bits in (16, 32, 64)},
     **{f"{sign}int{bits}": "int" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
@@ -166,7 +169,7 @@ _NAMED_ONE_BY_ONE: dict[str, Callable[[Any], str]] = {
     "list": _name_list,
     "ndarray": _name_array,
     "datetime": _name_datetime,
-    "dict": lambda value: "json",
+    "dict": lambda _: "json",
 }
 
 
@@ -185,7 +188,9 @@ def _columns_of_tuples(rows: list[Any], columns: tuple[str, ...]) -> dict[str, l
     width = len(columns)
     if not all(map(isinstance, rows, repeat(tuple))):
         wrong = next(row for row in rows if not isinstance(row, tuple))
-        raise NotRows(f"returned a row that is a {type(wrong).__name__}: a row is a tuple ({', '.join(columns)})")
+        raise NotRows(
+            f"returned a row that is a {type(wrong).__name__}: a row is a tuple ({', '.join(columns)})"
+        )
     if any(map(width.__ne__, map(len, rows))):
         raise NotRows(f"a row must have {width} values ({', '.join(columns)})")
     if not rows:
@@ -196,7 +201,9 @@ def _columns_of_tuples(rows: list[Any], columns: tuple[str, ...]) -> dict[str, l
 def _columns_of_dicts(rows: list[Any]) -> dict[str, list[Any]]:
     if not all(map(isinstance, rows, repeat(Mapping))):
         wrong = next(row for row in rows if not isinstance(row, Mapping))
-        raise NotRows(f"returned a row that is a {type(wrong).__name__}: a row is a dict of column name to value")
+        raise NotRows(
+            f"returned a row that is a {type(wrong).__name__}: a row is a dict of column name to value"
+        )
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     if not all(map(isinstance, names, repeat(str))):
         raise NotRows("a row's keys are column names and must be text")

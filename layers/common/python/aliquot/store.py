@@ -31,7 +31,7 @@ class FolderStore:
         """Write an object, replacing what was there; raises StoreError."""
         with _explained(key):
             temporary = self._write_aside(key, body)
-            os.replace(temporary, self.root / key)
+            temporary.replace(self.root / key)
             _sync_folder(temporary.parent)
 
     def put_once(self, key: str, body: bytes) -> None:
@@ -52,19 +52,24 @@ class FolderStore:
             return (self.root / key).read_bytes()
 
     def has(self, key: str) -> bool:
-        """Whether there is such an object."""
-        return (self.root / key).is_file()
+        """Whether there is such an object; raises StoreError where that cannot be told."""
+        with _explained(key):
+            return (self.root / key).is_file()
 
     def list_keys(self, prefix: str) -> list[str]:
-        """The keys that begin with `prefix` (a folder, ending in a slash), sorted."""
+        """The keys that begin with `prefix` (a folder, ending in a slash), sorted; raises StoreError.
+
+        Hidden files are half written, or left by file managers and network file systems: none of them ours.
+        """
         found: list[str] = []
-        for folder, _, names in os.walk(self.root / prefix):
-            start = Path(folder).relative_to(self.root).as_posix()
-            found.extend(f"{start}/{name}" for name in names if not name.startswith(_TEMPORARY))
+        with _explained(prefix):
+            for folder, _, names in os.walk(self.root / prefix, onerror=_raise_unless_missing):
+                start = Path(folder).relative_to(self.root).as_posix()
+                found.extend(f"{start}/{name}" for name in names if not name.startswith("."))
         return sorted(found)
 
     def sweep(self) -> None:
-        """Remove what a killed writer left half written. Only for the one process that works in the folder."""
+        """Remove what a killed writer left half written. Only for the process that works in the folder."""
         for folder, _, names in os.walk(self.root):
             for name in names:
                 if name.startswith(_TEMPORARY):
@@ -105,6 +110,11 @@ def _explained(key: str) -> Iterator[None]:
     except OSError as err:
         reason = _REASONS.get(err.errno or 0, err.strerror or str(err))
         raise StoreError(str(err.filename or key), reason) from err
+
+
+def _raise_unless_missing(err: OSError) -> None:
+    if not isinstance(err, FileNotFoundError):
+        raise err
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ is behind the two functions that it is given. When it is wrong, a run hangs or l
 from __future__ import annotations
 
 import selectors
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -111,7 +112,7 @@ class Supervisor:
         self.counts = Counts()
 
     def run(self, tasks: TaskSource, should_stop: Callable[[Counts], bool]) -> bool:
-        """Work until no task is left or `should_stop`; gives whether all was done. What was answered is put."""
+        """Work until no task is left or `should_stop`; says whether all was done. What is answered is put."""
         is_done = False
         try:
             while not is_done and not should_stop(self.counts):
@@ -159,9 +160,12 @@ class Supervisor:
     def _send(self, lane: Lane) -> None:
         if lane.host is None:
             self._launch(lane)
-        assert lane.host is not None and lane.chunk is not None  # noqa: S101 - it was launched, and has a task
+        assert lane.host is not None  # noqa: S101 - it was launched
+        assert lane.chunk is not None  # noqa: S101 - it has a task
         if lane.loaded != lane.chunk:
-            lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": self._read_chunk(lane.chunk)})
+            lane.host.channel.send(
+                {"op": "chunk", "chunk": str(lane.chunk), "body": self._read_chunk(lane.chunk)}
+            )
             lane.loaded = lane.chunk
         first, end = lane.next_span()
         lane.host.slot[READ] = lane.host.slot[ANSWERED] = first
@@ -172,7 +176,7 @@ class Supervisor:
 
     def _launch(self, lane: Lane) -> None:
         lane.host = self._launcher.launch(lane.number)
-        lane.loaded, lane.n_shared_steps, lane.peak_mib, lane.doom = None, 0, 0.0, None
+        lane.loaded, lane.n_steps, lane.n_shared_steps, lane.peak_mib, lane.doom = None, 0, 0, 0.0, None
         lane.is_open = lane.host.is_open
         lane.birth_mib = self._reader.read_private_mib(lane.host.pid)
         lane.file_mib = self._reader.read_file_mib(lane.host.pid)
@@ -198,23 +202,41 @@ class Supervisor:
 
     def _hear(self, lane: Lane) -> None:
         assert lane.host is not None  # noqa: S101 - it is registered
-        for frame in lane.host.channel.receive():
+        channel = lane.host.channel
+        try:
+            frames = channel.receive()
+        except Undecodable as err:  # the job, or a library that it uses, wrote to our pipe
+            lane.doom = Failure(-1, "crash", f"its process broke the protocol: {err}")
+            self._bury_host(lane)
+            return
+        for frame in frames:
             self._take(lane, frame)
-        if lane.host.channel.is_ended:
+        if channel.is_ended:
             self._bury_host(lane)
 
     def _take(self, lane: Lane, frame: Frame) -> None:
         if frame["op"] == "answer":
-            before = len(lane.slice.failures)
-            lane.take_answer(frame)
-            self.counts.n_answered += frame["end"] - frame["first"]
-            self.counts.add(lane.slice.failures[before:])
+            self._take_answer(lane, frame)
         elif frame["op"] == "opened":
             lane.is_open, lane.sent_s = True, time.monotonic()
         elif frame["op"] == "failed":
             raise_refusal("the job", frame)
         elif frame["op"] == "broken":
             raise Undecodable(frame["chunk"], frame["reason"])
+
+    def _take_answer(self, lane: Lane, frame: Frame) -> None:
+        """Note an answer. Memory that ran out in a host with a past may be a leak: such records run again."""
+        is_certain = lane.n_steps == 1 and lane.was_alone_and_fresh(self._limits.memory_mib)
+        short = SpanSet.of_indices(row[0] for row in frame["failures"] if row[1] == "memory")
+        doubtful = SpanSet() if is_certain else short
+        before = len(lane.slice.failures)
+        lane.take_answer(frame, doubtful)
+        self.counts.n_answered += frame["end"] - frame["first"] - len(doubtful)
+        self.counts.add(lane.slice.failures[before:])
+        if doubtful:
+            self._release(lane)
+            self.counts.n_host_ends += 1
+            self._put(lane)
 
     def _watch(self) -> None:
         """Put what is due; kill hosts past their memory or their record's deadline."""
@@ -232,16 +254,20 @@ class Supervisor:
             if private_mib > self._limits.memory_mib:
                 lane.doom = Failure(-1, "memory", self._say_memory(private_mib))
             elif lane.stuck_s(time.monotonic_ns()) > self._limits.record_timeout_s:
-                lane.doom = Failure(-1, "deadline", f"took longer than {self._limits.record_timeout_s:g} s")
+                lane.doom = self._miss_deadline()
             if lane.doom is not None:
                 lane.host.kill()
 
     def _bury_host(self, lane: Lane) -> None:
         """A host is gone: find whom to blame, file or isolate, and let the lane go on in a new one."""
-        assert lane.host is not None  # noqa: S101 - it has just ended
+        if lane.host is None:
+            return  # its last answer had it replaced
         suspects = lane.accuse() if lane.sent is not None else SpanSet()
+        stuck_s = lane.stuck_s(time.monotonic_ns())
         ended = self._release(lane)
         self.counts.n_host_ends += 1
+        if ended.status == signal.SIGALRM and stuck_s > self._limits.record_timeout_s:
+            lane.doom = lane.doom or self._miss_deadline()  # its own timer was quicker than we
         if lane.sent is None:
             return
         if not suspects:
@@ -269,8 +295,10 @@ class Supervisor:
     def _count_barren(self, lane: Lane, ended: Ended) -> None:
         lane.n_barren += 1
         if lane.n_barren >= _MOST_BARREN:
-            how = name_end(ended.status)
-            raise OpenFailed("the job", f"{_MOST_BARREN} hosts in a row each {how} before they read a record")
+            why = lane.doom.message if lane.doom else f"the last {name_end(ended.status)}"
+            raise OpenFailed(
+                "the job", f"{_MOST_BARREN} hosts in a row ended before they read a record: {why}"
+            )
 
     def _explain_end(self, lane: Lane, ended: Ended) -> Failure:
         if lane.doom is not None:
@@ -280,8 +308,12 @@ class Supervisor:
             return Failure(-1, "memory", self._say_memory(reached_mib))
         return Failure(-1, "crash", f"its process {name_end(ended.status)}")
 
+    def _miss_deadline(self) -> Failure:
+        return Failure(-1, "deadline", f"took longer than {self._limits.record_timeout_s:g} s")
+
     def _say_memory(self, reached_mib: float) -> str:
-        return f"reached {reached_mib:,.0f} MiB of private memory; the ceiling is {self._limits.memory_mib:,} MiB"
+        ceiling_mib = self._limits.memory_mib
+        return f"reached {reached_mib:,.0f} MiB of private memory; the ceiling is {ceiling_mib:,} MiB"
 
     def _put(self, lane: Lane) -> None:
         taken = lane.take_outcome()

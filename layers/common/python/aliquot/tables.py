@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-ROWS_PER_GROUP = 1 << 17
+ROWS_PER_GROUP = 1 << 15  # 1M rows of two integers peak at 100 MB so, at 144 MB with 2^17
+BYTES_PER_GROUP = 32 << 20
 ROWS_PER_FILE = 1 << 23
 IS_JSON = {b"aliquot": b"json"}
 
-_SIMPLE = {
+_SIMPLE: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
     "int": pa.int64(),
+    "wide": pa.int64(),
     "float": pa.float64(),
     "str": pa.string(),
     "bytes": pa.binary(),
@@ -33,20 +35,24 @@ _SIMPLE = {
     "time": pa.time64("us"),
     "timedelta": pa.duration("us"),
 }
-_NUMBERS = {"bool": 0, "int": 1, "float": 2}
+_NUMBERS = {"bool": 0, "int": 1, "wide": 2, "float": 3}
 
 
-def choose_type(kinds: Collection[str]) -> pa.DataType | None:
+def choose_type(kinds: Collection[str]) -> pa.DataType | None:  # noqa: PLR0911 - one for each sort of type
     """The Arrow type that holds all these kinds of value without loss; None where only JSON text does."""
     found = set(kinds) - {"none"}
     if not found:
         return pa.null()
     if len(found) == 1 and (only := next(iter(found))) in _SIMPLE:
         return _SIMPLE[only]
+    if {"wide", "float"} <= found:
+        return None  # an integer past 2**53 among floats: a float64 would round it
     if found <= set(_NUMBERS):
         return _SIMPLE[max(found, key=lambda kind: _NUMBERS[kind])]
     if all(kind.startswith("list ") for kind in found):
-        inner = choose_type({part for kind in found for part in kind.removeprefix("list ").split(",") if part})
+        inner = choose_type(
+            {part for kind in found for part in kind.removeprefix("list ").split(",") if part}
+        )
         return None if inner is None else pa.list_(inner)
     if all(kind.startswith("array ") for kind in found):
         return _choose_array_type(found)
@@ -65,26 +71,37 @@ def _choose_array_type(kinds: Collection[str]) -> pa.DataType | None:
     return pa.list_(value_type) if {len(shape) for shape in shapes} == {1} else None
 
 
-def make_field(name: str, kinds: Collection[str]) -> pa.Field:
+def make_field(name: str, kinds: Collection[str]) -> pa.Field[Any]:
     """A schema's field for a column of these kinds; text that is JSON is marked in its metadata."""
     chosen = choose_type(kinds)
     return pa.field(name, pa.string(), metadata=IS_JSON) if chosen is None else pa.field(name, chosen)
 
 
-def make_array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+def make_array(values: Sequence[Any], field: pa.Field[Any]) -> pa.Array[Any]:
     """An Arrow array of `values`, which are of the kinds that `field` was made for."""
     if field.metadata == IS_JSON:
         return pa.array([None if value is None else _to_text(value) for value in values], pa.string())
     if isinstance(field.type, pa.FixedShapeTensorType):
         return _make_tensors(values, field.type)
     try:
-        return pa.array(values, field.type)
-    except pa.ArrowTypeError:  # a bool among integers, an integer among floats
-        convert = int if pa.types.is_integer(field.type) else float
-        return pa.array([None if value is None else convert(value) for value in values], field.type)
+        return pa.array(values, field.type)  # type: ignore[no-any-return]
+    except (pa.ArrowTypeError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # a bool among integers, an integer among floats, arrays in the other byte order
+        return pa.array([_convert(value, field.type) for value in values], field.type)  # type: ignore[no-any-return]
 
 
-def _make_tensors(values: Sequence[Any], tensor: pa.FixedShapeTensorType) -> pa.Array:
+def _convert(value: Any, wanted: pa.DataType) -> Any:
+    """A number as the kind of number that `wanted` holds, inside lists too."""
+    if value is None:
+        return None
+    if pa.types.is_list(wanted):
+        return [_convert(item, wanted.value_type) for item in value]
+    if pa.types.is_integer(wanted):
+        return int(value)
+    return float(value) if pa.types.is_floating(wanted) else value
+
+
+def _make_tensors(values: Sequence[Any], tensor: pa.FixedShapeTensorType[Any]) -> pa.Array[Any]:
     size = int(np.prod(tensor.shape))
     dtype = tensor.value_type.to_pandas_dtype()
     flat = np.zeros((len(values), size), dtype)
@@ -97,7 +114,19 @@ def _make_tensors(values: Sequence[Any], tensor: pa.FixedShapeTensorType) -> pa.
 
 
 def _to_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=_to_plain, ensure_ascii=False)
+    """A value as JSON; text too, so that "5" and 5 stay apart."""
+    try:
+        return json.dumps(value, default=_to_plain, ensure_ascii=False)
+    except TypeError:  # keys that JSON lacks: dates, tuples
+        return json.dumps(_with_text_keys(value), default=_to_plain, ensure_ascii=False)
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else str(key): _with_text_keys(item) for key, item in value.items()
+        }
+    return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _to_plain(value: Any) -> Any:
@@ -120,6 +149,7 @@ class TableWriter:
         self._path, self._schema, self._ending, self._is_split = path, schema, ending, is_split
         self._batches: list[pa.RecordBatch] = []
         self._n_waiting = 0
+        self._bytes_waiting = 0
         self._n_files = 0
         self._rows_in_file = 0
         self._writer: Any = None
@@ -130,16 +160,18 @@ class TableWriter:
         """Columns and types."""
         return self._schema
 
-    def write(self, columns: Mapping[str, Sequence[Any] | pa.Array]) -> None:
+    def write(self, columns: Mapping[str, Sequence[Any] | pa.Array[Any]]) -> None:
         """Add rows, given column by column; a column that is not given is null."""
         length = max((len(values) for values in columns.values()), default=0)
         if not length:
             return
         arrays = [self._as_array(columns.get(field.name), field, length) for field in self._schema]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        self._batches.append(batch)
         self._n_waiting += length
+        self._bytes_waiting += batch.nbytes
         self.n_rows += length
-        if self._n_waiting >= ROWS_PER_GROUP:
+        if self._n_waiting >= ROWS_PER_GROUP or self._bytes_waiting >= BYTES_PER_GROUP:
             self._flush()
 
     def close(self) -> None:
@@ -161,7 +193,7 @@ class TableWriter:
         table = pa.Table.from_batches(self._batches, self._schema)
         self._writer.write_table(_as_csv(table) if self._ending == "csv" else table)
         self._rows_in_file += self._n_waiting
-        self._batches, self._n_waiting = [], 0
+        self._batches, self._n_waiting, self._bytes_waiting = [], 0, 0
 
     def _open(self) -> Any:
         suffix = f"-{self._n_files:05d}" if self._is_split else ""
@@ -172,22 +204,26 @@ class TableWriter:
             return pyarrow.csv.CSVWriter(path, _as_csv(self._schema.empty_table()).schema)
         return pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
 
-    def _as_array(self, values: Any, field: pa.Field, length: int) -> pa.Array:
+    def _as_array(self, values: Any, field: pa.Field[Any], length: int) -> pa.Array[Any]:
         if values is None:
-            return pa.nulls(length, field.type)
+            return pa.nulls(length, field.type)  # type: ignore[no-any-return]
         return values if isinstance(values, pa.Array) else make_array(values, field)
 
 
-def write_table(path: Path, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Collection[str]], ending: str) -> None:
+def write_table(
+    path: Path, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Collection[str]], ending: str
+) -> None:
     """Write a small table as one file."""
     writer = TableWriter(path, pa.schema([make_field(name, kinds[name]) for name in columns]), ending)
     writer.write(columns)
     writer.close()
 
 
-def number_records(first: int, counts: Sequence[int]) -> pa.Array:
+def number_records(first: int, counts: Sequence[int]) -> pa.Array[Any]:
     """The `record` column of a piece: each record's number as often as it has rows, int64."""
-    return pa.array(np.repeat(np.arange(first, first + len(counts), dtype=np.int64), np.asarray(counts, dtype=np.int64)))
+    return pa.array(
+        np.repeat(np.arange(first, first + len(counts), dtype=np.int64), np.asarray(counts, dtype=np.int64))
+    )
 
 
 def repeat_values(values: Sequence[Any], counts: Iterable[int]) -> list[Any]:
@@ -201,7 +237,7 @@ def _as_csv(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.schema.names)
 
 
-def _column_as_csv(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+def _column_as_csv(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.ChunkedArray[Any]:
     is_plain = not (
         pa.types.is_nested(kind)
         or pa.types.is_binary(kind)
@@ -210,5 +246,12 @@ def _column_as_csv(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArra
     )
     if is_plain:
         return column
-    texts = [None if value is None else _to_text(value) for value in column.to_pylist()]
+    shape = kind.shape if isinstance(kind, pa.FixedShapeTensorType) else None
+    values = (value if value is None or not shape else _nest(value, shape) for value in column.to_pylist())
+    texts = [None if value is None else _to_text(value) for value in values]
     return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _nest(flat: Sequence[Any], shape: Sequence[int]) -> Any:
+    """A tensor's values, which Arrow gives in one row, as lists within lists."""
+    return np.asarray(flat).reshape(shape).tolist()

@@ -4,14 +4,15 @@ A forked host starts in milliseconds and shares the pages that `open` filled; th
 so that they stay shared. The zygote keeps no host's pipe open and reaps a host only when asked, so a host's
 pid stays its own until the supervisor has heard of its end.
 
-`python -m aliquot.zygote CONTROL_FD PAGE_FD PARENT_PID` takes messages on a SOCK_SEQPACKET socket: `prepare`, `open`,
-`fork` (with the host's two pipe ends), `reap`. Linux only (see `processes.can_fork`).
+`python -m aliquot.zygote CONTROL_FD PAGE_FD PARENT_PID` takes messages on a SOCK_SEQPACKET socket: `prepare`,
+`open`, `fork` (with the host's two pipe ends), `reap`. Linux only (see `processes.can_fork`).
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import sys
 
@@ -95,7 +96,10 @@ def _prepare_aside(spec: JobSpec) -> Frame:
 
 
 def _reap(pid: int) -> Frame:
-    _, status, usage = os.wait4(pid, 0)
+    try:
+        _, status, usage = os.wait4(pid, 0)
+    except ChildProcessError:  # forked by a zygote before this one: how it ended nobody knows
+        return {"op": "reaped", "status": int(signal.SIGKILL), "peak_kib": 0}
     return {"op": "reaped", "status": status, "peak_kib": usage.ru_maxrss}
 
 

@@ -1,0 +1,164 @@
+"""Toy jobs that do to their host what real ones may: each record says what it wants done.
+
+A record is {"n": its number, "do": a word}. `work` is the function; the jobs give it to the engine record by
+record, or read ahead of what they answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aliquot.errors import BadReference
+from aliquot.job import Job, Stage
+
+_leaked: list[bytes] = []
+
+
+class Row(NamedTuple):
+    n: int
+    pid: int
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """What tests tell a job."""
+
+    folder: str = ""
+
+
+def _crash() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.string_at(0)
+
+
+def _fill() -> None:
+    held = []
+    while True:
+        held.append(b"x" * (8 << 20))
+
+
+def _leak() -> None:
+    _leaked.append(b"x" * (30 << 20))
+
+
+def _garble() -> None:
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.write(fd, b"\xff" * 64)
+        except OSError:
+            continue
+    time.sleep(60)
+
+
+def _raise() -> None:
+    raise ValueError("on purpose")
+
+
+def _hang() -> None:
+    time.sleep(1000)
+
+
+_FAULTS: dict[str, Callable[[], object]] = {
+    "segv": _crash,
+    "exit": lambda: os._exit(7),
+    "abort": os.abort,
+    "hang": _hang,
+    "fill": _fill,
+    "raise": _raise,
+    "leak": _leak,
+    "leak slowly": lambda: (_leak(), time.sleep(0.12)),
+    "leak untouched": lambda: _leaked.append(bytes(30 << 20)),
+    "ask for too much": lambda: bytes(1 << 40),
+    "garble": _garble,
+    "print": lambda: print("printed by the job", flush=True),  # noqa: T201 - that is what is tested
+    "alarm": lambda: signal.raise_signal(signal.SIGALRM),
+}
+
+
+def work(record: dict[str, Any]) -> Row | tuple[Any, ...]:
+    do = record["do"]
+    if do.startswith("sleep "):
+        time.sleep(float(do.removeprefix("sleep ")))
+    elif do in _FAULTS:
+        _FAULTS[do]()
+    return Row(record["n"], {1} if do == "unencodable" else os.getpid(), time.monotonic())  # type: ignore[arg-type]
+
+
+def work_as_dict(record: dict[str, Any]) -> dict[str, Any]:
+    row = work(record)
+    return {"n": row[0], "pid": row[1], "at_s": row[2]}
+
+
+def _one_by_one(records: Iterable[Any]) -> Iterator[Any]:
+    return ([work(record)] for record in records)
+
+
+def _ahead(records: Iterable[Any], count: int | None) -> Iterator[Any]:
+    source = iter(records)
+    while batch := list(islice(source, count)):
+        yield from [[work(record)] for record in batch]
+
+
+def _make(name: str, open_stage: Callable[[Any, Path], Any], **more: Any) -> Job:
+    return Job(name, 1, Options, (Stage("work", open_stage),), writes=Row, **more)
+
+
+one = _make("one", lambda *_: _one_by_one)
+ahead_8 = _make("ahead-8", lambda *_: lambda records: _ahead(records, 8))
+ahead_all = _make("ahead-all", lambda *_: lambda records: _ahead(records, None))
+
+
+def _exit_before_a_record(_records: Iterable[Any]) -> Iterator[Any]:
+    os._exit(5)
+
+
+def _open_by_crash(_options: Options, _prepared: Path) -> Any:
+    os._exit(6)
+
+
+def _open_by_refusal(_options: Options, _prepared: Path) -> Any:
+    raise BadReference(Path("templates.csv"), "rows do not parse", ((2, "no arrow"),), 3)  # type: ignore[arg-type]
+
+
+def _open_by_error(_options: Options, _prepared: Path) -> Any:
+    raise RuntimeError("no model here")
+
+
+def _open_slowly(_options: Options, _prepared: Path) -> Any:
+    time.sleep(30)
+
+
+def _open_much(_options: Options, _prepared: Path) -> Any:
+    held = []
+    for _ in range(25):
+        held.append(b"x" * (10 << 20))  # beneath the limit at a quarter above the ceiling, for a while
+        time.sleep(0.01)
+    return lambda records: ([Row(len(held), 0, 0.0)] for _ in records)
+
+
+def _prepare(_options: Options, prepared: Path) -> None:
+    (prepared / "made").write_text(str(os.getpid()))
+
+
+dies_unread = _make("dies-unread", lambda *_: _exit_before_a_record)
+is_no_iterator = _make("is-no-iterator", lambda *_: lambda *_: None)
+opens_slowly = _make("opens-slowly", _open_slowly)
+is_large = _make("is-large", _open_much)
+dies_in_open = _make("dies-in-open", _open_by_crash)
+refuses = _make("refuses", _open_by_refusal)
+breaks = _make("breaks", _open_by_error)
+prepares = _make("prepares", lambda *_: _one_by_one, prepare=_prepare)
+dies_in_prepare = _make("dies-in-prepare", lambda *_: _one_by_one, prepare=_open_by_crash)
