@@ -21,7 +21,7 @@ from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
 from aliquot.spans import SpanSet
-from aliquot.store import FolderStore
+from aliquot.store import Store
 
 SETTLED = "settled"
 
@@ -49,7 +49,7 @@ class Stop:
 class Ledger:
     """Reads and writes the objects of one run."""
 
-    def __init__(self, store: FolderStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
 
     def read_manifest(self) -> dict[str, Any] | None:
@@ -87,13 +87,20 @@ class Ledger:
         return self.store.has(keys.SEALED)
 
     def put_outcome(
-        self, stage: str, chunk: ChunkId, spans: SpanSet, outcome: Outcome, wall_ns: int
+        self,
+        stage: str,
+        chunk: ChunkId,
+        spans: SpanSet,
+        outcome: Outcome,
+        wall_ns: int,
+        *,
+        rung: str = "local",
+        receives: int = 1,
     ) -> OutcomeKey:
         """Store an outcome under a key of its own."""
         billed_ms = -(-wall_ns // 1_000_000)
-        key = OutcomeKey(
-            stage, chunk, spans, uuid.uuid4().hex[:12], "local", billed_ms, len(outcome.failures), 1
-        )
+        attempt = uuid.uuid4().hex[:12]
+        key = OutcomeKey(stage, chunk, spans, attempt, rung, billed_ms, len(outcome.failures), receives)
         self.store.put_once(str(key), outcome.to_bytes())
         return key
 
@@ -101,9 +108,9 @@ class Ledger:
         """An outcome's object; raises Undecodable where it is damaged."""
         return OutcomeReader(self.store.get(str(key)))
 
-    def list_outcomes(self, stage: str) -> list[OutcomeKey]:
-        """All outcomes of a stage."""
-        return [OutcomeKey.parse(key) for key in self.store.list_keys(keys.name_outcomes(stage))]
+    def list_outcomes(self, stage: str, chunk: ChunkId | None = None) -> list[OutcomeKey]:
+        """All outcomes of a stage, or those of one chunk."""
+        return [OutcomeKey.parse(key) for key in self.store.list_keys(keys.name_outcomes(stage, chunk))]
 
     def list_voids(self) -> list[OutcomeKey]:
         """The outcomes that turned out unreadable."""
@@ -123,6 +130,10 @@ class Ledger:
             self.list_chunks(), self.list_outcomes(stage), self._read_failed, self.list_voids()
         )
         return Roster.from_json(self._decide(keys.name_roster(stage, epoch), roster.to_json()))
+
+    def is_stopped(self, epoch: int) -> bool:
+        """Whether an epoch has ended."""
+        return self.store.has(keys.name_stop(epoch))
 
     def stop(self, epoch: int, reason: str, facts: dict[str, Any]) -> None:
         """End an epoch."""

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -132,6 +131,8 @@ def digest_code(address: str) -> str:
 
 def read_versions(job: Job) -> dict[str, str]:
     """The versions that may change rows: of Python, and of the distributions that the job names."""
+    from importlib import metadata  # 20 ms, and most functions need none of it
+
     versions = {"python": ".".join(map(str, sys.version_info[:2]))}
     for name in job.needs:
         try:

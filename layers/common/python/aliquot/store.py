@@ -15,10 +15,30 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from aliquot.errors import AlreadyPut, StoreError
 
 _TEMPORARY = ".put-"
+
+
+class Store(Protocol):
+    """Objects by key; what both stores promise (the other is `aliquot.aws.S3Store`)."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object, replacing what was there; raises StoreError."""
+
+    def put_once(self, key: str, body: bytes) -> None:
+        """Write an object that nobody wrote before; raises AlreadyPut, StoreError."""
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes; raises StoreError where there is none."""
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an object; raises StoreError where that cannot be told."""
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix`, sorted; raises StoreError."""
 
 
 class FolderStore:

@@ -111,12 +111,24 @@ class Supervisor:
         self._polled_s = 0.0
         self.counts = Counts()
 
-    def run(self, tasks: TaskSource, should_stop: Callable[[Counts], bool]) -> bool:
-        """Work until no task is left or `should_stop`; says whether all was done. What is answered is put."""
+    def run(
+        self,
+        tasks: TaskSource,
+        should_stop: Callable[[Counts], bool],
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Work until no task is left or `should_stop`; says whether all was done. What is answered is put.
+
+        Once `is_over`, no further step is sent and those under way end: `leftover` is what remains.
+        """
         is_done = False
         try:
             while not is_done and not should_stop(self.counts):
-                self._feed(tasks)
+                if is_over():
+                    if all(lane.sent is None for lane in self._lanes):
+                        break
+                else:
+                    self._feed(tasks)
                 is_done = tasks.is_exhausted and all(lane.is_idle for lane in self._lanes)
                 if not is_done:
                     self._listen()
@@ -128,6 +140,21 @@ class Supervisor:
         for lane in self._lanes:
             self._put(lane)
         return is_done
+
+    @property
+    def leftover(self) -> list[Task]:
+        """After a run: what the tasks that were taken asked for and nobody answered."""
+        return [
+            Task(lane.chunk, lane.todo | lane.suspects | SpanSet.of([lane.sent] if lane.sent else []))
+            for lane in self._lanes
+            if lane.chunk is not None and not lane.is_idle
+        ]
+
+    @property
+    def record_s(self) -> float:
+        """Wall time of a record, as far as was seen; 0 where none was answered."""
+        known = [lane.record_s for lane in self._lanes if lane.record_s is not None]
+        return sum(known) / len(known) if known else 0.0
 
     def _feed(self, tasks: TaskSource) -> None:
         for lane in self._lanes:

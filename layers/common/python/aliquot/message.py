@@ -1,0 +1,106 @@
+"""Tasks as messages of a queue: who asks for which records, in which epoch, with what share of the window.
+
+Text, because queues carry text: msgpack in base64, about 200 bytes. What is read is checked field by field,
+so that a message that is not ours is refused by name and executes nothing.
+
+Owns this form and how a slice's rest is split into further tasks. Imports `codec`, `keys`, `spans`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from dataclasses import dataclass, replace
+
+from aliquot.codec import pack, unpack
+from aliquot.errors import Undecodable
+from aliquot.keys import ChunkId
+from aliquot.lane import Task
+from aliquot.spans import SpanSet
+
+VERSION = 1
+MOST_HOPS = 10_000  # of hand-backs: a slice of one record each, in a chunk of so many
+MOST_CHILDREN = 8
+_LONGEST_TEXT = 256 << 10
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+@dataclass(frozen=True)
+class TaskMessage:
+    """A request for some records of a chunk.
+
+    Args:
+        run: the run's id.
+        stage: the stage's name.
+        chunk, spans: which records.
+        epoch: the epoch in which it was sent; in a later one it does nothing.
+        hops: how many hand-backs led here.
+        share: how many tasks of the run's window it may become.
+    """
+
+    run: str
+    stage: str
+    chunk: ChunkId
+    spans: SpanSet
+    epoch: int = 0
+    hops: int = 0
+    share: int = 1
+
+    @property
+    def task(self) -> Task:
+        """What a supervisor is given."""
+        return Task(self.chunk, self.spans)
+
+    def to_text(self) -> str:
+        """The message's body."""
+        fields = [VERSION, self.run, self.stage, str(self.chunk), str(self.spans)]
+        return base64.b64encode(pack([*fields, self.epoch, self.hops, self.share])).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> TaskMessage:
+        """Read a message's body; raises Undecodable."""
+        if len(text) > _LONGEST_TEXT:
+            raise Undecodable("message", f"{len(text)} characters are too many")
+        try:
+            fields = unpack(base64.b64decode(text, validate=True), "message")
+            return _check_fields(fields)
+        except (binascii.Error, ValueError, TypeError) as err:
+            raise Undecodable("message", str(err)) from err
+
+
+def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: float) -> list[TaskMessage]:
+    """The tasks that a slice's rest becomes, so that parallelism grows by itself.
+
+    As many as the rest has slices of work, at most MOST_CHILDREN and the share that the message carries;
+    shares are divided among them and hops counted on.
+    """
+    n_records = sum(len(task.spans) for task in rest)
+    if not n_records:
+        return []
+    n_wanted = math.ceil(n_records * record_s / slice_s) if record_s else 1
+    n_children = max(1, min(MOST_CHILDREN, n_wanted, message.share, n_records))
+    spans = SpanSet.of(span for task in rest for span in task.spans.spans)
+    children: list[TaskMessage] = []
+    for place in range(n_children):
+        part, spans = spans.take(math.ceil(len(spans) / (n_children - place)))
+        share = max(1, (message.share * (place + 1)) // n_children - (message.share * place) // n_children)
+        children.append(replace(message, spans=part, hops=message.hops + 1, share=share))
+    return children
+
+
+def _check_fields(fields: object) -> TaskMessage:
+    if not isinstance(fields, list) or len(fields) != 8 or fields[0] != VERSION:
+        raise Undecodable("message", f"is not a task of version {VERSION}")
+    _, run, stage, chunk, spans, epoch, hops, share = fields
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in (run, stage)):
+        raise Undecodable("message", "names a run or a stage that cannot be")
+    if not (isinstance(chunk, str) and isinstance(spans, str)):
+        raise Undecodable("message", "names no chunk or no records")
+    if not all(isinstance(number, int) and 0 <= number < 1 << 31 for number in (epoch, hops, share)):
+        raise Undecodable("message", "has numbers that cannot be")
+    message = TaskMessage(run, stage, ChunkId.parse(chunk), SpanSet.parse(spans), epoch, hops, share)
+    if not message.spans or message.spans - message.chunk.all_records:
+        raise Undecodable("message", f"asks for records {spans} of chunk {chunk}")
+    return message

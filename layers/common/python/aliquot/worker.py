@@ -1,0 +1,123 @@
+"""One slice of work on one task of a queue: look, do, put, hand back the rest.
+
+    stopped epoch? -> received before? look what is answered -> supervise hosts for a slice
+      -> outcomes are put as they come -> look again -> hand the rest back as further tasks
+
+A task may be delivered twice and a worker may vanish at any line: outcomes are unique objects and what is
+answered is never taken back, so the worst is work done twice. The message is deleted by the caller, after
+this returns. The same supervisor and hosts as on the user's machine.
+
+Owns this order. Imports `supervisor`, `ledger`, `message`. When it is wrong, work is lost or multiplies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from aliquot.keys import ChunkId
+from aliquot.lane import Task
+from aliquot.launch import Launcher
+from aliquot.ledger import Ledger
+from aliquot.message import TaskMessage, hand_back
+from aliquot.processes import choose_reader
+from aliquot.spans import SpanSet
+from aliquot.supervisor import Limits, Supervisor
+
+
+@dataclass(frozen=True)
+class WorkLimits:
+    """What a worker of a rung allows.
+
+    Args:
+        rung: the memory rung's name.
+        n_hosts: hosts side by side.
+        slice_s: how long it works before it hands back.
+        limits: of records and hosts.
+    """
+
+    rung: str
+    n_hosts: int
+    slice_s: float
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What one slice did; all 0 where there was nothing to do."""
+
+    n_answered: int = 0
+    n_failed: int = 0
+    n_host_ends: int = 0
+    n_follow_ups: int = 0
+
+
+class OneTask:
+    """A task source of one task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task: Task | None = task
+
+    def next_task(self) -> Task | None:
+        """The task, once."""
+        task, self._task = self._task, None
+        return task
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it was taken."""
+        return self._task is None
+
+
+def work_slice(
+    message: TaskMessage,
+    receives: int,
+    ledger: Ledger,
+    launcher: Launcher,
+    allowed: WorkLimits,
+    send: Callable[[list[TaskMessage]], None],
+    now: Callable[[], float] = time.monotonic,
+) -> Worked:
+    """Work on a task for one slice.
+
+    Args:
+        receives: how often the queue has delivered this message.
+        launcher: its job is open.
+        send: puts follow-up tasks into the queue; returns when they are acknowledged.
+        now: seconds of a clock that only goes forward.
+    """
+    if ledger.is_stopped(message.epoch):
+        return Worked()
+    todo = message.spans
+    if receives > 1:
+        todo = todo - find_answered(ledger, message.stage, message.chunk)
+    if not todo:
+        return Worked()
+    supervisor = Supervisor(
+        launcher=launcher,
+        n_lanes=allowed.n_hosts,
+        limits=allowed.limits,
+        reader=choose_reader(),
+        read_chunk=lambda chunk: ledger.store.get(chunk.key),
+        put_outcome=partial(ledger.put_outcome, message.stage, rung=allowed.rung, receives=receives),
+    )
+    until_s = now() + allowed.slice_s
+    supervisor.run(OneTask(Task(message.chunk, todo)), lambda _: False, lambda: now() >= until_s)
+    rest = supervisor.leftover
+    if receives > 1:
+        answered = find_answered(ledger, message.stage, message.chunk)
+        rest = [Task(task.chunk, task.spans - answered) for task in rest]
+    follow_ups = hand_back(message, rest, supervisor.record_s, allowed.slice_s)
+    if follow_ups:
+        send(follow_ups)
+    counts = supervisor.counts
+    return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, len(follow_ups))
+
+
+def find_answered(ledger: Ledger, stage: str, chunk: ChunkId) -> SpanSet:
+    """The records of a chunk that some outcome answers for."""
+    voided = {outcome for outcome in ledger.list_voids() if outcome.chunk == chunk}
+    outcomes = (outcome for outcome in ledger.list_outcomes(stage, chunk) if outcome not in voided)
+    return SpanSet.of(span for outcome in outcomes for span in outcome.spans.spans)

@@ -1,0 +1,107 @@
+"""Slices of a queue's worker: hand-backs, redelivery, stopped epochs. Real hosts, a list as queue."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+
+from aliquot.chunk import Chunk
+from aliquot.keys import ChunkId
+from aliquot.launch import Launcher
+from aliquot.ledger import Ledger
+from aliquot.merge import merge_pieces
+from aliquot.message import TaskMessage
+from aliquot.spans import SpanSet
+from aliquot.store import FolderStore
+from aliquot.supervisor import Limits
+from aliquot.worker import Worked, WorkLimits, work_slice
+
+LIMITS = Limits(record_timeout_s=5.0, memory_mib=2000)
+
+
+@dataclass
+class Rig:
+    """A ledger with one chunk, an opened job, and a list as queue."""
+
+    ledger: Ledger
+    launcher: Launcher
+    chunk: ChunkId
+    queue: deque[TaskMessage] = field(default_factory=deque)
+    n_sent: int = 0
+
+    def send(self, messages: list[TaskMessage]) -> None:
+        self.n_sent += len(messages)
+        self.queue.extend(messages)
+
+    def work(self, message: TaskMessage, receives: int = 1, slice_s: float = 5.0) -> Worked:
+        allowed = WorkLimits("small", 1, slice_s, LIMITS)
+        return work_slice(message, receives, self.ledger, self.launcher, allowed, self.send)
+
+    def first(self, share: int = 8) -> TaskMessage:
+        return TaskMessage("run-1", "work", self.chunk, self.chunk.all_records, share=share)
+
+    def rows(self) -> list[int]:
+        roster = self.ledger.settle("work", 0)
+        return [n for piece in merge_pieces(self.ledger, roster) for n in piece.block.columns.get("n", ())]
+
+
+@pytest.fixture
+def rig(tmp_path, make_launcher, launcher):
+    def make(words: list[str]) -> Rig:
+        chunk = Chunk(0, len(words), {"n": list(range(len(words))), "do": words}, provenance=((0, 0, 1),))
+        made = Rig(
+            Ledger(FolderStore(tmp_path / "ledger")), make_launcher(launcher, "one"), ChunkId(0, len(words))
+        )
+        made.ledger.put_chunk(made.chunk, chunk.to_bytes())
+        made.launcher.open()
+        return made
+
+    return make
+
+
+def test_chain_of_hand_backs_does_every_record_once(rig):
+    """Parallelism grows from one task; 16 hops and more must pass."""
+    made = rig(["sleep 0.01"] * 150)
+    made.queue.append(made.first(share=1))
+    hops = 0
+    while made.queue:
+        message = made.queue.popleft()
+        hops = max(hops, message.hops)
+        made.work(message, slice_s=0.04)
+    assert hops > 16
+    assert made.rows() == list(range(150))
+    outcomes = made.ledger.list_outcomes("work")
+    assert sum(len(outcome.spans) for outcome in outcomes) == 150
+
+
+def test_second_delivery_of_a_finished_task_does_nothing(rig):
+    """SQS may deliver twice; the second delivery must cost little and change nothing."""
+    made = rig(["ok"] * 20)
+    assert made.work(made.first()).n_answered == 20
+    before = made.ledger.list_outcomes("work")
+    assert made.work(made.first(), receives=2) == Worked()
+    assert made.ledger.list_outcomes("work") == before
+
+
+def test_second_delivery_does_only_the_gaps(rig):
+    """A worker that vanished half way left outcomes: what they answer is not done again."""
+    made = rig(["ok"] * 20)
+    made.work(TaskMessage("run-1", "work", made.chunk, SpanSet.range(5, 12)))
+    worked = made.work(made.first(), receives=2)
+    assert worked.n_answered == 13
+    assert made.rows() == list(range(20))
+
+
+def test_task_of_a_stopped_epoch_does_nothing(rig):
+    """A late message of an old epoch must not spend."""
+    made = rig(["ok"] * 5)
+    made.ledger.stop(0, "cancelled", {})
+    assert made.work(made.first()) == Worked()
+    assert made.ledger.list_outcomes("work") == []
+
+
+def test_poison_in_a_slice_costs_itself(rig):
+    made = rig(["ok", "exit", "ok"])
+    worked = made.work(made.first())
+    assert (worked.n_answered, worked.n_failed) == (3, 1)
+    assert made.rows() == [0, 2]
