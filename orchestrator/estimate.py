@@ -1,0 +1,136 @@
+"""What a run would take: the dataset counted, a seeded sample of it run, and both put together.
+
+Intervals are of 90%, by bootstrap over records. Writes nothing that stays. Imports `probe` and NumPy. When it
+is wrong, people wait longer than they were told.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from aliquot.errors import DatasetError
+from orchestrator.local.settings import Settings
+from orchestrator.probe import Sample, run_probe
+from orchestrator.progress import describe_seconds
+from orchestrator.request import Request
+from orchestrator.submit import cut_chunks
+
+SEED = 20260
+_N_BOOTSTRAPS = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Args:
+        n_records, n_chunks, n_bytes: of the dataset; bytes of text before compression.
+        workers: hosts that the time is for.
+        record_ms: wall time of one record, mean and its 90% interval.
+        wall_s: of the whole run, preparing and opening the job included, and its 90% interval.
+        memory_mib: the largest private memory of a host that was seen, times the workers.
+        n_sampled, n_failed: records of the probe, and how many of them failed.
+    """
+
+    n_records: int
+    n_chunks: int
+    n_bytes: int
+    workers: int
+    record_ms: tuple[float, float, float]
+    wall_s: tuple[float, float, float]
+    memory_mib: int
+    n_sampled: int
+    n_failed: int
+
+    def __str__(self) -> str:
+        mean_ms, low_ms, high_ms = self.record_ms
+        each = f"{_describe_ms(mean_ms)} a record"
+        if _describe_ms(low_ms) != _describe_ms(high_ms):
+            each += f" ({_describe_ms(low_ms)} to {_describe_ms(high_ms)})"
+        failed = f", {self.n_failed:,} of them failed" if self.n_failed else ""
+        return (
+            f"dataset  {_count(self.n_records, 'record')} in {_count(self.n_chunks, 'chunk')}, "
+            f"{_describe_bytes(self.n_bytes)}\n"
+            f"time     {describe_range(*self.wall_s)} on {_count(self.workers, 'worker')}; {each}\n"
+            f"memory   {self.memory_mib:,} MiB\n"
+            f"from a probe of {_count(self.n_sampled, 'record')}{failed}; intervals are of 90%"
+        )
+
+
+def describe_range(mean_s: float, low_s: float, high_s: float) -> str:
+    """A duration with its interval, in one unit where words for both ends are the same."""
+    if high_s < 1:
+        return "less than a second"
+    mean, low, high = map(describe_seconds, (mean_s, low_s, high_s))
+    return f"about {mean}" if low == high else f"about {mean} ({low} to {high})"
+
+
+def estimate_run(request: Request, settings: Settings) -> Estimate:
+    """Count the dataset, run a sample of it on one host, and say what the whole would take.
+
+    Raises:
+        DatasetError: no records, or records that can be read only once.
+        BatchDependent: rows differ between a record alone and among others.
+    """
+    if request.records is not None and iter(request.records) is request.records:
+        raise DatasetError(
+            "records", "can be read only once, so they cannot be probed: give a list, or run them"
+        )
+    resolved = settings.resolve()
+    sample = Sample(random.Random(SEED))  # noqa: S311 - a sample, not a secret
+    n_records = n_chunks = n_bytes = 0
+    for cut in cut_chunks(sample.watch(request.read())):
+        n_records, n_chunks, n_bytes = n_records + cut.id.n_records, n_chunks + 1, n_bytes + cut.n_bytes
+    if not n_records:
+        raise DatasetError(", ".join(request.source_names[:3]), "holds no records")
+    probe = run_probe(request, resolved, *sample.to_chunk())
+    record_s, low_s, high_s = bootstrap_mean(probe.record_s, probe.batch_s / probe.n_sampled)
+    share = n_records / min(resolved.workers, n_records)
+    return Estimate(
+        n_records=n_records,
+        n_chunks=n_chunks,
+        n_bytes=n_bytes,
+        workers=resolved.workers,
+        record_ms=(record_s * 1e3, low_s * 1e3, high_s * 1e3),
+        wall_s=(
+            probe.start_s + record_s * share,
+            probe.start_s + low_s * share,
+            probe.start_s + high_s * share,
+        ),
+        memory_mib=ceil(probe.peak_mib) * resolved.workers,
+        n_sampled=probe.n_sampled,
+        n_failed=probe.n_failed,
+    )
+
+
+def bootstrap_mean(alone_s: Sequence[float], batch_mean_s: float) -> tuple[float, float, float]:
+    """The mean time of a record in batches, and a 90% interval from the spread of records alone."""
+    times = np.asarray(alone_s)
+    draws = np.random.default_rng(SEED).choice(times, (_N_BOOTSTRAPS, len(times))).mean(axis=1)
+    scale = batch_mean_s / max(times.mean(), 1e-12)
+    low, high = np.quantile(draws, [0.05, 0.95]) * scale
+    return batch_mean_s, float(low), float(high)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _describe_ms(milliseconds: float) -> str:
+    if milliseconds >= 1000:
+        return describe_seconds(milliseconds / 1000)
+    return f"{milliseconds:.3g} ms" if milliseconds >= 0.01 else "under 0.01 ms"
+
+
+def _describe_bytes(n_bytes: int) -> str:
+    size = float(n_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -1,0 +1,93 @@
+"""A job's options as flags of `run` and `plan`: read from its declaration when the job is named.
+
+Owns the mapping from an options dataclass to click's parameters. Imports click and the core's `job`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import click
+
+from aliquot.errors import UnknownJob
+from aliquot.job import FieldSpec, Job, Reference, read_fields
+from orchestrator.options import bare_type, list_choices, name_flag
+
+_PREFIX = "job_option_"
+_TYPES: dict[Any, Any] = {int: int, float: float, str: str, Reference: click.Path()}
+
+
+class JobCommand(click.Command):
+    """A command whose first argument names a job, and which takes that job's options besides its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Add the options of the job that is named, then parse."""
+        own = [parameter for parameter in self.params if not (parameter.name or "").startswith(_PREFIX)]
+        job = _find_named_job(args, own)
+        taken = {flag for parameter in own for flag in parameter.opts}
+        flags = [make_flag(option) for option in read_fields(job.options)] if job is not None else []
+        self.params = [*own, *(flag for flag in flags if not taken & set(flag.opts))]
+        return super().parse_args(ctx, args)
+
+
+def make_flag(option: FieldSpec) -> click.Option:
+    """The flag of one option."""
+    kind, choices = bare_type(option), list_choices(option)
+    flag, own_name = name_flag(option.name), f"{_PREFIX}{option.name}"
+    if kind is bool:
+        both = f"{flag}/--no-{flag[2:]}" if option.default else flag  # a flag that is on can be switched off
+        return click.Option([both, own_name], is_flag=True, default=bool(option.default), help=option.help)
+    # click 8.3 takes `default=None` for a value, and a required option with a value is never missing
+    default = {} if option.is_required else {"default": option.default}
+    return click.Option(
+        [flag, own_name],
+        type=click.Choice(list(choices)) if choices else _TYPES.get(kind, str),
+        required=option.is_required,
+        show_default=option.default is not None,
+        help=option.help,
+        **default,
+    )
+
+
+def split_options(words: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The job's options that were parsed, and the command's own words."""
+    options = {name.removeprefix(_PREFIX): value for name, value in words.items() if name.startswith(_PREFIX)}
+    return options, {name: value for name, value in words.items() if not name.startswith(_PREFIX)}
+
+
+def _find_named_job(args: list[str], own: Sequence[click.Parameter]) -> Job | None:
+    """The job that the arguments name; None where none is, so that click says what is missing."""
+    from orchestrator.catalog import find_job, list_jobs
+
+    named = find_job_word(args, own, list_jobs)
+    if named is None:
+        return None
+    try:
+        return find_job(named).job
+    except UnknownJob:
+        if any(word in ("-h", "--help") for word in args):
+            return None
+        raise
+
+
+def find_job_word(
+    args: Sequence[str], own: Sequence[click.Parameter], list_known: Callable[[], Collection[str]]
+) -> str | None:
+    """The argument that names the job: the first, wherever options stand; None where there is none.
+
+    What follows an option of the command's `own` is its value. Of the job's options nobody knows yet whether
+    they take one: there the first word that can be a job is it.
+    """
+    with_value = {
+        flag
+        for option in own
+        if isinstance(option, click.Option) and not option.is_flag
+        for flag in option.opts
+    }
+    words = [word for before, word in zip(["", *args], args, strict=False) if before not in with_value]
+    if words and not words[0].startswith("-"):
+        return words[0]
+    words = [word for word in words if not word.startswith("-")]
+    known = list_known()
+    return next((word for word in words if word in known or ":" in word), words[0] if words else None)

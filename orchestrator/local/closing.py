@@ -1,0 +1,162 @@
+"""The end of a run: the roster frozen, the files delivered, then `settled`; or a stop, and what finished.
+
+Owns the order of these, and whether what lies in the folder is what was decided. Imports `deliver` (and with
+it pyarrow) when something is delivered. When it is wrong, files of two epochs lie side by side, or a run
+that was killed at its end is not delivered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from aliquot.errors import TooManyFailed
+from aliquot.keys import name_roster
+from aliquot.lane import Task
+from aliquot.ledger import SETTLED
+from aliquot.loading import make_options
+from aliquot.merge import UnreadableOutcome
+from aliquot.roster import Roster
+from orchestrator.limits import FailureLimit
+from orchestrator.local.folder import RunFolder
+from orchestrator.local.settings import Settings
+from orchestrator.request import Request
+
+TOO_MANY_FAILED = "too many failed"
+INTERRUPTED = "interrupted"
+TAKEN_UP = "taken up again"
+UNREADABLE = "unreadable outcome"
+
+Redo = Callable[[list[Task]], None]
+
+
+class Closing:
+    """Ends the epochs of a run.
+
+    Args:
+        prepared: what the job's `prepare` wrote.
+        tell_facts: wall and processor seconds of this session so far.
+        check: called between pieces of work; raises where the user has interrupted.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        request: Request,
+        settings: Settings,
+        prepared: Path,
+        tell_facts: Callable[[], dict[str, float]],
+        check: Callable[[], None],
+    ) -> None:
+        self._folder, self._ledger, self._request = folder, folder.ledger, request
+        self._settings, self._prepared = settings, prepared
+        self._tell_facts, self._check = tell_facts, check
+        self._limit = FailureLimit.parse(settings.max_failed)
+        self._stage = request.known.job.stage.name
+        stops = self._ledger.list_stops()
+        self._earlier = [stop.facts for stop in stops if "elapsed_s" in stop.facts]
+        self.is_settled = bool(stops) and stops[-1].reason == SETTLED
+
+    def open_epoch(self, *, is_retrying: bool) -> int:
+        """The epoch that this session works in: a new one where the last has decided something already."""
+        epoch = self._ledger.epoch
+        if not is_retrying and not self._ledger.store.has(name_roster(self._stage, epoch)):
+            return epoch
+        self._ledger.stop(epoch, TAKEN_UP, {})
+        return epoch + 1
+
+    def settle(self, epoch: int, redo: Redo, example: str) -> dict[str, Any]:
+        """Freeze the roster and deliver; an unreadable outcome is voided and its records done again.
+
+        Raises:
+            TooManyFailed: beyond the limit; everything is delivered.
+        """
+        while True:
+            gaps = self._ledger.measure(self._stage).gaps
+            if gaps:
+                redo([Task(chunk, gap) for chunk, gap in gaps.items()])
+                continue
+            try:
+                roster = self._ledger.settle(self._stage, epoch)
+                summary = self._deliver(roster, epoch, [*self._earlier, self._tell_facts()])
+                break
+            except UnreadableOutcome as err:
+                epoch = self.void(err, epoch)
+        self._ledger.stop(epoch, SETTLED, self._tell_facts())
+        return self._judge(summary, example)
+
+    def give_up(self, epoch: int, example: str) -> NoReturn:
+        """Stop for the failure limit: deliver what finished, list what was not tried; raises its error."""
+        facts = self._tell_facts()
+        self._ledger.stop(epoch, TOO_MANY_FAILED, facts)
+        while True:
+            try:
+                summary = self._deliver(
+                    self._ledger.settle(self._stage, epoch), epoch, [*self._earlier, facts]
+                )
+                break
+            except UnreadableOutcome as err:
+                epoch = self.void(err, epoch)
+                self._ledger.stop(epoch, TOO_MANY_FAILED, {})
+        raise self._too_many(summary, example, is_stopped=True)
+
+    def interrupt(self, epoch: int) -> None:
+        """End the epoch because the user said so."""
+        self._ledger.stop(epoch, INTERRUPTED, self._tell_facts())
+
+    def deliver_again(self) -> dict[str, Any]:
+        """The summary of a run that is settled, its files written anew where they are not all there.
+
+        Raises:
+            TooManyFailed: as when it was settled.
+            UnreadableOutcome: its files are not there, and what they were made of is damaged.
+        """
+        epoch = self._ledger.list_stops()[-1].epoch
+        if self._is_delivered(epoch):
+            summary: dict[str, Any] = json.loads((self._folder.path / "summary.json").read_text())
+        else:
+            summary = self._deliver(self._ledger.settle(self._stage, epoch), epoch, self._earlier)
+        return self._judge(summary, "")
+
+    def void(self, err: UnreadableOutcome, epoch: int) -> int:
+        """Open the records of a damaged outcome again; gives the epoch in which they are to be done."""
+        self._ledger.void(err.key)
+        self._ledger.stop(epoch, UNREADABLE, {"outcome": str(err.key)})
+        return self._ledger.epoch
+
+    def _is_delivered(self, epoch: int) -> bool:
+        from orchestrator.local.deliver import read_delivered
+
+        delivered = read_delivered(self._ledger)
+        if delivered.get("epoch") != epoch or delivered["ending"] != self._settings.ending:
+            return False
+        has_rows = any((self._folder.path / "result").glob("part-*"))
+        return has_rows and all((self._folder.path / name).exists() for name in delivered["names"])
+
+    def _deliver(self, roster: Roster, epoch: int, sessions: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        from orchestrator.local.deliver import Delivery, deliver
+
+        job = self._request.known.job
+        delivery = Delivery(
+            folder=self._folder.path,
+            job=job,
+            options=make_options(job, self._request.options),
+            prepared=self._prepared,
+            sources=self._request.source_names,
+            ending=self._settings.ending,
+            epoch=epoch,
+            check=self._check,
+        )
+        total = {name: round(sum(each[name] for each in sessions), 3) for name in sessions[-1]}
+        return deliver(delivery, self._ledger, roster, total)
+
+    def _judge(self, summary: dict[str, Any], example: str) -> dict[str, Any]:
+        if not self._limit.allows(summary["failed"], summary["done"] + summary["failed"]):
+            raise self._too_many(summary, example, is_stopped=False)
+        return summary
+
+    def _too_many(self, summary: Mapping[str, Any], example: str, *, is_stopped: bool) -> TooManyFailed:
+        tried = summary["done"] + summary["failed"]
+        return TooManyFailed(summary["failed"], tried, str(self._limit), is_stopped, example)

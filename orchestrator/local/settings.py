@@ -1,0 +1,75 @@
+"""What a user may choose anew at every session of a run, because it changes no row.
+
+Owns its defaults and its checks. Imports the core's `processes` and the failure limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aliquot.errors import BadOption
+from aliquot.page import N_SLOTS
+from aliquot.processes import count_cores, read_free_mib
+from orchestrator.limits import FailureLimit
+
+_MEMORY_SHARE = 0.8
+_ENDINGS = ("parquet", "csv")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Workers and limits; raises BadOption where one of them cannot be.
+
+    Args:
+        workers: hosts; None for the physical cores.
+        record_timeout_s: a record's deadline.
+        memory_mib: private memory a host; None for 80% of what is free, divided by the workers.
+        max_failed: as the user wrote it: "5%" or "12".
+        ending: "parquet" or "csv".
+    """
+
+    workers: int | None = None
+    record_timeout_s: float = 60.0
+    memory_mib: int | None = None
+    max_failed: str = "5%"
+    ending: str = "parquet"
+
+    def __post_init__(self) -> None:
+        for flag, value in (
+            ("--workers", self.workers),
+            ("--record-timeout", self.record_timeout_s),
+            ("--memory", self.memory_mib),
+        ):
+            if value is not None and value <= 0:
+                raise BadOption(flag, f"{value} is not positive")
+        if self.workers is not None and self.workers > N_SLOTS:
+            raise BadOption("--workers", f"{self.workers} are too many: at most {N_SLOTS}")
+        if self.ending not in _ENDINGS:
+            raise BadOption("--format", f"{self.ending!r} is not one of {', '.join(_ENDINGS)}")
+        FailureLimit.parse(self.max_failed)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], **chosen: Any) -> Settings:
+        """Those of a manifest, with what is `chosen` (not None) instead."""
+        return cls(**{**plain, **{name: value for name, value in chosen.items() if value is not None}})
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, for a manifest."""
+        return asdict(self)
+
+    def resolve(self) -> ResolvedSettings:
+        """The same with what was left open decided for this machine."""
+        workers = self.workers or min(count_cores(), N_SLOTS)
+        memory_mib = self.memory_mib or max(1, int(_MEMORY_SHARE * read_free_mib() / workers))
+        return ResolvedSettings(workers, self.record_timeout_s, memory_mib)
+
+
+@dataclass(frozen=True)
+class ResolvedSettings:
+    """What hosts are started with on this machine; see Settings."""
+
+    workers: int
+    record_timeout_s: float
+    memory_mib: int

@@ -1,0 +1,190 @@
+"""A probe: a seeded sample of a dataset run on one host, in batches as in a real run and record by record.
+
+The second gives the spread of times; the two together show a job whose rows depend on other records, which is
+refused. Owns the sample and the comparison. Imports the core's supervisor. When it is wrong, a plan misleads,
+or a job whose result depends on how it is cut passes.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from aliquot.chunk import BadRow, Chunk
+from aliquot.codec import pack
+from aliquot.errors import BatchDependent
+from aliquot.host import HostLimits
+from aliquot.keys import ChunkId
+from aliquot.lane import Task
+from aliquot.launch import SpawnLauncher
+from aliquot.loading import JobSpec
+from aliquot.outcome import Outcome, OutcomeReader
+from aliquot.page import Page
+from aliquot.processes import choose_reader
+from aliquot.rows import Block
+from aliquot.spans import SpanSet
+from aliquot.supervisor import Limits, Supervisor
+from orchestrator.local.settings import ResolvedSettings
+from orchestrator.local.tasks import LocalTasks
+from orchestrator.readers import Batch
+from orchestrator.request import Request
+from orchestrator.submit import encode_chunk
+
+SAMPLE_RECORDS = 200
+LONGEST_PROBE_S = 10.0
+
+
+class Sample:
+    """A uniform sample of records (reservoir), taken from batches as they pass."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._seen = 0
+        self.picked: list[tuple[int, dict[str, Any], BadRow | None]] = []
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Pass batches on, sampling their records."""
+        for batch in batches:
+            for index in range(batch.n_records):
+                self._consider(batch, index)
+            yield batch
+
+    def _consider(self, batch: Batch, index: int) -> None:
+        number = self._seen
+        self._seen += 1
+        place = number if number < SAMPLE_RECORDS else self._rng.randrange(number + 1)
+        if place >= SAMPLE_RECORDS:
+            return
+        record = {name: values[index] for name, values in batch.columns.items()}
+        bad = BadRow(*batch.bad[index]) if index in batch.bad else None
+        entry = (number, record, bad)
+        if number < SAMPLE_RECORDS:
+            self.picked.append(entry)
+        else:
+            self.picked[place] = entry
+
+    def to_chunk(self) -> tuple[Chunk, list[int]]:
+        """The sample as a chunk in dataset order, and the records' numbers."""
+        picked = sorted(self.picked, key=lambda entry: entry[0])
+        names = list(dict.fromkeys(name for _, record, _ in picked for name in record))
+        columns = {name: [record.get(name) for _, record, _ in picked] for name in names}
+        bad = {place: row for place, (_, _, row) in enumerate(picked) if row is not None}
+        chunk = Chunk(0, len(picked), columns, provenance=((0, 0, 1),), bad=bad)
+        return chunk, [number for number, _, _ in picked]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a sample of a dataset showed.
+
+    Args:
+        start_s: wall time to prepare and open the job.
+        record_s: wall time of each record run alone.
+        batch_s: of all of them run in batches, as in a real run.
+        n_sampled, n_failed: records that were run, and of these failed.
+        peak_mib: the most private memory of a host that was seen.
+    """
+
+    start_s: float
+    record_s: list[float]
+    batch_s: float
+    n_sampled: int
+    n_failed: int
+    peak_mib: float
+
+
+def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, numbers: list[int]) -> Probe:
+    """Run the records of a chunk in batches, then each alone, from last to first; raises BatchDependent.
+
+    Args:
+        numbers: the records' numbers in the dataset, by their place in the chunk.
+    """
+    known = request.known
+    page = Page.create()
+    with tempfile.TemporaryDirectory(prefix="aliquot-probe-") as prepared:
+        spec = JobSpec(known.address, known.search_path, request.options, prepared)
+        launcher = SpawnLauncher(spec, HostLimits(settings.record_timeout_s, settings.memory_mib), page)
+        started_s = time.monotonic()
+        try:
+            launcher.prepare()
+            launcher.open()
+            start_s = time.monotonic() - started_s
+            runner = _ProbeRunner(launcher, settings, chunk)
+            batched = runner.run([Task(runner.id, runner.id.all_records)])
+            reached = sorted({index for spans, _, _ in batched for index in spans})
+            # backwards, so that a job that counts what it has seen gives itself away too
+            alone = runner.run([Task(runner.id, SpanSet.range(i, i + 1)) for i in reversed(reached)])
+        finally:
+            launcher.abort()  # Ctrl-C leaves nothing behind
+            page.close()
+    compare_rows(known.job.name, numbers, batched, alone)
+    return Probe(
+        start_s=start_s,
+        record_s=[wall_ns / 1e9 for _, _, wall_ns in alone],
+        batch_s=sum(wall_ns for _, _, wall_ns in batched) / 1e9,
+        n_sampled=len(reached),
+        n_failed=sum(len(outcome.failures) for _, outcome, _ in batched),
+        peak_mib=max(outcome.peak_mib for _, outcome, _ in [*batched, *alone]),
+    )
+
+
+Answered = list[tuple[SpanSet, Outcome, int]]
+
+
+class _ProbeRunner:
+    """Runs tasks over the sample on one host, for a bounded time."""
+
+    def __init__(self, launcher: SpawnLauncher, settings: ResolvedSettings, chunk: Chunk) -> None:
+        self._launcher, self._settings = launcher, settings
+        self._body = encode_chunk(chunk)
+        self.id = ChunkId(0, chunk.n_records)
+
+    def run(self, tasks: list[Task]) -> Answered:
+        """What the tasks' outcomes hold: spans, outcome, wall nanoseconds; of one record at least."""
+        answered: Answered = []
+        supervisor = Supervisor(
+            launcher=self._launcher,
+            n_lanes=1,
+            limits=Limits(self._settings.record_timeout_s, self._settings.memory_mib, LONGEST_PROBE_S),
+            reader=choose_reader(),
+            read_chunk=lambda _: self._body,
+            put_outcome=lambda _, spans, outcome, wall_ns: answered.append((spans, outcome, wall_ns)),
+        )
+        end_s = time.monotonic() + LONGEST_PROBE_S
+        supervisor.run(LocalTasks(tasks), lambda counts: counts.n_answered > 0 and time.monotonic() > end_s)
+        return answered
+
+
+def compare_rows(job: str, numbers: list[int], batched: Answered, alone: Answered) -> None:
+    """Raise BatchDependent where a record's rows alone are not those that it gave among others.
+
+    A record that failed in either run is left out: a failure has reasons outside of the record.
+    """
+    among, by_itself = _rows_by_record(batched), _rows_by_record(alone)
+    for index in sorted(among.keys() & by_itself.keys()):
+        if among[index] != by_itself[index]:
+            raise BatchDependent(job, numbers[index])
+
+
+def _rows_by_record(answered: Answered) -> dict[int, bytes]:
+    """Each record's rows, packed, by its place in the chunk; a value that a row lacks counts as None."""
+    rows: dict[int, bytes] = {}
+    for spans, outcome, _ in answered:
+        failed = {failure.index for failure in outcome.failures}
+        reader = OutcomeReader(outcome.to_bytes())
+        for first, end in spans.spans:
+            for block in reader.blocks(first, end):
+                for index in range(block.first, block.first + len(block.counts)):
+                    if index not in failed:
+                        rows[index] = _pack_rows(block.slice(index, index + 1))
+    return rows
+
+
+def _pack_rows(block: Block) -> bytes:
+    columns = {name: list(values) for name, values in sorted(block.columns.items())}
+    present = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    return pack([block.n_rows, present, list(block.notes)])

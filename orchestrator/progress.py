@@ -1,0 +1,114 @@
+"""Progress for people: a live bar on a terminal, a plain line every few seconds elsewhere.
+
+Owns what a waiting person sees. Imports rich, when a terminal is there. It reads a session's progress and
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+_LINE_S = 5.0
+_BAR_S = 0.2
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a session is.
+
+    Args:
+        phase: RUNNING while records are worked on, else what it does instead.
+        n_done, n_failed: records of the whole run that are answered, as far as the session knows.
+        n_total: records of the dataset, an estimate while it is being read; None where nobody knows.
+        n_session: records answered in this session.
+        running_s: seconds that this session has worked on records.
+    """
+
+    phase: str
+    n_done: int
+    n_failed: int
+    n_total: int | None
+    n_session: int
+    running_s: float
+
+
+class Watched(Protocol):
+    """What can be asked how far it is, by any thread: a session of any backend."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+
+
+def show_progress(
+    session: Watched, is_over: threading.Event, *, quiet: bool, to: TextIO | None = None
+) -> None:
+    """Wait until the session is over, showing how far it is."""
+    to = to or sys.stderr
+    if quiet:
+        is_over.wait()
+    elif to.isatty():
+        _show_bar(session, is_over)
+    else:
+        while not is_over.wait(_LINE_S):
+            print(describe_progress(session.progress), file=to, flush=True)
+
+
+def describe_progress(progress: Progress) -> str:
+    """One line: phase, records done of all, failed, speed, time left."""
+    if progress.phase != RUNNING:
+        return progress.phase
+    answered = progress.n_done + progress.n_failed
+    n_total = max(progress.n_total or 0, answered) if progress.n_total else 0  # it may be an estimate
+    total = f" of {n_total:,}" if n_total else ""
+    share = f" ({100 * answered / n_total:.0f}%)" if n_total else ""
+    return f"{answered:,}{total} records{share}, {progress.n_failed:,} failed, {describe_speed(progress)}"
+
+
+def describe_speed(progress: Progress) -> str:
+    """Records a second and the time left."""
+    if not progress.n_session or progress.running_s <= 0:
+        return "starting"
+    per_s = progress.n_session / progress.running_s
+    left = ""
+    if progress.n_total:
+        n_left = max(0, progress.n_total - progress.n_done - progress.n_failed)
+        left = f", {describe_seconds(n_left / per_s)} left"
+    return f"{per_s:,.0f} records/s{left}"
+
+
+def describe_seconds(seconds: float) -> str:
+    """A duration as people say it: 0.4 s, 45 s, 2.5 min, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 1 else f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _show_bar(session: Watched, is_over: threading.Event) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[said]}"),
+    ]
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("opening", total=None, said="")
+        while not is_over.wait(_BAR_S):
+            now = session.progress
+            bar.update(
+                task,
+                description=now.phase,
+                total=now.n_total,
+                completed=now.n_done + now.n_failed,
+                said=describe_progress(now) if now.phase == RUNNING else "",
+            )

@@ -1,0 +1,68 @@
+"""What a run delivered, read back: the result, its failures, its tables and its summary.
+
+Owns reading of a run's folder for people and programs. Imports pyarrow only when a table is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from aliquot.errors import FolderInUse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset
+
+ENDINGS: tuple[Literal["parquet"], Literal["csv"]] = ("parquet", "csv")
+
+
+class Result:
+    """The rows of a run and the tables beside them; every table is an Arrow table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def dataset(self) -> pyarrow.dataset.Dataset:
+        """The result as an Arrow dataset, of any size; rows are ordered by record."""
+        import pyarrow.dataset
+
+        for ending in ENDINGS:
+            files = [str(path) for path in sorted((self.folder / "result").glob(f"part-*.{ending}"))]
+            if files:
+                found: pyarrow.dataset.Dataset = pyarrow.dataset.dataset(files, format=ending)
+                return found
+        raise FolderInUse(str(self.folder), "has no result yet: `aliquot resume` finishes the run")
+
+    def to_table(self) -> pa.Table:
+        """All rows of the result in memory."""
+        return self.dataset().to_table()
+
+    def __getitem__(self, name: str) -> pa.Table:
+        """A table that was delivered beside the result: `failures`, `templates`, `unexplained`, ..."""
+        table = read_table(self.folder, name)
+        if table is None:
+            there = sorted(path.stem for ending in ENDINGS for path in self.folder.glob(f"*.{ending}"))
+            raise KeyError(f"{name!r}; tables here are {', '.join(there) or 'none'}")
+        return table
+
+
+def read_table(folder: Path, name: str) -> pa.Table | None:
+    """A table of a run's folder, None where it was not written."""
+    parquet, csv = (folder / f"{name}.{ending}" for ending in ENDINGS)
+    if parquet.is_file():
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(parquet)
+    if csv.is_file():
+        import pyarrow.csv
+
+        return pyarrow.csv.read_csv(csv)
+    return None
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The run's summary, None while it is not settled."""
+    path = folder / "summary.json"
+    return json.loads(path.read_text()) if path.is_file() else None
