@@ -102,7 +102,7 @@ def make_ledger(folder):
 
 
 @given(numbered=records.filter(bool), cuts=st.sets(st.integers(0, 60)), n_put=st.integers(0, 20))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)  # it writes files
 def test_submission_cut_anywhere_goes_on_to_the_same_chunks(tmp_path_factory, numbered, cuts, n_put):
     """Killed after any number of chunks: the next reading stores the others and seals."""
     whole, broken = (make_ledger(tmp_path_factory.mktemp(name)) for name in ("whole", "broken"))

@@ -1,0 +1,96 @@
+"""What one tick of a run decides, as a pure function of what it sees: dispatch, repair, or done.
+
+    chunks, outcomes, voids, sealed, queue depth --plan_tick--> messages to send, the next tick's state
+
+Chunks are dispatched in dataset order, a window of tasks at a time, so that what is in flight is bounded.
+What was dispatched stands in the state (a number), and a tick that dies between sending and handing on its
+state sends twice: a duplicate, which workers look through. A gap that nobody works on (the queue read empty
+in two ticks running) is sent again.
+
+Owns these decisions. Imports `coverage` and `message`; does no I/O. When it is wrong, a run stalls or floods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aliquot.coverage import Coverage
+from aliquot.keys import ChunkId
+from aliquot.message import TaskMessage
+
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 5, 60
+_WAIT_GROWTH = 1.5
+_QUIET_TICKS = 2
+
+
+@dataclass(frozen=True)
+class TickState:
+    """What a tick hands to the next.
+
+    Args:
+        epoch: the epoch that is open.
+        n_dispatched: chunks, in dataset order, whose tasks have been sent.
+        n_quiet: ticks running in which gaps were open and the queue was empty.
+        n_ticks: ticks so far, for the wait between them.
+    """
+
+    epoch: int = 0
+    n_dispatched: int = 0
+    n_quiet: int = 0
+    n_ticks: int = 0
+
+
+@dataclass(frozen=True)
+class TickPlan:
+    """What a tick does: messages to send, whether the stage is complete, and how long to wait else."""
+
+    state: TickState
+    send: tuple[TaskMessage, ...] = ()
+    is_complete: bool = False
+    wait_s: int = 0
+
+
+def plan_tick(
+    run: str,
+    stage: str,
+    chunks: Sequence[ChunkId],
+    is_sealed: bool,
+    coverage: Coverage,
+    queue_depth: int,
+    window: int,
+    state: TickState,
+) -> TickPlan:
+    """What to do now.
+
+    Args:
+        chunks: all chunks so far, in dataset order.
+        is_sealed: whether no further chunk will come.
+        coverage: how far they are answered.
+        queue_depth: messages waiting and in flight; another run's count too, which only delays repairs.
+        window: how many tasks of this run may be queued or running.
+        state: what the last tick handed on.
+    """
+    dispatched = set(chunks[: state.n_dispatched])
+    open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
+    room = max(0, window - len(open_gaps))
+    fresh = chunks[state.n_dispatched : state.n_dispatched + room]
+    if is_sealed and coverage.is_complete:
+        return TickPlan(state, is_complete=True)
+    n_quiet = state.n_quiet + 1 if open_gaps and queue_depth == 0 else 0
+    again = dict(open_gaps) if n_quiet >= _QUIET_TICKS else {}
+    todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh if chunk in coverage.gaps}}
+    share = max(1, window // max(1, len(open_gaps) + len(fresh)))
+    messages = (TaskMessage(run, stage, chunk, gap, state.epoch, share=share) for chunk, gap in todo.items())
+    following = replace(
+        state,
+        n_dispatched=state.n_dispatched + len(fresh),
+        n_quiet=0 if again else n_quiet,
+        n_ticks=state.n_ticks + 1,
+    )
+    return TickPlan(following, tuple(messages), wait_s=_choose_wait(state.n_ticks))
+
+
+def _choose_wait(n_ticks: int) -> int:
+    """Seconds to the next tick: short at first, longer as the run goes on."""
+    return int(min(LONGEST_WAIT_S, SHORTEST_WAIT_S * _WAIT_GROWTH ** min(n_ticks, 20)))
