@@ -40,16 +40,21 @@ def histories(draw: st.DrawFn) -> History:
         failing = draw(st.sets(st.sampled_from(sorted(indices))))
         attempt = f"{draw(st.integers(0, 9))}{number}"
         spans = SpanSet.of_indices(indices)
-        key = OutcomeKey("s", chunk, spans, attempt, "local", draw(st.integers(0, 50)), len(failing), 1)
+        rung = draw(st.sampled_from(["local", "tombstone"])) if failing == indices else "local"
+        key = OutcomeKey("s", chunk, spans, attempt, rung, draw(st.integers(0, 50)), len(failing), 1)
         failed[key] = SpanSet.of_indices(failing)
     voids = tuple(draw(st.sets(st.sampled_from(sorted(failed, key=str))))) if failed else ()
     return History(failed, voids, tuple(draw(st.permutations(sorted(failed, key=str)))))
 
 
 def _choose_by_hand(history: History, chunk: ChunkId, record: int) -> OutcomeKey | None:
-    """Done before failed, then the lowest key."""
+    """Done before failed, tombstones last, then the lowest key."""
     holders = [key for key in history.standing if key.chunk == chunk and record in key.spans]
-    return min(holders, key=lambda key: (record in history.failed[key], str(key)), default=None)
+    return min(
+        holders,
+        key=lambda key: (record in history.failed[key], key.rung == "tombstone", str(key)),
+        default=None,
+    )
 
 
 @given(histories())

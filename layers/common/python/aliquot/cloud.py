@@ -22,7 +22,7 @@ from typing import Any
 from aliquot.aws import S3Store
 from aliquot.errors import OpenFailed, Undecodable
 from aliquot.host import HostLimits
-from aliquot.keys import name_roster
+from aliquot.keys import TOMBSTONE, name_roster
 from aliquot.launch import ZygoteLauncher
 from aliquot.ledger import SETTLED, Ledger
 from aliquot.loading import JobSpec
@@ -162,7 +162,7 @@ class Cloud:
             reason = "its environment was killed each time that it was tried"
             failure = Failure(gap.spans[0][0], "environment", reason)
             ledger.put_outcome(
-                message.stage, message.chunk, gap, Outcome({}, {}, 0, [failure]), 0, rung="tombstone"
+                message.stage, message.chunk, gap, Outcome({}, {}, 0, [failure]), 0, rung=TOMBSTONE
             )
             return 0
         halves = [half for half in gap.take(len(gap) // 2) if half]

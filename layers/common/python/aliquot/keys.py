@@ -21,6 +21,7 @@ CHUNKS = "chunks/"
 OUTCOMES = "outcomes/"
 VOIDS = "voids/"
 
+TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever came back
 LONGEST_SPANS = 120  # bytes of span text in a key: more holes end an outcome early and start another
 
 _CHUNK_ID = re.compile(r"(\d{8})\.(\d+)")

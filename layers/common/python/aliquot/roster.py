@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from aliquot.errors import Undecodable
-from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.keys import TOMBSTONE, ChunkId, OutcomeKey
 from aliquot.spans import SpanSet
 
 FORMAT = "aliquot/roster/1"
@@ -108,7 +108,8 @@ def _share_out(outcomes: list[OutcomeKey], read_failed: ReadFailed) -> tuple[Sha
         return _in_order(Share(outcome.spans, outcome) for outcome in ranked)
     failed = {outcome: read_failed(outcome) if outcome.n_failed else SpanSet() for outcome in ranked}
     done_first = [(outcome.spans - failed[outcome], outcome) for outcome in ranked]
-    then_failed = [(failed[outcome], outcome) for outcome in ranked]
+    tombstones_last = sorted(ranked, key=lambda outcome: outcome.rung == TOMBSTONE)
+    then_failed = [(failed[outcome], outcome) for outcome in tombstones_last]
     taken = SpanSet()
     given: dict[OutcomeKey, SpanSet] = {}
     for spans, outcome in done_first + then_failed:
