@@ -161,3 +161,12 @@ def test_failed_records_are_read_only_where_outcomes_overlap() -> None:
 def test_a_roster_that_is_none_is_refused(body: bytes) -> None:
     with pytest.raises(Undecodable):
         Roster.from_json(body)
+
+
+def test_a_failure_with_a_reason_stands_before_a_tombstone() -> None:
+    """A tombstone says only that no attempt came back; one that did knows why."""
+    chunk, spans = CHUNKS[1], SpanSet.range(0, 4)
+    tombstone = OutcomeKey("s", chunk, spans, "a", "tombstone", 0, 4, 1)
+    reason = OutcomeKey("s", chunk, spans, "b", "small", 5, 4, 1)
+    roster = decide_roster([chunk], [tombstone, reason], lambda _: spans)
+    assert [share.outcome for share in roster.shares[chunk]] == [reason]
