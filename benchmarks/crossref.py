@@ -37,6 +37,7 @@ DATA = Path(os.environ.get("ALIQUOT_TEST_DATA", ROOT.parent / "shared" / "data")
 ALIQUOT = [sys.executable, "-m", "orchestrator.cli"]
 SEED = 11
 Pairs = set[tuple[int, str]]
+SIZES = {"uspto50k-eval.csv": 5001, "uspto50k-test.csv": 5007, "uspto480k-valid.rsmi.gz": 30000}
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ def compare_naive(folder: Path, name: str, rows: list[str]) -> bool:
             continue
         expected |= {(number, ids[index]) for index in found}
     per_row_ms = (time.process_time() - began_s) / len(rows) * 1e3
-    return report_pairs(f"{name} (naive: {per_row_ms:.0f} ms a row)", len(rows), expected, read_pairs(folder / name))
+    return report_pairs(
+        f"{name} (naive: {per_row_ms:.0f} ms a row)", len(rows), expected, read_pairs(folder / name)
+    )
 
 
 def report_pairs(name: str, n_rows: int, expected: Pairs, found: Pairs) -> bool:
@@ -134,13 +137,14 @@ def report_pairs(name: str, n_rows: int, expected: Pairs, found: Pairs) -> bool:
 
 
 def measure_cpu(folder: Path) -> None:
-    """CPU per reaction of the whole command, and of the command less what a run of 1 row takes."""
-    print("\n| file | reactions | CPU ms a reaction | less start-up and preparing | wall s, 2 workers |\n|---|---|---|---|---|")
+    """CPU per reaction of the whole command, and less what a run of one row takes."""
+    print("\n| file | reactions | CPU ms a reaction | less start-up and preparing | wall s, 2 workers |")
+    print("|---|---|---|---|---|")
     one = folder / "one.rsmi"
     with gzip.open(DATA / "uspto480k-valid.rsmi.gz", "rt") as file:
         one.write_text(next(file))
     start = statistics.median(cross_reference(one, folder / f"one-{i}").cpu_s for i in range(3))
-    for name, n_rows in (("uspto50k-eval.csv", 5001), ("uspto50k-test.csv", 5007), ("uspto480k-valid.rsmi.gz", 30000)):
+    for name, n_rows in SIZES.items():
         measured = cross_reference(DATA / name, folder / f"cpu-{name}")
         whole, less = measured.cpu_s / n_rows * 1e3, (measured.cpu_s - start) / n_rows * 1e3
         print(f"| {name} | {n_rows} | {whole:.2f} | {less:.2f} | {measured.wall_s:.1f} |", flush=True)
@@ -162,11 +166,13 @@ def measure_workers(folder: Path, n_repeats: int = 3) -> None:
     print("\n| workers | wall s, median (spread) of the records alone |\n|---|---|")
     for workers, seconds in walls.items():
         print(f"| {workers} | {statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f}) |")
-    print(f"\n2 workers finish {statistics.median(walls[1]) / statistics.median(walls[2]):.2f}x as fast as one.")
+    print(
+        f"\n2 workers finish {statistics.median(walls[1]) / statistics.median(walls[2]):.2f}x as fast as one."
+    )
 
 
 def measure_memory(folder: Path) -> None:
-    """The orchestrator's peak for 100,000 and for 1,000,000 generated records, by a function that costs nothing."""
+    """The orchestrator's peak for 100,000 and 1,000,000 generated records; the function does nothing."""
     (folder / "noop_job.py").write_text("def take(record):\n    return {'v': record['v']}\n")
     print("\n| generated records | orchestrator's peak MiB | wall s | CPU us a record |\n|---|---|---|---|")
     peaks = {}
@@ -176,11 +182,21 @@ def measure_memory(folder: Path) -> None:
             writer = csv.writer(out)
             writer.writerow(["id", "v", "text"])
             writer.writerows((f"r{number}", number, "abcdefghij" * 5) for number in range(n_records))
-        arguments = ["run", "noop_job:take", str(file), "--out", str(folder / f"memory-{n_records}"), "--workers", "2"]
+        arguments = [
+            "run",
+            "noop_job:take",
+            str(file),
+            "--out",
+            str(folder / f"memory-{n_records}"),
+            "--workers",
+            "2",
+        ]
         measured = in_folder(folder, lambda arguments=arguments: run_command(arguments))  # type: ignore[misc]
         peaks[n_records] = measured.peak_mib
         per_us = measured.cpu_s / n_records * 1e6
-        print(f"| {n_records:,} | {measured.peak_mib:.0f} | {measured.wall_s:.1f} | {per_us:.1f} |", flush=True)
+        print(
+            f"| {n_records:,} | {measured.peak_mib:.0f} | {measured.wall_s:.1f} | {per_us:.1f} |", flush=True
+        )
     print(f"\nTen times the records: {100 * (peaks[1_000_000] / peaks[100_000] - 1):+.1f}% of memory.")
 
 

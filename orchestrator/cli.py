@@ -26,7 +26,7 @@ EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="aliquot")
 def cli() -> None:
-    r"""Run one Python function over a dataset too large for one process, and lose nothing.
+    """Run one Python function over a dataset too large for one process, and lose nothing.
 
     \b
     aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/june
@@ -90,7 +90,7 @@ def _dataset_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(out: Path, quiet: bool, **words: Any) -> None:
-    r"""Run JOB over DATA into the folder --out.
+    """Run JOB over DATA into the folder --out.
 
     JOB is a name (see `aliquot jobs`) or MODULE:FUNCTION, a plain function of one record. DATA is files,
     globs, folders, or - for a pipe: .csv .tsv .jsonl .parquet .smi .rsmi, also .gz. The same command again
@@ -107,7 +107,7 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
 @_dataset_options
 @_settings_options
 def plan(**words: Any) -> None:
-    r"""Say what running JOB over DATA would take: records, chunks, memory and time.
+    """Say what running JOB over DATA would take: records, chunks, memory and time.
 
     The dataset is counted and a seeded sample of it is run on one worker; nothing is written.
 
@@ -127,7 +127,7 @@ def plan(**words: Any) -> None:
 )
 @click.option("--quiet", is_flag=True, help="No progress.")
 def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words: Any) -> None:
-    r"""Go on with the run in FOLDER: only what is missing is done.
+    """Go on with the run in FOLDER: only what is missing is done.
 
     \b
     aliquot resume runs/june
@@ -141,7 +141,7 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def show(folder: Path) -> None:
-    r"""Say what the run in FOLDER is and how far it came.
+    """Say what the run in FOLDER is and how far it came.
 
     \b
     aliquot show runs/june
@@ -153,7 +153,7 @@ def show(folder: Path) -> None:
 
 @cli.command()
 def jobs() -> None:
-    r"""List the jobs and their options.
+    """List the jobs and their options.
 
     \b
     aliquot jobs

@@ -61,6 +61,7 @@ def describe_end(folder: Path) -> str:
         )
     if summary["not_tried"]:
         lines.append(f"{summary['not_tried']:,} not tried: {_find_file(folder, 'not_tried')}")
+    lines += summary.get("remarks", [])
     lines.append(f"result: {folder / 'result'}")
     return "\n".join(lines)
 

@@ -119,9 +119,8 @@ def read_named_reactions(path: Path) -> list[NamedReaction]:
 
 
 def read_molecules(path: Path) -> list[Chem.Mol]:
-    """The molecules of a SMILES file; lines that begin with # are its headings."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    return [Chem.MolFromSmiles(line.split("\t")[0]) for line in lines]
+    """The molecules of a SMILES file."""
+    return [Chem.MolFromSmiles(line.split("\t")[0]) for line in path.read_text().splitlines()]
 
 
 def is_eligible(molecule: Chem.Mol, slot: int, slots: Sequence[Chem.Mol], avoid: Iterable[str]) -> bool:

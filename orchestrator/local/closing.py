@@ -23,6 +23,7 @@ from orchestrator.limits import FailureLimit
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.settings import Settings
 from orchestrator.request import Request
+from orchestrator.results import read_table
 
 TOO_MANY_FAILED = "too many failed"
 INTERRUPTED = "interrupted"
@@ -67,7 +68,7 @@ class Closing:
         self._ledger.stop(epoch, TAKEN_UP, {})
         return epoch + 1
 
-    def settle(self, epoch: int, redo: Redo, example: str) -> dict[str, Any]:
+    def settle(self, epoch: int, redo: Redo) -> dict[str, Any]:
         """Freeze the roster and deliver; an unreadable outcome is voided and its records done again.
 
         Raises:
@@ -85,9 +86,9 @@ class Closing:
             except UnreadableOutcome as err:
                 epoch = self.void(err, epoch)
         self._ledger.stop(epoch, SETTLED, self._tell_facts())
-        return self._judge(summary, example)
+        return self._judge(summary)
 
-    def give_up(self, epoch: int, example: str) -> NoReturn:
+    def give_up(self, epoch: int) -> NoReturn:
         """Stop for the failure limit: deliver what finished, list what was not tried; raises its error."""
         facts = self._tell_facts()
         self._ledger.stop(epoch, TOO_MANY_FAILED, facts)
@@ -100,7 +101,7 @@ class Closing:
             except UnreadableOutcome as err:
                 epoch = self.void(err, epoch)
                 self._ledger.stop(epoch, TOO_MANY_FAILED, {})
-        raise self._too_many(summary, example, is_stopped=True)
+        raise self._too_many(summary, is_stopped=True)
 
     def interrupt(self, epoch: int) -> None:
         """End the epoch because the user said so."""
@@ -118,7 +119,7 @@ class Closing:
             summary: dict[str, Any] = json.loads((self._folder.path / "summary.json").read_text())
         else:
             summary = self._deliver(self._ledger.settle(self._stage, epoch), epoch, self._earlier)
-        return self._judge(summary, "")
+        return self._judge(summary)
 
     def void(self, err: UnreadableOutcome, epoch: int) -> int:
         """Open the records of a damaged outcome again; gives the epoch in which they are to be done."""
@@ -152,11 +153,13 @@ class Closing:
         total = {name: round(sum(each[name] for each in sessions), 3) for name in sessions[-1]}
         return deliver(delivery, self._ledger, roster, total)
 
-    def _judge(self, summary: dict[str, Any], example: str) -> dict[str, Any]:
+    def _judge(self, summary: dict[str, Any]) -> dict[str, Any]:
         if not self._limit.allows(summary["failed"], summary["done"] + summary["failed"]):
-            raise self._too_many(summary, example, is_stopped=False)
+            raise self._too_many(summary, is_stopped=False)
         return summary
 
-    def _too_many(self, summary: Mapping[str, Any], example: str, *, is_stopped: bool) -> TooManyFailed:
+    def _too_many(self, summary: Mapping[str, Any], *, is_stopped: bool) -> TooManyFailed:
+        failures = read_table(self._folder.path, "failures")
+        example = failures["message"][0].as_py() if failures is not None and len(failures) else ""
         tried = summary["done"] + summary["failed"]
         return TooManyFailed(summary["failed"], tried, str(self._limit), is_stopped, example)

@@ -47,6 +47,7 @@ class Opening:
         self.prepared = name_prepared(request, ledger)
         self._is_anew, self._say = is_anew, say
         self._is_aborted = threading.Event()
+        self.cpu_s = 0.0  # of `prepare` and `open`
         is_forking = can_fork() and request.known.job.stage.fork_safe
         self.launcher: Launcher = ZygoteLauncher(self._spec, limits, page) if is_forking else self._spawn()
 
@@ -96,12 +97,14 @@ class Opening:
                 self.prepared.mkdir(parents=True)
             if self._request.known.job.prepare is not None:
                 self._say("preparing")
-                self.launcher.prepare()
+                self.cpu_s += self.launcher.prepare()
             with explained(whole):
                 whole.touch()
             self._is_anew = False
         self._say("opening")
-        return self.launcher.open()
+        opened = self.launcher.open()
+        self.cpu_s += opened.cpu_s
+        return opened
 
 
 def name_prepared(request: Request, ledger: Path) -> Path:

@@ -210,8 +210,8 @@ class Session:
             is_whole = self._do_open_records()
             self._say("delivering")
             if is_whole:
-                return closing.settle(epoch, self._redo, self._counts.first_failure)
-            return closing.give_up(epoch, self._counts.first_failure)
+                return closing.settle(epoch, self._redo)
+            return closing.give_up(epoch)
         except Interrupted:
             closing.interrupt(epoch)
             raise
@@ -304,10 +304,11 @@ class Session:
         self._phase = phase
 
     def _tell_facts(self) -> dict[str, float]:
-        """Wall time of this session, and its own processor time beside that of hosts, which outcomes hold."""
+        """Wall time of this session, and its processor time beside that on records, which outcomes hold."""
+        opening_cpu_s = self._opening.cpu_s if self._opening is not None else 0.0
         return {
             "elapsed_s": round(time.monotonic() - self._started_s, 3),
-            "cpu_s": round(_read_own_cpu_s() - self._started_cpu_s, 3),
+            "cpu_s": round(_read_own_cpu_s() - self._started_cpu_s + opening_cpu_s, 3),
         }
 
     @property

@@ -6,9 +6,15 @@ wrong, memory grows with the file, or one odd value ends a run.
 
 from __future__ import annotations
 
+import gzip
 import reprlib
+import shutil
+import tempfile
+import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from aliquot.errors import DatasetError
 from orchestrator.readers.batch import Batch, Limits, make_batch
@@ -36,7 +42,10 @@ def read_parquet(source: Source, wanted: Wanted, limits: Limits) -> Iterator[Bat
     n_read = 0
     try:
         # A column is read through a small buffer: pre-buffered, a whole row group would lie in memory.
-        with pq.ParquetFile(source.path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+        with (
+            _open_plain(source) as plain,
+            pq.ParquetFile(plain, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
+        ):
             names = file.schema_arrow.names
             layout = lay_out(source.path, names, wanted)
             indices = {i for i in (*layout.fields.values(), *layout.keep.values()) if i is not None}
@@ -47,9 +56,22 @@ def read_parquet(source: Source, wanted: Wanted, limits: Limits) -> Iterator[Bat
                 if table.num_rows:
                     yield _make_batch(table, layout, names, n_read, n_rows)
                 n_read += table.num_rows
-    except (pa.ArrowException, OSError) as err:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as err:
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise DatasetError(source.path, f"cannot be read as Parquet after {n_read:,} rows: {reason}") from err
+
+
+@contextmanager
+def _open_plain(source: Source) -> Iterator[BinaryIO]:
+    """The file as it is, or unpacked on disk where it lies within gzip: Parquet is read from its end."""
+    if not source.is_gzip:
+        with Path(source.path).open("rb") as file:
+            yield file
+        return
+    with gzip.open(source.path) as packed, tempfile.TemporaryFile() as unpacked:
+        shutil.copyfileobj(packed, unpacked, BUFFER_BYTES)
+        unpacked.seek(0)
+        yield cast("BinaryIO", unpacked)
 
 
 def _count_per_batch(metadata: Any, limit: int) -> int:

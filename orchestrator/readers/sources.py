@@ -28,7 +28,7 @@ FORMATS = {
     ".smiles": "smi",
     ".rsmi": "rsmi",
 }
-KNOWN = f"{', '.join(FORMATS)} (each but .parquet also with .gz)"
+KNOWN = f"{', '.join(FORMATS)} (each also with .gz)"
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,6 @@ def _describe(path: str) -> Source:
     is_gzip = path.lower().endswith(".gz")
     if ending is None:
         raise DatasetError(path, f"has an ending that says nothing about its format; known are {KNOWN}")
-    if is_gzip and FORMATS[ending] == "parquet":
-        raise DatasetError(path, "Parquet is compressed inside and is not read within gzip: gunzip it first")
     try:
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):

@@ -24,6 +24,15 @@ def test_help_imports_nothing_heavy(desk, words):
     assert not loaded & HEAVY
 
 
+@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["resume"], ["show"], ["jobs"]])
+def test_help_ends_in_an_example_on_a_line_of_its_own(desk, command):
+    """An example that is wrapped into a paragraph cannot be copied."""
+    said = desk.aliquot(*command, "--help")
+    examples = [line for line in said.out.splitlines() if line.startswith("  aliquot ")]
+    assert examples
+    assert "\\" not in said.out
+
+
 def test_help_of_a_job_lists_its_options(desk):
     said = desk.aliquot("run", "crossref", "--help")
     for phrase in (

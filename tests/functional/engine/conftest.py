@@ -45,8 +45,12 @@ class CountingLauncher:
     def running(self) -> list[int]:
         return [pid for pid in self.started if pid not in self.reaped]
 
-    def prepare(self) -> None:
-        self.inner.prepare()
+    @property
+    def job(self) -> str:
+        return self.inner.job
+
+    def prepare(self) -> float:
+        return self.inner.prepare()
 
     def open(self) -> Opened:
         return self.inner.open()

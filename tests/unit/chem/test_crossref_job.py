@@ -132,6 +132,10 @@ def test_a_repeated_template_is_merged_and_counted(tmp_path: Path) -> None:
     counts = TemplateCounts(options, into)
     figures = counts.figures()
     assert (figures["templates"], figures["templates_merged"], figures["templates_same_smarts"]) == (3, 2, 1)
+    assert figures["remarks"] == [
+        "2 templates stand in the table twice and count once",
+        "1 templates have the SMARTS of another with a different id",
+    ]
     assert counts.tables()["templates"]["template_id"] == ["a", "b", derive_template_id(AMIDE)]
 
 
@@ -153,6 +157,7 @@ def test_the_summary_counts_templates_and_modes(tmp_path: Path) -> None:
         "explained": 2,
         "unexplained": 1,
         "reactants": {"any": 2, "mapped": 1},
+        "remarks": [],
     }
     assert counts.tables()["templates"] == {
         "template_id": ["c", "b", "a"],

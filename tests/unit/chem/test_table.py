@@ -78,3 +78,11 @@ def test_what_cannot_be_read_is_a_bad_reference(tmp_path: Path, content: bytes |
 def test_json_lines_may_leave_a_field_out(tmp_path: Path) -> None:
     rows = [{"id": "x", "smarts": A}, {"smarts": None}]
     assert read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))) == [("x", A), ("", "")]
+
+
+def test_table_without_a_header_is_split_at_its_tabs(tmp_path: Path) -> None:
+    """SMARTS hold more semicolons than the line has tabs; the message must show the columns as they are."""
+    path = tmp_path / "templates.tsv"
+    path.write_text(f"a\t[C,N;X3:1]=[O;H0;D1:2]>>[C;X4:1]-[O;H1:2]\nb\t{A}\n")
+    with pytest.raises(BadReference, match=r"found a, \[C,N;X3:1\]"):
+        read_template_rows(path)

@@ -216,7 +216,7 @@ def test_values_that_cannot_be_stored_cost_their_record_alone(columns: tuple[str
     run = Run(one_by_one(work), 7, columns=columns)
     block = run.step.fail_unencodable()
     assert list(run.failed) == [3]
-    assert "row['word'] is a" in run.failed[3]
+    assert "row['word'] is of type" in run.failed[3]
     assert Block.unpack(block.pack()).columns["n"] == [0, 1, 2, 4, 5, 6]
 
 

@@ -158,8 +158,8 @@ class _FailingStore(FolderStore):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "disk is full.*free some space.*resume"),
-        (errno.EDQUOT, "quota.*resume"),
+        (errno.ENOSPC, "disk is full.*free some space.*same command"),
+        (errno.EDQUOT, "quota.*same command"),
         (errno.EROFS, "read-only: choose"),
         (errno.EIO, "Input/output error"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import decimal
 import json
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def test_columns_of_many_kinds_lose_nothing(values: list[Any]) -> None:
         (["array <f4 0"], pa.list_(pa.float32())),
         (["array <U3 2"], None),
         (["array <f4 2", "list float"], None),
-        (["Decimal"], None),
+        (["Decimal"], pa.string()),
         (["json"], None),
     ],
 )
@@ -232,3 +233,9 @@ def test_records_are_numbered_and_values_repeated_by_their_rows() -> None:
     assert number_records(1 << 33, counts).to_pylist() == [1 << 33, 1 << 33, (1 << 33) + 2]
     assert number_records(5, counts).type == pa.int64()
     assert repeat_values(["a", "b", "c"], counts) == ["a", "a", "c"]
+
+
+def test_decimals_keep_their_digits_as_text() -> None:
+    values = [decimal.Decimal("1.230"), None, decimal.Decimal("1e400")]
+    field = make_field("price", name_kinds(values))
+    assert make_array(values, field).to_pylist() == ["1.230", None, "1E+400"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -83,3 +84,15 @@ def test_readers_are_imported_without_pyarrow() -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": paths}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_a_file_within_gzip_reads_the_same(path: Path, join: Any) -> None:
+    rows = [{"id": i, "reaction": f"C>>{i}"} for i in range(50)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
+    packed = path.with_name("a.parquet.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    plain = join(list(read_batches(find_sources([path]), None))).rows
+    assert join(list(read_batches(find_sources([packed]), None))).rows == plain
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match="cannot be read as Parquet"):
+        list(read_batches(find_sources([packed]), None))

@@ -50,7 +50,18 @@ class TemplateCounts:
             "explained": self._explained,
             "unexplained": self._records - self._explained,
             "reactants": dict(sorted(self._reactant_modes.items())),
+            "remarks": self._list_remarks(),
         }
+
+    def _list_remarks(self) -> list[str]:
+        """What a person should know of the template table, in sentences."""
+        said = {
+            "templates_skipped": "templates do not parse and were skipped",
+            "templates_merged": "templates stand in the table twice and count once",
+            "templates_same_smarts": "templates have the SMARTS of another with a different id",
+        }
+        counted = {name: self._table_figures.get(name, 0) for name in said}
+        return [f"{count:,} {said[name]}" for name, count in counted.items() if count]
 
     def tables(self) -> dict[str, dict[str, Sequence[Any]]]:
         """`templates`: id, SMARTS, reactions explained and the first of them; by count, then table order."""

@@ -77,14 +77,27 @@ def _read_text(path: Path, text: IO[str]) -> list[TemplateRow]:
         raise BadReference(str(path), "the template table is empty or begins with a blank line")
     if first.lstrip().startswith("{"):
         return _read_json_lines(path, chain([first], text))
-    separator = max(_SEPARATORS, key=first.count)
-    reader = csv.reader(chain([first], text), delimiter=separator)
+    reader = csv.reader(chain([first], text), delimiter=_find_separator(first))
     smarts_at, id_at = _find_columns(path, next(reader))
     return [
         TemplateRow(reader.line_num, _cell(cells, id_at), _cell(cells, smarts_at))
         for cells in reader
         if any(cell.strip() for cell in cells)
     ]
+
+
+def _find_separator(header: str) -> str:
+    """The separator under which the header names a column of SMARTS, else the first that occurs.
+
+    Not the one that occurs most: where the header is missing, SMARTS have more semicolons than tabs.
+    """
+    naming = (mark for mark in _SEPARATORS if any(map(_is_smarts_column, header.strip().split(mark))))
+    occurring = (mark for mark in _SEPARATORS if mark in header)
+    return next(chain(naming, occurring), _SEPARATORS[0])
+
+
+def _is_smarts_column(name: str) -> bool:
+    return name.strip().strip('"').casefold() in SMARTS_COLUMNS
 
 
 def _read_json_lines(path: Path, lines: Iterable[str]) -> list[TemplateRow]:

@@ -152,7 +152,7 @@ class Unencodable(CodecError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path} is a {self.type_name}, which cannot be stored: "
+            f"{self.path} is of type {self.type_name}, which cannot be stored: "
             "return text, numbers, dates, lists, dicts or NumPy arrays"
         )
 

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def prepare_job(spec: JobSpec) -> Frame:
             job.prepare(make_options(job, spec.options), Path(spec.prepared))
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return describe_refusal(err)
-    return {"op": "prepared"}
+    return {"op": "prepared", "cpu_ns": time.process_time_ns()}
 
 
 def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
@@ -70,7 +71,8 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
     try:
         job = load_job(spec)
         opened = OpenJob(job, job.stage.open(make_options(job, spec.options), Path(spec.prepared)))
-        return opened, {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
+        said = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
+        return opened, {**said, "cpu_ns": time.process_time_ns()}
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)
 
@@ -177,16 +179,18 @@ def serve(
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     limit_own_memory(limits.memory_mib, choose_reader())
     host = Host(opened, limits, slot, to_supervisor)
-    try:
+    with suppress(BrokenPipeError):  # the supervisor is gone, and with it whoever would read
         while (frame := read_frame(from_supervisor)) is not None:
             host.answer(frame)
-    except BrokenPipeError:
-        return  # the supervisor is gone, and with it whoever would read
 
 
 def main(arguments: list[str]) -> None:
     """A host of its own process: the first frame opens the job (or prepares it), the others are work."""
-    page_fd, slot_number = (int(argument) for argument in arguments)
+    with suppress(BrokenPipeError):  # the supervisor is gone, and with it whoever would read
+        _answer_frames(*(int(argument) for argument in arguments))
+
+
+def _answer_frames(page_fd: int, slot_number: int) -> None:
     end_with_parent(os.getppid())  # while it opens the job it hears nothing of a closed pipe
     from_supervisor, to_supervisor = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -67,7 +67,10 @@ class Summary(Protocol):
         """Count one record that is done: its number, its rows and its note."""
 
     def figures(self) -> dict[str, Any]:
-        """The job's own figures for `summary.json`: JSON values by name."""
+        """The job's own figures for `summary.json`: JSON values by name.
+
+        `remarks`, a list of sentences, is also said at the run's end.
+        """
 
     def tables(self) -> dict[str, dict[str, Sequence[Any]]]:
         """Tables to write beside the result: name -> column -> values, columns of one length."""

@@ -32,10 +32,11 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 @dataclass(frozen=True)
 class Opened:
-    """What a job said when it was opened: the digest of its code, and versions that may change rows."""
+    """What a job said when it was opened: its code's digest, versions that may change rows, CPU seconds."""
 
     code: str
     versions: Mapping[str, str]
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,15 @@ class HostProcess:
 class Launcher(Protocol):
     """Starts hosts of one job."""
 
-    def prepare(self) -> None:
-        """Run the job's `prepare` in a process of its own; raises what it raised, or OpenFailed."""
+    @property
+    def job(self) -> str:
+        """The job's address, for messages."""
+
+    def prepare(self) -> float:
+        """Run the job's `prepare` in a process of its own; gives its CPU seconds.
+
+        Raises what the job raised, or OpenFailed.
+        """
 
     def open(self) -> Opened:
         """Make ready to start hosts; raises what the job's `open` raised, or OpenFailed."""
@@ -94,15 +102,21 @@ class ZygoteLauncher:
         self._control: socket.socket | None = None
         self.n_threads = 1
 
-    def prepare(self) -> None:
+    @property
+    def job(self) -> str:
+        """The job's address."""
+        return self._spec.address
+
+    def prepare(self) -> float:
         """Run `prepare` in a child of the zygote."""
-        _check_reply(self._spec, self._ask({"op": "prepare", "spec": self._spec.to_plain()}))
+        reply = _check_reply(self._spec, self._ask({"op": "prepare", "spec": self._spec.to_plain()}))
+        return float(reply["cpu_ns"]) / 1e9
 
     def open(self) -> Opened:
         """Open the job in the zygote."""
         reply = _check_reply(self._spec, self._ask({"op": "open", "spec": self._spec.to_plain()}))
         self.n_threads = reply["threads"]
-        return Opened(reply["code"], reply["versions"])
+        return _read_opened(reply)
 
     def launch(self, slot: int) -> HostProcess:
         """Fork a host; a zygote that was killed is made anew, once."""
@@ -190,14 +204,20 @@ class SpawnLauncher:
         self._processes: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
         self._aside: subprocess.Popen[bytes] | None = None
 
-    def prepare(self) -> None:
+    @property
+    def job(self) -> str:
+        """The job's address."""
+        return self._spec.address
+
+    def prepare(self) -> float:
         """Run `prepare` in a host of its own."""
-        self._ask_aside({"op": "prepare", "spec": self._spec.to_plain()})
+        reply = self._ask_aside({"op": "prepare", "spec": self._spec.to_plain()})
+        return float(reply["cpu_ns"]) / 1e9
 
     def open(self) -> Opened:
         """Open the job in a host of its own, to see that it can be done and by which code."""
         reply = self._ask_aside(self._open_frame())
-        return Opened(reply["code"], reply["versions"])
+        return _read_opened(reply)
 
     def launch(self, slot: int) -> HostProcess:
         """Start a process; it opens the job before it takes its first chunk."""
@@ -250,6 +270,10 @@ class SpawnLauncher:
         if reply is None:
             raise OpenFailed(self._spec.address, "its process ended, killed or crashed, before it answered")
         return _check_reply(self._spec, reply)
+
+
+def _read_opened(reply: Frame) -> Opened:
+    return Opened(reply["code"], reply["versions"], reply["cpu_ns"] / 1e9)
 
 
 def raise_refusal(address: str, reply: Frame) -> None:

@@ -180,7 +180,9 @@ def _is_named_row(answer: Any) -> bool:
 def _listed(answer: Any) -> list[Any]:
     is_many = hasattr(answer, "__iter__") and not isinstance(answer, str | bytes)
     if not is_many or hasattr(answer, "__array_interface__"):
-        raise NotRows(f"returned a {type(answer).__name__}: return None, a row (a dict) or several rows")
+        raise NotRows(
+            f"returned a value of type {type(answer).__name__}: return None, a row (a dict) or several rows"
+        )
     return list(answer)
 
 
@@ -189,7 +191,7 @@ def _columns_of_tuples(rows: list[Any], columns: tuple[str, ...]) -> dict[str, l
     if not all(map(isinstance, rows, repeat(tuple))):
         wrong = next(row for row in rows if not isinstance(row, tuple))
         raise NotRows(
-            f"returned a row that is a {type(wrong).__name__}: a row is a tuple ({', '.join(columns)})"
+            f"returned a row of type {type(wrong).__name__}: a row is a tuple ({', '.join(columns)})"
         )
     if any(map(width.__ne__, map(len, rows))):
         raise NotRows(f"a row must have {width} values ({', '.join(columns)})")
@@ -202,7 +204,7 @@ def _columns_of_dicts(rows: list[Any]) -> dict[str, list[Any]]:
     if not all(map(isinstance, rows, repeat(Mapping))):
         wrong = next(row for row in rows if not isinstance(row, Mapping))
         raise NotRows(
-            f"returned a row that is a {type(wrong).__name__}: a row is a dict of column name to value"
+            f"returned a row of type {type(wrong).__name__}: a row is a dict of column name to value"
         )
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     if not all(map(isinstance, names, repeat(str))):

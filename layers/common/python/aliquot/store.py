@@ -115,8 +115,8 @@ class FolderStore:
 
 
 _REASONS = {
-    errno.ENOSPC: "the disk is full: free some space, then `aliquot resume` goes on from here",
-    errno.EDQUOT: "the disk quota is used up: free some space, then `aliquot resume` goes on from here",
+    errno.ENOSPC: "the disk is full: free some space, then the same command goes on from here",
+    errno.EDQUOT: "the disk quota is used up: free some space, then the same command goes on from here",
     errno.EACCES: "permission denied: choose a folder that you can write to",
     errno.EROFS: "the file system is read-only: choose a folder that you can write to",
     errno.ENOENT: "there is no such object",

@@ -75,15 +75,13 @@ class Counts:
     n_answered: int = 0
     n_failed: int = 0
     n_host_ends: int = 0
-    first_failure: str = ""
     kinds: dict[str, int] = field(default_factory=dict)
 
     def add(self, failures: list[Failure]) -> None:
-        """Count failures by kind and keep the first one's words."""
+        """Count failures by kind."""
         for failure in failures:
             self.n_failed += 1
             self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
-            self.first_failure = self.first_failure or failure.message
 
 
 class Supervisor:
@@ -247,7 +245,7 @@ class Supervisor:
         elif frame["op"] == "opened":
             lane.is_open, lane.sent_s = True, time.monotonic()
         elif frame["op"] == "failed":
-            raise_refusal("the job", frame)
+            raise_refusal(self._launcher.job, frame)
         elif frame["op"] == "broken":
             raise Undecodable(frame["chunk"], frame["reason"])
 
@@ -323,9 +321,9 @@ class Supervisor:
         lane.n_barren += 1
         if lane.n_barren >= _MOST_BARREN:
             why = lane.doom.message if lane.doom else f"the last {name_end(ended.status)}"
-            raise OpenFailed(
-                "the job", f"{_MOST_BARREN} hosts in a row ended before they read a record: {why}"
-            )
+            more = "; give more with --memory" if lane.doom and lane.doom.kind == "memory" else ""
+            said = f"{_MOST_BARREN} hosts in a row ended before they read a record: {why}{more}"
+            raise OpenFailed(self._launcher.job, said)
 
     def _explain_end(self, lane: Lane, ended: Ended) -> Failure:
         if lane.doom is not None:

@@ -34,6 +34,7 @@ _SIMPLE: dict[str, pa.DataType] = {
     "date": pa.date32(),
     "time": pa.time64("us"),
     "timedelta": pa.duration("us"),
+    "Decimal": pa.string(),  # its digits, none lost
 }
 _NUMBERS = {"bool": 0, "int": 1, "wide": 2, "float": 3}
 
@@ -96,6 +97,8 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
         return None
     if pa.types.is_list(wanted):
         return [_convert(item, wanted.value_type) for item in value]
+    if pa.types.is_string(wanted):
+        return str(value)
     if pa.types.is_integer(wanted):
         return int(value)
     return float(value) if pa.types.is_floating(wanted) else value
