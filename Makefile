@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint demo bench-crossref sample lock clean
+.PHONY: help setup test check lint demo bench-crossref layers sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ demo: setup ## explain 2,000 reactions with 60 templates and show the result
 
 bench-crossref: setup ## measure the main job on real data
 	$(BIN)/python benchmarks/crossref.py
+
+layers: setup ## build the Lambda layers for both processors and print what each function weighs
+	$(BIN)/python scripts/layers.py
 
 sample: setup ## write the sample in examples/crossref again
 	$(BIN)/python examples/crossref/make_sample.py

@@ -1,0 +1,111 @@
+"""Layers and handlers: complete, pinned as developed with, and without what Lambda lacks."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from aliquot.message import TaskMessage
+
+ROOT = Path(__file__).parents[3]
+DEPS = sorted(path.parent.name for path in ROOT.glob("layers/*/requirements.txt"))
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
+LEFT_OUT = {"botocore": "comes with the runtime", "pillow": "RDKit's drawing alone needs it"}
+NEEDS_DEV_SHM = {"Queue", "JoinableQueue", "SimpleQueue", "Pool", "Lock", "RLock", "Semaphore", "Manager"} | {
+    "BoundedSemaphore",
+    "Barrier",
+    "Condition",
+    "Event",
+    "ProcessPoolExecutor",
+}
+
+
+def read_pins(layer: str) -> dict[str, str]:
+    lines = (ROOT / "layers" / layer / "requirements.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+@pytest.mark.parametrize("layer", DEPS)
+def test_layers_are_pinned_as_the_lock(layer):
+    """With other versions than the tests ran with, a rehearsal would be one of another play."""
+    locked = dict(
+        re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
+    )
+    pins = read_pins(layer)
+    assert {name: locked.get(name, version) for name, version in pins.items()} == pins
+
+
+@pytest.mark.parametrize("layer", DEPS)
+def test_layers_are_complete(layer):
+    """They are installed without looking for dependencies, so each has to be named."""
+    pins = read_pins(layer)
+    missing = {
+        required.name.lower()
+        for name in pins
+        for required in map(Requirement, metadata.requires(name) or ())
+        if required.marker is None or required.marker.evaluate({"extra": "", "python_version": "3.13"})
+    } - {name.lower() for name in pins}
+    assert missing <= set(LEFT_OUT)
+
+
+def test_every_built_layer_has_its_target(written):
+    built = {name for name, each in written["Resources"].items() if "BuildMethod" in each.get("Metadata", {})}
+    assert built == set(re.findall(r"^build-(\w+):", (ROOT / "layers/Makefile").read_text(), re.MULTILINE))
+    assert len(built) == len(DEPS)
+
+
+def test_every_architecture_has_its_platforms(written):
+    allowed = written["Parameters"]["Architecture"]["AllowedValues"]
+    assert {path.parent.name for path in ROOT.glob("layers/platforms/*/platforms.txt")} == set(allowed)
+
+
+def _find_locks(tree: ast.AST) -> Iterator[str]:
+    """Names of what needs /dev/shm, as imported from multiprocessing or called on it or on a context."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {
+            "multiprocessing",
+            "concurrent",
+        }:
+            yield from (each.name for each in node.names if each.name in NEEDS_DEV_SHM)
+        elif isinstance(node, ast.Attribute) and node.attr in NEEDS_DEV_SHM:
+            owner = ast.unparse(node.value)
+            if re.search(r"multiprocessing|concurrent|\bmp\b|get_context|context", owner):
+                yield f"{owner}.{node.attr}"
+
+
+@pytest.mark.parametrize("folder", ["functions", "layers/common/python", "layers/chem/python"])
+def test_nothing_needs_shared_memory(folder):
+    """Lambda has no /dev/shm: multiprocessing's locks, queues and pools fail there, and only there."""
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in (ROOT / folder).rglob("*.py")
+        if (names := list(_find_locks(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from multiprocessing import Queue",
+        "import multiprocessing\nmultiprocessing.Pool(2)",
+        "import multiprocessing as mp\nmp.get_context('fork').Lock()",
+        "from concurrent.futures import ProcessPoolExecutor",
+    ],
+)
+def test_the_look_for_shared_memory_sees(code):
+    assert list(_find_locks(ast.parse(code)))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_handler_has_a_sample_event(function):
+    event = json.loads((ROOT / "events" / f"{function}.json").read_text())
+    for record in event.get("Records", []):
+        assert TaskMessage.from_text(record["body"]).spans
+        assert record["eventSource"] == "aws:sqs"
+    assert event.get("Records") or event["run"]

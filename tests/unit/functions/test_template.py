@@ -1,0 +1,299 @@
+"""What AWS lets pass and punishes later, held in the template as SAM transforms it."""
+
+import json
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aliquot
+
+ROOT = Path(__file__).parents[3]
+EVERY_RUNG = {"Rungs": "all"}
+IN_VPC = {"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}
+WORKERS = {"SmallWorker", "MediumWorker", "LargeWorker"}
+NO_RESOURCES = {  # actions that know no resources, by AWS's Service Authorization Reference
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def list_statements(role: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.fixture
+def mappings(deploy):
+    """Each mapping with its function and its queue."""
+    found = deploy(**EVERY_RUNG)
+    queues, functions = found.of_type("AWS::SQS::Queue"), found.of_type("AWS::Lambda::Function")
+    return {
+        name: (each, functions[each["FunctionName"]["Ref"]], queues[each["EventSourceArn"]["Fn::GetAtt"][0]])
+        for name, each in found.of_type("AWS::Lambda::EventSourceMapping").items()
+    }
+
+
+def test_queues_hide_for_six_times_the_functions_timeout(mappings):
+    assert {
+        name: queue["VisibilityTimeout"] / function["Timeout"]
+        for name, (_, function, queue) in mappings.items()
+    } == dict.fromkeys(mappings, 6)
+
+
+def test_workers_get_one_task_and_every_mapping_reports_failures(mappings):
+    for name, (mapping, _, _) in mappings.items():
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], name
+        assert mapping["BatchSize"] == 1 or name == "BuryMapping"
+
+
+def test_timeout_is_slice_and_record_deadline_and_a_minute(deploy):
+    for name, function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        if name in WORKERS:
+            assert function["Timeout"] == int(variables["ALIQUOT_SLICE_S"]) + 60 + 60
+
+
+@pytest.mark.parametrize("pollers", ["standard", "provisioned"])
+def test_pollers_and_concurrency_exclude_each_other(deploy, pollers):
+    """Lambda refuses a mapping with both; cfn-lint does not notice."""
+    mappings = deploy(Pollers=pollers, **EVERY_RUNG).of_type("AWS::Lambda::EventSourceMapping")
+    for name, mapping in mappings.items():
+        has_pollers, is_limited = "ProvisionedPollerConfig" in mapping, "ScalingConfig" in mapping
+        assert has_pollers != is_limited, name
+        assert has_pollers == (pollers == "provisioned" and name != "BuryMapping")
+
+
+def test_nothing_reserves_concurrency(deploy):
+    """Reserved concurrency throttles the poller, which sends messages to the dead letters unseen."""
+    for function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").values():
+        assert "ReservedConcurrentExecutions" not in function
+
+
+def test_functions_that_send_to_queues_may_loop(deploy):
+    """Lambda ends a chain of queue and function after 16 rounds; hand-backs are such a chain."""
+    found = deploy(**EVERY_RUNG)
+    roles = found.of_type("AWS::IAM::Role")
+    for name, function in found.of_type("AWS::Lambda::Function").items():
+        statements = list_statements(roles[function["Role"]["Fn::GetAtt"][0]])
+        sends = any("sqs:SendMessage" in as_list(each["Action"]) for each in statements)
+        assert sends == (name != "Reduce")
+        assert function.get("RecursiveLoop") == ("Allow" if sends else None), name
+
+
+def test_dead_letters_are_kept_longest(deploy):
+    """Time counts from the first send: equal times would end a dead letter as it arrives."""
+    queues = deploy(**EVERY_RUNG).of_type("AWS::SQS::Queue")
+    letters = queues.pop("DeadLetters")
+    assert letters["MessageRetentionPeriod"] == 14 * 24 * 3600
+    for queue in queues.values():
+        assert queue["MessageRetentionPeriod"] < letters["MessageRetentionPeriod"]
+        assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+        assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
+
+
+@pytest.mark.parametrize("given", [{}, IN_VPC])
+def test_only_what_knows_no_resources_has_a_star(deploy, given):
+    found = deploy(KmsKeyArn="arn:aws:kms:us-east-1:1:key/1", **EVERY_RUNG, **given)
+    roles = found.of_type("AWS::IAM::Role")
+    assert not [name for name, role in roles.items() if "ManagedPolicyArns" in role]
+    statements = [each for role in roles.values() for each in list_statements(role)]
+    for policy in found.of_type("AWS::IAM::Policy").values():
+        statements += policy["PolicyDocument"]["Statement"]
+    for statement in statements:
+        actions = as_list(statement["Action"])
+        assert not [action for action in actions if "*" in action]
+        if "*" in as_list(statement["Resource"]):
+            assert set(actions) <= NO_RESOURCES
+
+
+def test_functions_in_a_vpc_wait_for_their_rights(deploy):
+    """Lambda refuses to make one whose role may not make network interfaces yet."""
+    inside, outside = deploy(**IN_VPC), deploy()
+    (policy,) = inside.of_type("AWS::IAM::Policy").values()
+    roles = [each["Ref"] for each in policy["Roles"]]
+    for function in inside.of_type("AWS::Lambda::Function").values():
+        assert function["Role"]["Fn::GetAtt"][0] in roles
+        assert {"Ref": "NetworkPolicy"} in function["Environment"]["Variables"].values()
+        assert function["VpcConfig"] == {"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"}
+    assert outside.of_type("AWS::IAM::Policy") == {}
+    assert not [each for each in outside.of_type("AWS::Lambda::Function").values() if "VpcConfig" in each]
+
+
+def test_roles_take_boundary_and_path(deploy):
+    given = {"PermissionsBoundary": "arn:aws:iam::1:policy/edge", "RolePath": "/science/"}
+    for role in deploy(**given).of_type("AWS::IAM::Role").values():
+        assert (role["PermissionsBoundary"], role["Path"]) == tuple(given.values())
+    for role in deploy().of_type("AWS::IAM::Role").values():
+        assert "PermissionsBoundary" not in role
+
+
+def test_results_and_references_never_expire(deploy):
+    (bucket,) = deploy().of_type("AWS::S3::Bucket").values()
+    expiring = {
+        rule["Prefix"]: rule["ExpirationInDays"]
+        for rule in bucket["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    }
+    assert expiring == {"runs/": "30", "unclaimed/": "30"}
+
+
+def test_bucket_outlives_the_stack_and_is_private(deploy):
+    found = deploy()
+    bucket = found.resources["RunBucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    (policy,) = found.of_type("AWS::S3::BucketPolicy").values()
+    (only_tls,) = policy["PolicyDocument"]["Statement"]
+    assert (only_tls["Effect"], only_tls["Action"]) == ("Deny", "s3:*")
+    assert only_tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_key_encrypts_bucket_and_puts(deploy):
+    found = deploy(KmsKeyArn="arn:aws:kms:us-east-1:1:key/1")
+    (rule,) = found.of_type("AWS::S3::Bucket")["RunBucket"]["BucketEncryption"][
+        "ServerSideEncryptionConfiguration"
+    ]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+    assert rule["BucketKeyEnabled"] is True
+    for function in found.of_type("AWS::Lambda::Function").values():
+        said = function["Environment"]["Variables"]["ALIQUOT_ENCRYPTION"]["Fn::Sub"]
+        assert json.loads(said)["ServerSideEncryption"] == "aws:kms"
+    for function in deploy().of_type("AWS::Lambda::Function").values():
+        assert function["Environment"]["Variables"]["ALIQUOT_ENCRYPTION"] == "{}"
+
+
+@pytest.mark.parametrize(
+    ("rungs", "expected"),
+    [
+        ("small", {"small": 1769}),
+        ("small+medium", {"small": 1769, "medium": 3538}),
+        ("all", {"small": 1769, "medium": 3538, "large": 10240}),
+    ],
+)
+def test_rungs_are_functions_queues_and_a_variable(deploy, rungs, expected):
+    """New accounts refuse functions past 3,008 MB, and with one of them the whole deployment."""
+    found = deploy(Rungs=rungs)
+    functions = found.of_type("AWS::Lambda::Function")
+    workers = [functions[name]["Environment"]["Variables"] for name in functions if name in WORKERS]
+    memory = {functions[name]["MemorySize"] for name in functions if name in WORKERS}
+    assert {each["ALIQUOT_RUNG"] for each in workers} == set(expected)
+    assert memory == set(expected.values())
+    assert len(found.of_type("AWS::SQS::Queue")) == len(expected) + 1
+    for function in functions.values():
+        said = function["Environment"]["Variables"]["ALIQUOT_QUEUES"]["Fn::Sub"]
+        assert set(json.loads(said)) == set(expected)
+
+
+def test_hosts_fit_into_their_function(deploy):
+    """A host that may hold as much as the environment would take the supervisor with it."""
+    for name, function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").items():
+        if name in WORKERS:
+            variables = function["Environment"]["Variables"]
+            hosts, memory_mib = int(variables["ALIQUOT_HOSTS"]), int(variables["ALIQUOT_MEMORY_MIB"])
+            assert hosts == max(1, min(6, round(function["MemorySize"] / 1769)))
+            assert 0.95 <= hosts * memory_mib / (0.85 * (function["MemorySize"] - 120)) <= 1
+
+
+def test_allow_list_is_the_entry_points(deploy):
+    """Layers carry no metadata of distributions, so workers cannot look entry points up."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["aliquot.jobs"]
+    for function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").values():
+        assert json.loads(function["Environment"]["Variables"]["ALIQUOT_JOBS"]) == declared
+
+
+def test_versions_are_those_of_code_and_layers(deploy):
+    said = json.loads(deploy().outputs["Versions"]["Value"])
+    jobs = {each.name: each.load().version for each in metadata.entry_points(group="aliquot.jobs")}
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "layers/chem-deps/requirements.txt").read_text().split()
+        if "==" in line
+    )
+    assert said == {"aliquot": aliquot.__version__, "python": "3.13", **pins, "jobs": jobs}
+
+
+def test_outputs_name_what_an_orchestrator_needs(deploy):
+    assert {"Bucket", "Queues", "StateMachineArn", "Versions", "AllowCode"} <= set(deploy().outputs)
+
+
+def test_own_code_runs_only_where_it_was_allowed(deploy):
+    for given, expected in (({}, "false"), ({"AllowCode": "true"}, "true")):
+        for function in deploy(**given).of_type("AWS::Lambda::Function").values():
+            assert function["Environment"]["Variables"]["ALIQUOT_ALLOW_CODE"] == expected
+
+
+def test_alarms_reach_the_topic_where_there_is_one(deploy):
+    for given, expected in (({}, None), ({"AlarmTopicArn": "arn:aws:sns:us-east-1:1:t"}, 1)):
+        for name, alarm in deploy(**given).of_type("AWS::CloudWatch::Alarm").items():
+            assert (len(alarm["AlarmActions"]) if "AlarmActions" in alarm else None) == expected, name
+
+
+def test_functions_trace_log_and_have_at_most_five_layers(deploy):
+    found = deploy(**EVERY_RUNG)
+    groups = found.of_type("AWS::Logs::LogGroup")
+    for function in found.of_type("AWS::Lambda::Function").values():
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert groups[function["LoggingConfig"]["LogGroup"]["Ref"]]["RetentionInDays"] == "30"
+        assert function["Runtime"] == "python3.13"
+        assert len(function["Layers"]) <= 5
+
+
+def test_every_resource_that_takes_tags_has_the_cost_center(deploy):
+    for name, each in deploy(CostCenter="lab-7").resources.items():
+        if "Tags" in each.get("Properties", {}):
+            assert {"Key": "cost-center", "Value": "lab-7"} in each["Properties"]["Tags"], name
+
+
+# ---------------------------------------------------------------------------------- the state machine
+
+
+@pytest.fixture(scope="module")
+def machine():
+    return json.loads((ROOT / "statemachine/settle.asl.json").read_text())
+
+
+def test_definition_gets_every_substitution(written):
+    asked = set(re.findall(r"\$\{(\w+)\}", (ROOT / "statemachine/settle.asl.json").read_text()))
+    assert asked == set(written["Resources"]["Settle"]["Properties"]["DefinitionSubstitutions"])
+
+
+def test_history_of_an_execution_is_bounded(machine):
+    """25,000 events end an execution; a tick goes through these states, a task makes 5 events, others 2."""
+    states = machine["States"]
+    (hand_over,) = [each for each in states["WhichPhase"]["Choices"] if each["Next"] == "HandOver"]
+    tick = ["Tick", "WhichPhase", "Count", "Wait"]
+    n_events = sum(5 if states[name]["Type"] == "Task" else 2 for name in tick)
+    assert hand_over["NumericGreaterThanEquals"] * n_events < 25_000 / 2
+
+
+def test_answers_of_groups_stay_out_of_the_state(machine):
+    """A state holds 256 KiB, and all children's answers together are one."""
+    merge = machine["States"]["Merge"]
+    assert merge["ResultPath"] is None
+    for state in merge["ItemProcessor"]["States"].values():
+        assert state["OutputPath"] is None
+    assert merge["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
+
+
+def test_every_call_is_retried_and_caught(machine):
+    for name, state in machine["States"].items():
+        if state["Type"] == "Task":
+            assert "Lambda.TooManyRequestsException" in state["Retry"][0]["ErrorEquals"] or name == "HandOver"
+        if state["Type"] in ("Task", "Map"):
+            assert state["Catch"][-1] == {"ErrorEquals": ["States.ALL"], "Next": "Broken"}
+    assert machine["States"]["Broken"]["Type"] == "Fail"
