@@ -12,7 +12,9 @@ from rdkit import Chem
 from rdkit.Chem import rdChemReactions
 
 from aliquot_chem.differences import derive_cut, derive_key
-from aliquot_chem.keys import Key, KeyTable, encode_atom, hash_codes, hash_delta, subtract_hashes
+from aliquot_chem.keys import Key, encode_atom, hash_codes, hash_delta, subtract_hashes
+from aliquot_chem.keytable import KeyTable
+from aliquot_chem.sketches import Sketch
 
 codes = st.lists(st.builds(encode_atom, st.integers(1, 20), st.integers(0, 20)), max_size=30)
 
@@ -26,8 +28,13 @@ def test_the_hash_of_a_difference_is_the_difference_of_hashes(left: list[int], r
 
 def derive(smarts: str) -> Key | None:
     reaction = rdChemReactions.ReactionFromSmarts(smarts)
-    right = [reaction.GetProductTemplate(i) for i in range(reaction.GetNumProductTemplates())]
-    return derive_key(reaction.GetReactantTemplate(0), right)
+    return derive_key(*sketch(reaction))
+
+
+def sketch(reaction: rdChemReactions.ChemicalReaction) -> tuple[Sketch, list[Sketch]]:
+    """Both sides of a template; the caller keeps `reaction` alive."""
+    right = [Sketch(reaction.GetProductTemplate(i)) for i in range(reaction.GetNumProductTemplates())]
+    return Sketch(reaction.GetReactantTemplate(0)), right
 
 
 def find(key: Key, delta: dict[int, int], n_reactants: int) -> bool:
@@ -81,8 +88,7 @@ def test_keys_are_derived_only_where_they_follow(smarts: str, is_by_element: boo
 def test_a_cut_is_one_bond_between_what_parts() -> None:
     def cut(smarts: str) -> object:
         reaction = rdChemReactions.ReactionFromSmarts(smarts)
-        right = [reaction.GetProductTemplate(i) for i in range(reaction.GetNumProductTemplates())]
-        return derive_cut(reaction.GetReactantTemplate(0), right)
+        return derive_cut(*sketch(reaction))
 
     assert cut(ETHER) is not None
     assert cut("[C;D2:1]1-[O;D2:2]-[C;D2:3]-1>>[C;D2:1]-Br.[O;D1:2]-[C;D2:3]") is None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aliquot_chem.keys import encode_atom
+from aliquot_chem.molecules import Molecule
 from aliquot_chem.queries import AtomClass, BondAsk, evaluate_atom, evaluate_bond, parse_query
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ class Classified(NamedTuple):
 
     atoms: list[int]
     bonds: Sequence[tuple[int, int, int]]
-    is_ring: list[bool]
 
 
 class OfferTable:
@@ -82,19 +82,27 @@ class OfferTable:
         self._query_of_bit = np.array([row_of_query[ask] for ask, _ in bits], np.intp)
         self._least = np.array([k for _, k in bits], np.uint16)
         self._atoms: dict[tuple[int, ...], int] = {}
+        self._by_environment: dict[tuple[str, int], int] = {}
         self._codes: list[int] = []
         self._atom_answers: list[NDArray[np.bool_]] = []
         self._bonds: dict[tuple[int, int, int], int] = {}
         self._bond_answers = np.zeros((64, len(queries)), np.uint8)
         self._n_bonds = 0
 
-    def classify(self, molecule: Chem.Mol) -> Classified:
+    def classify(self, molecule: Molecule) -> Classified:
         """The classes of the molecule's atoms and bonds."""
-        # By index: RDKit's own iteration over atoms and bonds costs three times as much.
-        atoms = [self._find_atom(molecule.GetAtomWithIdx(i)) for i in range(molecule.GetNumAtoms())]
-        bonds = [molecule.GetBondWithIdx(i) for i in range(molecule.GetNumBonds())]
-        classes = [(b.GetBeginAtomIdx(), b.GetBondType(), b.GetEndAtomIdx()) for b in bonds]
-        return Classified(atoms, classes, [b.IsInRing() for b in bonds])
+        mol, graph = molecule.mol, molecule.graph
+        if graph is None:
+            # By index: RDKit's own iteration over atoms and bonds costs three times as much.
+            atoms = [self._find_atom(mol.GetAtomWithIdx(i)) for i in range(mol.GetNumAtoms())]
+            bonds = [mol.GetBondWithIdx(i) for i in range(mol.GetNumBonds())]
+            classes = [(b.GetBeginAtomIdx(), b.GetBondType(), b.GetEndAtomIdx()) for b in bonds]
+            return Classified(atoms, classes)
+        known = self._by_environment
+        for environment in set(graph.environments).difference(known):
+            index = graph.environments.index(environment)
+            known[environment] = self._find_atom(mol.GetAtomWithIdx(index))
+        return Classified([known[environment] for environment in graph.environments], graph.bonds)
 
     def list_codes(self, molecule: Classified) -> list[int]:
         """The code of each atom, see `keys.encode_atom`."""

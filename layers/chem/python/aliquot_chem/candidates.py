@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from rdkit import Chem
 
-from aliquot_chem.keys import Candidates, KeyTable, subtract_hashes
+from aliquot_chem.keys import subtract_hashes
+from aliquot_chem.keytable import Candidates, KeyTable
 from aliquot_chem.molecules import Molecule
 
 # Past so many subsets, or fragments of a product, all templates are candidates: looking up costs more.

@@ -73,7 +73,7 @@ def build_matcher(options: Options, into: Path) -> None:
         BadReference: the table cannot be read, has no SMARTS column or no rows, or has rows that do not parse
             and `skip_bad_templates` is off; carries the first of them with their line numbers.
     """
-    from aliquot_chem.prepared import prepare_templates
+    from aliquot_chem.preparing import prepare_templates
 
     prepare_templates(
         options.templates.path, into, options.mode, options.direction, options.skip_bad_templates

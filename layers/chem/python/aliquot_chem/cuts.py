@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from aliquot_chem.bitset import Classified, OfferTable
-from aliquot_chem.keys import Rows, add_hashes, hash_delta, subtract_hashes, weigh
+from aliquot_chem.keys import add_hashes, hash_delta, subtract_hashes, weigh
+from aliquot_chem.keytable import Rows
 from aliquot_chem.molecules import Molecule
 from aliquot_chem.patterns import Matches
 from aliquot_chem.prepared import Prepared
@@ -76,23 +77,27 @@ class ProductCuts:
         if self._is_idle or not len(rows):
             return rows
         possible, atoms = self._parting, self._classified.atoms
-        rings = zip(self._classified.bonds, self._classified.is_ring, strict=True)
-        for begin, kind, end in {(atoms[b], kind, atoms[e]) for (b, kind, e), is_ring in rings if is_ring}:
+        in_rings = [bond for bond in self._classified.bonds if (bond[0], bond[2]) not in self._sides]
+        for begin, kind, end in {(atoms[b], kind, atoms[e]) for b, kind, e in in_rings}:
             possible |= self._table.match(begin, kind, end) | self._table.match(end, kind, begin)
         return self._keep(rows, possible)
 
-    def allow(self, row: int, matches: Matches | None, is_loose: bool) -> bool:
-        """Whether one of the matches of the template's pattern has its cut at such a bond."""
+    def may_break_rings(self, row: int) -> bool:
+        """Whether `list_allowed` lets matches of a regular template pass that break a ring."""
+        return self._is_idle and bool(self._table.cut_of_row[row] >= 0)
+
+    def list_allowed(self, row: int, matches: Matches | None, is_loose: bool) -> Matches | None:
+        """Those matches of the template's pattern that have its cut at such a bond; None is all of them."""
         cut = int(self._table.cut_of_row[row])
         if self._is_idle or cut < 0 or matches is None:
-            return True
+            return matches
         first, second = self._table.ends_of_row[row]
         delta = self._table.deltas[cut]
+        allowed = {}
         for bond in {(match[first], match[second]) for match in matches}:
             side = self._sides.get(bond)
-            if is_loose if side is None else add_hashes(side[1], delta) in self._wanted:
-                return True
-        return False
+            allowed[bond] = is_loose if side is None else add_hashes(side[1], delta) in self._wanted
+        return [match for match in matches if allowed[match[first], match[second]]]
 
     def _collect_parting(self) -> int:
         """The cuts that some bond in no ring allows."""
@@ -128,19 +133,42 @@ def sum_sides(product: Molecule, classified: Classified) -> dict[tuple[int, int]
     for begin, _, end in classified.bonds:
         neighbours[begin].append(end)
         neighbours[end].append(begin)
+    parents = _grow_tree(neighbours)
+    in_ring = _find_ring_atoms(neighbours, parents)
     sums = [weigh(code) for code in product.codes]
+    for atom in reversed(list(parents)[1:]):
+        sums[parents[atom]] += sums[atom]
+    sides = {}
+    for begin, kind, end in classified.bonds:
+        child, parent = (begin, end) if parents[begin] == end else (end, begin)
+        if parents[child] == parent and child not in in_ring:
+            sides[child, parent] = kind, sums[child]
+            sides[parent, child] = kind, sums[0] - sums[child]  # taken modulo 2**64 where it is used
+    return sides
+
+
+def _grow_tree(neighbours: list[list[int]]) -> dict[int, int]:
+    """From each atom to its parent, -1 for the first; parents stand before their children."""
     parents, order = {0: -1}, [0]
     for atom in order:  # grows while it is walked
         for other in neighbours[atom]:
             if other not in parents:
                 parents[other] = atom
                 order.append(other)
-    for atom in reversed(order[1:]):
-        sums[parents[atom]] += sums[atom]
-    sides = {}
-    for (begin, kind, end), is_ring in zip(classified.bonds, classified.is_ring, strict=True):
-        if not is_ring:
-            child, parent = (begin, end) if parents[begin] == end else (end, begin)
-            sides[child, parent] = kind, sums[child]
-            sides[parent, child] = kind, sums[0] - sums[child]  # taken modulo 2**64 where it is used
-    return sides
+    return parents
+
+
+def _find_ring_atoms(neighbours: list[list[int]], parents: dict[int, int]) -> set[int]:
+    """The atoms whose bond to their parent is in a ring."""
+    place = {atom: i for i, atom in enumerate(parents)}
+    found = set[int]()
+    for atom, parent in parents.items():
+        for other in neighbours[atom]:
+            if place[other] < place[atom] and other != parent:
+                low, high = atom, other  # up from both ends until they meet: that is a ring
+                while low != high:
+                    if place[low] < place[high]:
+                        low, high = high, low
+                    found.add(low)
+                    low = parents[low]
+    return found

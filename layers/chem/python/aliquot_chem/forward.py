@@ -14,7 +14,7 @@ import numpy as np
 
 from aliquot_chem.bitset import Flags
 from aliquot_chem.candidates import Case
-from aliquot_chem.keys import Rows
+from aliquot_chem.keytable import Rows
 from aliquot_chem.outcomes import RunnableTemplate, includes
 from aliquot_chem.patterns import PatternTable
 from aliquot_chem.prepared import Prepared
@@ -30,7 +30,7 @@ class ForwardMatcher:
         self._pattern = prepared.pattern_of_row[:, 1].astype(np.intp)
         self._row_of_pair = prepared.pattern_of_row[:, 0]
         self._starts = np.searchsorted(self._row_of_pair, np.arange(len(prepared.ids) + 1))
-        self._n_patterns = len(prepared.pattern_texts)
+        self._n_patterns = len(prepared.required)
         self._is_isomeric = is_isomeric
         smarts = prepared.smarts
 
@@ -43,7 +43,7 @@ class ForwardMatcher:
         """Template rows that give the product, ascending."""
         for molecule in case.pool:
             molecule.clear_maps()
-        pool = [(molecule.mol, self._patterns.offers.classify(molecule.mol)) for molecule in case.pool]
+        pool = [(molecule.mol, self._patterns.offers.classify(molecule)) for molecule in case.pool]
         is_held = np.zeros((len(pool), self._n_patterns), np.bool_)
         for i, (_, classified) in enumerate(pool):
             is_held[i, self._patterns.screen(classified)] = True

@@ -12,11 +12,12 @@ from functools import cached_property, lru_cache
 
 from rdkit import Chem
 
-from aliquot_chem.keys import encode_atom, hash_codes
+from aliquot_chem.graphs import Graph, list_codes, read_graph, tidy_smiles
+from aliquot_chem.keys import hash_codes
 
 # With stereochemistry RDKit regards map numbers as it parses (two groups that differ by maps alone make a
 # centre), and so it may with hydrogens that are written as atoms (whether they are merged).
-_SIGNS_THAT_NEED_MAPS = ("@", "/", "\\", "[H", "1H", "2H", "3H")
+_NEEDS_MAPS = re.compile(r"[@/\\]|[\[123]H")
 _MAP = re.compile(r":0*(\d*)\]")
 # Reagents and solvents come again and again; of short text, so that 2,048 of them stay small.
 _KEPT_MOLECULES = 2_048
@@ -26,9 +27,19 @@ _KEPT_CHARS = 40
 class Molecule:
     """A molecule of a reaction, read once and shared: nobody changes it from outside."""
 
-    def __init__(self, mol: Chem.Mol, has_maps: bool = False) -> None:
-        """Wrap `mol`, which then belongs to this object: its maps are cleared when SMILES is asked for."""
-        self.mol, self._has_maps = mol, has_maps
+    def __init__(
+        self, mol: Chem.Mol, text: str = "", has_maps: bool = False, graph: Graph | None = None
+    ) -> None:
+        """Wrap `mol`, which then belongs to this object: its maps are cleared when SMILES is asked for.
+
+        Args:
+            mol: the molecule.
+            text: what it was parsed from, if from anything, without maps.
+            has_maps: whether its atoms carry map numbers.
+            graph: for a molecule of tidy SMILES (see `graphs`) what was read from them.
+        """
+        self.mol, self.text, self.graph, self._has_maps = mol, text, graph, has_maps
+        self.n_atoms = mol.GetNumAtoms()  # hydrogens that are atoms of their own included
         self._smiles: dict[bool, str] = {}
 
     @property
@@ -37,14 +48,9 @@ class Molecule:
         return self.mol.GetNumHeavyAtoms()
 
     @cached_property
-    def n_atoms(self) -> int:
-        """Number of atoms in the graph, hydrogens that are atoms of their own included."""
-        return self.mol.GetNumAtoms()
-
-    @cached_property
     def codes(self) -> list[int]:
         """The class of each atom, see `keys.encode_atom`."""
-        return list_codes(self.mol)
+        return list_codes(self.mol, self.text)
 
     @cached_property
     def hash(self) -> int:
@@ -54,7 +60,8 @@ class Molecule:
     @cached_property
     def fragment_sizes(self) -> list[int]:
         """Number of atoms of each fragment; more than one fragment in a salt."""
-        return count_fragment_atoms(self.mol)
+        is_one_piece = bool(self.text) and "." not in self.text
+        return [self.n_atoms] if is_one_piece else count_fragment_atoms(self.mol)
 
     def write_smiles(self, is_isomeric: bool = True) -> str:
         """Canonical SMILES without map numbers."""
@@ -73,8 +80,11 @@ class Molecule:
 
     def parse_again(self) -> Molecule | None:
         """The molecule that its canonical isomeric SMILES describes, None in the rare case that none is."""
-        mol = read_smiles(self.write_smiles())
-        return None if mol is None else Molecule(mol)
+        if self.graph is not None:
+            return self
+        text = self.write_smiles()
+        mol = read_smiles(text)
+        return None if mol is None else Molecule(mol, text, graph=read_graph(mol, text))
 
 
 MappedMolecule = tuple[Molecule, frozenset[str]]
@@ -83,18 +93,31 @@ _NO_MAPS: frozenset[str] = frozenset()
 _UNMAPPED = frozenset({""})
 
 
-def parse_molecule(text: str) -> MappedMolecule | None:
-    """The molecule that `text` describes, with its map numbers; None where it is empty or refused."""
+def parse_molecule(text: str, is_tidied: bool = False) -> MappedMolecule | None:
+    """The molecule that `text` describes, with its map numbers; None where it is empty or refused.
+
+    With `is_tidied` it may be given as that which its canonical SMILES describe, see `graphs.tidy_smiles`.
+    """
     if not text:
         return None
-    if any(sign in text for sign in _SIGNS_THAT_NEED_MAPS):
+    if _NEEDS_MAPS.search(text):
         mol = read_smiles(text)
         maps = _NO_MAPS if mol is None else _list_maps(mol)
-        return None if mol is None else (Molecule(mol, bool(maps)), maps)
-    plain = _MAP.sub("]", text)
-    molecule = _parse_kept(plain) if len(plain) <= _KEPT_CHARS else _parse_plain(plain)
+        return None if mol is None else (Molecule(mol, _MAP.sub("]", text), bool(maps)), maps)
+    plain = _MAP.sub("]", text) if ":" in text else text
     maps = _NO_MAPS if len(plain) == len(text) else frozenset(_MAP.findall(text)) - _UNMAPPED
+    molecule = _parse_tidied(plain) if is_tidied else None
+    if molecule is None:
+        molecule = _parse_kept(plain) if len(plain) <= _KEPT_CHARS else _parse_plain(plain)
     return None if molecule is None else (molecule, maps)
+
+
+def _parse_tidied(text: str) -> Molecule | None:
+    tidied = tidy_smiles(text)
+    if tidied is None:
+        return None
+    mol, tidy, graph = tidied
+    return Molecule(mol, tidy, graph=graph)
 
 
 def read_smiles(text: str) -> Chem.Mol | None:
@@ -104,7 +127,7 @@ def read_smiles(text: str) -> Chem.Mol | None:
 
 def _parse_plain(text: str) -> Molecule | None:
     mol = read_smiles(text)
-    return None if mol is None else Molecule(mol)
+    return None if mol is None else Molecule(mol, text)
 
 
 _parse_kept = lru_cache(_KEPT_MOLECULES)(_parse_plain)
@@ -113,13 +136,6 @@ _parse_kept = lru_cache(_KEPT_MOLECULES)(_parse_plain)
 def _list_maps(mol: Chem.Mol) -> frozenset[str]:
     numbers = {mol.GetAtomWithIdx(i).GetAtomMapNum() for i in range(mol.GetNumAtoms())}
     return frozenset(map(str, numbers - {0}))
-
-
-def list_codes(mol: Chem.Mol) -> list[int]:
-    """The class of each atom of `mol`, see `keys.encode_atom`."""
-    # By index: RDKit's own iteration over atoms costs three times as much.
-    atoms = [mol.GetAtomWithIdx(index) for index in range(mol.GetNumAtoms())]
-    return [encode_atom(atom.GetAtomicNum(), atom.GetDegree()) for atom in atoms]
 
 
 def count_fragment_atoms(mol: Chem.Mol) -> list[int]:

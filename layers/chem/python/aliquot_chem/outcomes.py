@@ -53,11 +53,11 @@ class Expected:
         self._smiles_by_size: dict[int, list[str]] = {}
         self._written: dict[bytes, str | None] = {}
 
-    def explains(self, template: RunnableTemplate, product: Chem.Mol) -> bool:
-        """Whether one outcome of the template on the product agrees."""
+    def find_agreeing(self, template: RunnableTemplate, product: Chem.Mol) -> Outcome | None:
+        """The first outcome of the template on the product that agrees, None where none does."""
         is_simple = template.gives_one_piece_each and not self._has_salts
         agrees = self._agrees if is_simple else self._agrees_by_fragments
-        return any(map(agrees, template.run((product,))))
+        return next(filter(agrees, template.run((product,))), None)
 
     def _agrees(self, outcome: Outcome) -> bool:
         """Whether the outcome's molecules are the expected ones, all of them being in one piece."""

@@ -13,7 +13,7 @@ import numpy as np
 from rdkit import Chem
 
 from aliquot_chem.bitset import Classified, Flags, OfferTable
-from aliquot_chem.keys import Rows
+from aliquot_chem.keytable import Rows
 from aliquot_chem.prepared import Prepared
 from aliquot_chem.templates import read_pattern
 
@@ -31,10 +31,10 @@ class PatternTable:
         """Index the patterns of `prepared`."""
         self._required = np.asarray(prepared.required)
         self.offers = OfferTable(prepared.bits)
-        texts = prepared.pattern_texts
+        binaries, ends = prepared.pattern_binaries, prepared.pattern_ends.tolist()
 
         def read(pattern: int) -> Chem.Mol:
-            return read_pattern(texts[pattern])
+            return read_pattern(binaries[ends[pattern] : ends[pattern + 1]].tobytes())
 
         self._read = lru_cache(_PATTERNS_KEPT)(read)
 

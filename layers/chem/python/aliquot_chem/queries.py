@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from rdkit import Chem
+from functools import lru_cache
+from typing import NamedTuple
 
 Tree = tuple[object, ...]
 """("and"|"or", tree, tree, ...), ("is", name, value, is_negated), or ("unknown",)."""
@@ -27,6 +25,7 @@ _ANYTHING = ("AtomNull", "BondNull")
 _BRANCHES = {"AtomAnd": "and", "BondAnd": "and", "AtomOr": "or", "BondOr": "or"}
 _AROMATIC_OFFSET = 1000
 _SINGLE, _AROMATIC = 1, 12
+_DESCRIPTIONS_KEPT = 4_096  # ten thousand templates have some hundreds
 
 
 class AtomClass(NamedTuple):
@@ -40,16 +39,7 @@ class AtomClass(NamedTuple):
     isotope: int
 
 
-def describe_atom(atom: Chem.Atom) -> str:
-    """RDKit's description of an atom's query."""
-    return atom.DescribeQuery() if atom.HasQuery() else "plain atom"
-
-
-def describe_bond(bond: Chem.Bond) -> str:
-    """RDKit's description of a bond's query."""
-    return bond.DescribeQuery() if bond.HasQuery() else "plain bond"
-
-
+@lru_cache(_DESCRIPTIONS_KEPT)
 def parse_query(description: str) -> Tree:
     """The tree of a query from RDKit's description, in which depth is indentation by two."""
     rows = description.splitlines()
@@ -88,6 +78,13 @@ def find_element(tree: Tree) -> int | None:
     """The atomic number that the query fixes, None where it leaves it open."""
     kind = find_value(tree, "AtomType")
     return find_value(tree, "AtomAtomicNum") if kind is None else kind % _AROMATIC_OFFSET
+
+
+@lru_cache(_DESCRIPTIONS_KEPT)
+def read_class(description: str) -> tuple[int | None, int | None]:
+    """The element and the degree that an atom's query fixes, each None where it leaves it open."""
+    tree = parse_query(description)
+    return find_element(tree), find_value(tree, "AtomExplicitDegree")
 
 
 def _iterate_conjuncts(tree: Tree) -> Iterator[Tree]:

@@ -101,7 +101,7 @@ def parse_reaction_text(split: ReactionText) -> ReactionMolecules:
 
 
 def _parse_molecule(text: str, side: str) -> MappedMolecule:
-    molecule = parse_molecule(text)
+    molecule = parse_molecule(text, is_tidied=side == "products")
     if molecule is None:
         raise ParseFailure(f"{side}: {_shorten(text) or 'an empty molecule'} does not parse")
     return molecule

@@ -6,18 +6,19 @@ than the template does, hits are lost.
 
 from __future__ import annotations
 
-from base64 import b85decode, b85encode
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rdkit import Chem
 from rdkit.Chem import rdChemReactions
 
 from aliquot_chem.differences import PlacedCut, derive_cut, derive_key
+from aliquot_chem.edits import PlacedEdit, derive_edit
 from aliquot_chem.keys import Key
-from aliquot_chem.queries import BondAsk, describe_atom, describe_bond
+from aliquot_chem.queries import BondAsk
+from aliquot_chem.sketches import Sketch
 
 
 class UnsupportedTemplate(ValueError):
@@ -26,19 +27,23 @@ class UnsupportedTemplate(ValueError):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A molecule query as text (see `read_pattern`), without maps and chirality, and its bonds' asks."""
+    """A molecule query in RDKit's binary form, without maps and chirality, and its bonds' asks.
 
-    text: str
-    asks: tuple[tuple[BondAsk, int], ...]
+    SMARTS would not do: some queries do not read back from the SMARTS that RDKit writes for them.
+    """
+
+    binary: bytes
+    asks: tuple[tuple[BondAsk, int], ...] = field(compare=False)  # they follow from the binary form
 
 
 @dataclass(frozen=True)
 class Template:
-    """What the matcher knows of a template: the patterns that molecules must match, its key, its cut."""
+    """What the matcher knows of a template: the patterns that molecules must match, its key, cut and edit."""
 
     patterns: tuple[Pattern, ...]
     key: Key | None = None
     cut: PlacedCut | None = None
+    edit: PlacedEdit | None = None
 
 
 def parse_reaction(smarts: str) -> rdChemReactions.ChemicalReaction:
@@ -81,47 +86,37 @@ def describe_template(smarts: str, mode: str, direction: str) -> Template:
             f"{len(left)} molecules left of '>>' where a retro template has its one product: "
             "group them as (A.B)>>..., or is it written forward (--direction forward)?"
         )
-    asked = right if mode == "substructure" and direction == "forward" else left
     # `left` and `right` point into `reaction`, which lives until this function returns.
-    patterns = tuple(describe_pattern(query) for query in asked)
     if mode == "substructure" or direction == "forward":
-        return Template(patterns)
-    key = derive_key(left[0], right)
-    return Template(patterns, key, derive_cut(left[0], right) if key and not key.is_by_element else None)
+        asked = right if mode == "substructure" and direction == "forward" else left
+        return Template(tuple(_take_pattern(query, Sketch(query)) for query in asked))
+    product, reactants = Sketch(left[0]), [Sketch(molecule) for molecule in right]
+    pattern = _take_pattern(left[0], product)
+    key = derive_key(product, reactants)
+    if key is None or key.is_by_element:
+        return Template((pattern,), key)
+    cut = derive_cut(product, reactants)
+    edit = derive_edit(smarts, product, reactants) if cut or len(reactants) == 1 else None
+    return Template((pattern,), key, cut, edit)
 
 
-def describe_pattern(query: Chem.Mol) -> Pattern:
-    """A query's text and the number of times that it asks each bond.
-
-    The text is SMARTS where that reads back as the same query. It is RDKit's binary form in base 85 after "|"
-    where it does not, or may not: a description of a recursive query leaves out what is inside.
-    """
-    plain = Chem.Mol(query)
-    for atom in plain.GetAtoms():
-        atom.SetAtomMapNum(0)
-        atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
-    smarts = Chem.MolToSmarts(plain)
-    again: Chem.Mol | None = Chem.MolFromSmarts(smarts)
-    if "$" in smarts or not again or _describe_query(again) != _describe_query(plain):
-        smarts = "|" + b85encode(plain.ToBinary()).decode()
-    return Pattern(smarts, tuple(sorted(Counter(_iterate_asks(plain)).items())))
+def _take_pattern(query: Chem.Mol, sketch: Sketch) -> Pattern:
+    """The pattern that `query` is; takes its maps and chirality off on the way."""
+    for index, atom in enumerate(sketch.atoms):
+        if atom.number:
+            query.GetAtomWithIdx(index).SetAtomMapNum(0)
+    Chem.RemoveStereochemistry(query)
+    return Pattern(query.ToBinary(), tuple(sorted(Counter(_iterate_asks(sketch)).items())))
 
 
-def read_pattern(text: str) -> Chem.Mol:
-    """The query that a pattern's text stands for."""
-    if text.startswith("|"):
-        binary: Any = b85decode(text[1:])  # bytes, where RDKit's stubs say str
-        return Chem.Mol(binary)
-    return Chem.MolFromSmarts(text)
+def read_pattern(binary: bytes) -> Chem.Mol:
+    """The query that a pattern's binary form stands for."""
+    form: Any = binary  # bytes, where RDKit's stubs say str
+    return Chem.Mol(form)
 
 
-def _describe_query(query: Chem.Mol) -> list[object]:
-    atoms: list[object] = [describe_atom(atom) for atom in query.GetAtoms()]
-    bonds = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx(), describe_bond(b)) for b in query.GetBonds()]
-    return atoms + sorted(bonds)
-
-
-def _iterate_asks(query: Chem.Mol) -> Iterator[BondAsk]:
-    for bond in query.GetBonds():
-        ends = sorted((describe_atom(bond.GetBeginAtom()), describe_atom(bond.GetEndAtom())))
-        yield ends[0], describe_bond(bond), ends[1]
+def _iterate_asks(sketch: Sketch) -> Iterator[BondAsk]:
+    asks = [atom.ask for atom in sketch.atoms]
+    for begin, end, ask in sketch.bonds:
+        low, high = sorted((asks[begin], asks[end]))
+        yield low, ask, high

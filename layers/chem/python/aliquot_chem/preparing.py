@@ -1,0 +1,145 @@
+"""Prepares the matcher once per run: from a table of templates to the folder that every host loads.
+
+Owns which rows of the table are used, merged or at fault, and the writing of the folder that `prepared`
+reads. Imports NumPy and RDKit. When it is wrong, templates are lost, or `prepared` reads something else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rdkit import rdBase
+
+from aliquot.errors import BadReference
+from aliquot_chem.bitset import list_bits, pack_requirements
+from aliquot_chem.differences import Cut
+from aliquot_chem.edits import PlacedEdit
+from aliquot_chem.keys import Key
+from aliquot_chem.table import TemplateRow, derive_template_id, read_template_rows
+from aliquot_chem.templates import Pattern, Template, UnsupportedTemplate, describe_template
+
+_SHOWN_ROWS = 5
+
+
+@dataclass
+class _Listing:
+    """The templates of a table that are usable, with what was left out."""
+
+    ids: list[str]
+    smarts: list[str]
+    templates: list[Template]
+    n_merged: int
+    n_same_smarts: int
+    bad: list[tuple[int, str]]
+
+
+def prepare_templates(path: Path, into: Path, mode: str, direction: str, is_skipping_bad: bool) -> None:
+    """Write the prepared state of the table at `path` into the folder `into`.
+
+    A row whose SMARTS and id repeat an earlier row is merged with it; rows with one SMARTS and different ids
+    are all kept; a row whose id repeats with another SMARTS is at fault, as its hits could not be told apart.
+
+    Raises:
+        BadReference: the table or rows of it cannot be used.
+    """
+    with rdBase.BlockLogs():  # errors are reported in our own words
+        listing = _list_templates(read_template_rows(path), mode, direction)
+    if listing.bad and not is_skipping_bad:
+        reason = (
+            f"{len(listing.bad)} template(s) cannot be used; mend them, "
+            "or pass --skip-bad-templates to go on without them"
+        )
+        raise BadReference(str(path), reason, tuple(listing.bad[:_SHOWN_ROWS]), len(listing.bad))
+    if not listing.ids:
+        reason = "none of the table's templates can be used"
+        raise BadReference(str(path), reason, tuple(listing.bad[:_SHOWN_ROWS]), len(listing.bad))
+    _write_templates(listing, into)
+    _write_patterns(listing.templates, into)
+
+
+def _list_templates(rows: list[TemplateRow], mode: str, direction: str) -> _Listing:
+    listing = _Listing([], [], [], 0, 0, [])
+    smarts_by_id: dict[str, tuple[str, int]] = {}
+    described: dict[str, Template] = {}
+    for row in rows:
+        template_id = row.id or derive_template_id(row.smarts)
+        earlier = smarts_by_id.get(template_id)
+        if earlier is not None and earlier[0] == row.smarts:
+            listing.n_merged += 1
+            continue
+        if earlier is not None:
+            reason = f"id {template_id!r} is that of line {earlier[1]} with another SMARTS"
+            listing.bad.append((row.line, reason))
+            continue
+        listing.n_same_smarts += row.smarts in described
+        try:
+            template = described.get(row.smarts) or describe_template(row.smarts, mode, direction)
+        except UnsupportedTemplate as err:
+            listing.bad.append((row.line, str(err)))
+            continue
+        smarts_by_id[template_id] = row.smarts, row.line
+        described[row.smarts] = template
+        listing.ids.append(template_id)
+        listing.smarts.append(row.smarts)
+        listing.templates.append(template)
+    return listing
+
+
+def _write_templates(listing: _Listing, into: Path) -> None:
+    figures = {
+        "templates_merged": listing.n_merged,
+        "templates_same_smarts": listing.n_same_smarts,
+        "templates_skipped": len(listing.bad),
+    }
+    _write_json(into / "templates.json", {"ids": listing.ids, "smarts": listing.smarts, "figures": figures})
+
+
+def _write_patterns(templates: list[Template], into: Path) -> None:
+    patterns: dict[Pattern, int] = {}
+    keys: dict[Key, int] = {}
+    cuts: dict[Cut, int] = {}
+    pairs = [
+        (row, patterns.setdefault(pattern, len(patterns)))
+        for row, template in enumerate(templates)
+        for pattern in template.patterns
+    ]
+    key_of_row = [-1 if t.key is None else keys.setdefault(t.key, len(keys)) for t in templates]
+    placed = [template.cut for template in templates]
+    cut_of_row = [-1 if cut is None else cuts.setdefault(cut.cut, len(cuts)) for cut in placed]
+    cut_ends = [(-1, -1) if cut is None else cut.ends for cut in placed]
+    asks = [pattern.asks for pattern in patterns]
+    bits = list_bits(asks)
+    np.save(into / "required.npy", pack_requirements(asks, bits))
+    np.save(into / "pattern_of_row.npy", np.array(pairs, np.int32))
+    np.save(into / "key_of_row.npy", np.array(key_of_row, np.int32))
+    np.save(into / "cut_of_row.npy", np.array(cut_of_row, np.int32))
+    np.save(into / "cut_ends.npy", np.array(cut_ends, np.int32))
+    binaries = [pattern.binary for pattern in patterns]
+    np.save(into / "pattern_binaries.npy", np.frombuffer(b"".join(binaries), np.uint8))
+    np.save(into / "pattern_ends.npy", np.cumsum([0, *map(len, binaries)], dtype=np.int64))
+    _write_edits([template.edit for template in templates], into)
+    listed_cuts = [(cut.ask, cut.is_low_first, cut.delta) for cut in cuts]
+    patterns_file = {"bits": bits, "keys": list(keys), "cuts": listed_cuts}
+    _write_json(into / "patterns.json", patterns_file)
+
+
+def _write_edits(edits: list[PlacedEdit | None], into: Path) -> None:
+    counts = Counter(edit.text for edit in edits if edit is not None)
+    numbers = {text: number for number, text in enumerate(text for text, n in counts.items() if n > 1)}
+    edit_of_row = [-1 if edit is None else numbers.get(edit.text, -1) for edit in edits]
+    places = [
+        edit.places if edit is not None and number >= 0 else ()
+        for edit, number in zip(edits, edit_of_row, strict=True)
+    ]
+    flat = [place for own in places for place in own]
+    np.save(into / "edit_of_row.npy", np.array(edit_of_row, np.int32))
+    np.save(into / "edit_places.npy", np.array(flat, np.int32).reshape(-1, 3))
+    np.save(into / "edit_ends.npy", np.cumsum([0, *map(len, places)], dtype=np.int32))
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")

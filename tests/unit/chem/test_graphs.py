@@ -1,0 +1,125 @@
+"""What is concluded from SMILES as text is what RDKit makes of the text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rdkit import Chem, rdBase
+
+from aliquot_chem.graphs import list_codes, read_graph, tidy_smiles
+from aliquot_chem.keys import encode_atom
+
+TIDY = [
+    "[CH3][C](=[O])[NH][CH2][CH3]",
+    "[O]=[C]1[CH2][CH2][NH]1",
+    "[CH3][c]1[cH][cH][nH][c]1[Cl]",
+    "[O]=[N+]([O-])[c]1[cH][cH][cH][cH][cH]1",
+    "[CH3][S](=[O])(=[O])[NH][c]1[n][cH][s][cH]1",
+    "[CH3][Si]([CH3])([CH3])[C]#[C][Br]",
+    "[CH3][NH2+][CH2][C](=[O])[OH]",
+    "[CH3][P](=[O])([OH])[OH]",
+    "CC(=O)NCC",
+    "c1ccc(-c2ccco2)cc1",
+]
+UNTIDY = [
+    ("[CH2][CH3]", "a radical: bare, it would have one hydrogen more"),
+    ("[C]", "so has a lone atom"),
+    ("[CH2]([CH3])([CH3])[CH3]", "too many hydrogens: refused where the other would be taken"),
+    ("C1=CC=CC=C1", "aromatic atoms that are not written so"),
+    ("CN(=O)=O", "RDKit moves charges as it parses"),
+    ("CS", "sulphur with a hydrogen may need brackets"),
+    ("C[SH](=O)=O", "and here does"),
+    ("[13CH3][CH3]", "an isotope"),
+    ("C[Mg]Br", "a metal"),
+    ("C[Pt]<-N", "a dative bond"),
+    ("C*", "any atom"),
+    ("C(C", "no SMILES"),
+]
+
+
+def read(text: str) -> Chem.Mol:
+    mol = Chem.MolFromSmiles(text)
+    assert mol is not None
+    return mol
+
+
+def describe(mol: Chem.Mol) -> list[tuple[object, ...]]:
+    """All that the kernel or RunReactants may see of the atoms, in canonical order."""
+    ranks = Chem.CanonicalRankAtoms(mol, breakTies=False)
+    return sorted(
+        (
+            ranks[atom.GetIdx()],
+            atom.GetSmarts(),
+            atom.GetIsAromatic(),
+            atom.GetNumExplicitHs(),
+            atom.GetTotalNumHs(),
+            atom.GetNoImplicit(),
+            atom.GetNumRadicalElectrons(),
+            sorted(str(bond.GetBondType()) for bond in atom.GetBonds()),
+        )
+        for atom in mol.GetAtoms()
+    )
+
+
+@pytest.mark.parametrize("text", TIDY)
+def test_tidied_smiles_give_what_canonical_smiles_give(text: str) -> None:
+    """Even the flags: an atom that is written with brackets keeps its hydrogens when a template binds it."""
+    tidied = tidy_smiles(text)
+    assert tidied is not None
+    mol, tidy, _ = tidied
+    canonical = Chem.MolToSmiles(read(text))
+    assert Chem.MolToSmiles(mol) == Chem.MolToSmiles(read(tidy)) == canonical
+    assert describe(mol) == describe(read(canonical))
+
+
+@pytest.mark.parametrize(("text", "why"), UNTIDY)
+def test_what_cannot_be_tidied_surely_is_left_alone(text: str, why: str) -> None:
+    with rdBase.BlockLogs():
+        assert tidy_smiles(text) is None, why
+
+
+@given(
+    st.lists(
+        st.sampled_from(["[CH3]", "[CH2]", "[CH]", "[C]", "[NH]", "[N]", "[O]", "[OH]", "C", "N", "S"]),
+        min_size=1,
+        max_size=6,
+    ),
+    st.lists(st.sampled_from(["", "=", "#"]), min_size=6, max_size=6),
+)
+def test_no_chain_is_tidied_into_another_molecule(atoms: list[str], bonds: list[str]) -> None:
+    text = atoms[0] + "".join(bond + atom for bond, atom in zip(bonds, atoms[1:], strict=False))
+    with rdBase.BlockLogs():
+        tidied, plain = tidy_smiles(text), Chem.MolFromSmiles(text)
+        if tidied is not None:
+            assert plain is not None, text
+            again = read(Chem.MolToSmiles(plain))
+            assert describe(tidied[0]) == describe(again), text
+
+
+@pytest.mark.parametrize(
+    "text", [*TIDY, "C[C@H](O)N", "C/C=C/C", "[13CH3]C(=O)NC", "[2H]OC", "OC1CC[C@@H]1C"]
+)
+def test_a_graph_has_rdkits_bonds_and_one_environment_per_kind_of_atom(text: str) -> None:
+    canonical = Chem.MolToSmiles(read(text))
+    mol = read(canonical)
+    graph = read_graph(mol, canonical)
+    if graph is None:
+        assert "[2H]" in text
+        return
+    expected = {(b.GetBeginAtomIdx(), int(b.GetBondType()), b.GetEndAtomIdx()) for b in mol.GetBonds()}
+    assert {(min(b, e), kind, max(b, e)) for b, kind, e in expected} == set(graph.bonds)
+    for token, orders in set(graph.environments):
+        alike = [mol.GetAtomWithIdx(i) for i, own in enumerate(graph.environments) if own == (token, orders)]
+        assert (
+            len({(a.GetAtomicNum(), a.GetIsAromatic(), a.GetDegree(), a.GetTotalNumHs()) for a in alike}) == 1
+        )
+
+
+@pytest.mark.parametrize(
+    "text", [*TIDY, "[H]OC", "[2H]OC", "[H]C*", "C1=CC=CC=C1", "CN(=O)=O", "C[Mg]Br", ""]
+)
+def test_atom_codes_are_rdkits(text: str) -> None:
+    mol = read(text)
+    expected = [encode_atom(atom.GetAtomicNum(), atom.GetDegree()) for atom in mol.GetAtoms()]
+    assert list_codes(mol, text) == list_codes(mol, "") == expected
