@@ -1,6 +1,6 @@
 """The main job on real reactions: right answers, CPU per reaction, two workers against one, flat memory.
 
-    make bench-crossref                         # all of it, about 12 minutes on 2 cores
+    make bench-crossref                         # all of it, about 15 minutes on 2 cores
     .venv/bin/python benchmarks/crossref.py --only truth,cpu
 
 Every figure is of the whole command, from raw row to delivered result, in a process of its own; CPU is that
@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.dataset
+from rdkit import rdBase
 
 sys.path.insert(0, str(Path(__file__).parent))
 import naive_crossref
@@ -219,6 +220,7 @@ def main() -> int:
         print(f"no data in {DATA}: set ALIQUOT_TEST_DATA to the folder that holds uspto/", file=sys.stderr)
         return 2
     is_right = True
+    rdBase.DisableLog("rdApp.*")  # the naive loop tries what does not sanitise
     with tempfile.TemporaryDirectory(prefix="aliquot-bench-") as name:
         folder = Path(name)
         if parts & {"truth", "naive"}:
