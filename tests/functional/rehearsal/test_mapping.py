@@ -295,7 +295,8 @@ def test_fair_queue_lets_a_quiet_group_overtake_a_busy_one(bench):
     stack.drain()
     records = [each.event["Records"][0] for each in stack.invocations()]
     records.sort(key=lambda each: each["attributes"]["ApproximateFirstReceiveTimestamp"])
-    assert [each["body"] for each in records[:2]] == ["busy0", "quiet"]
+    first_two = {each["body"] for each in records[:2]}  # given out in the same millisecond, in either order
+    assert first_two == {"busy0", "quiet"}
 
 
 LOOP = """
