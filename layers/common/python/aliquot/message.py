@@ -21,7 +21,6 @@ from aliquot.lane import Task
 from aliquot.spans import SpanSet
 
 VERSION = 1
-MOST_HOPS = 10_000  # of hand-backs: a slice of one record each, in a chunk of so many
 MOST_CHILDREN = 8
 _LONGEST_TEXT = 256 << 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")

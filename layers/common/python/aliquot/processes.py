@@ -110,12 +110,6 @@ def read_free_mib() -> int:
     return int(psutil.virtual_memory().available // MIB)
 
 
-def read_cpu_s() -> float:
-    """Processor time of this process and of the children that it has waited for, in seconds."""
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
 def limit_own_memory(ceiling_mib: float, reader: ProcessReader) -> None:
     """Make allocations fail in this process a quarter beyond `ceiling_mib` of private memory.
 
