@@ -1,6 +1,7 @@
 """The handlers' work end to end on moto: tick, work, hand back, bury, settle; real hosts do the job."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,22 @@ def test_one_chunk_becomes_several_tasks(stack):
     worked = made.drain()
     assert max(each.n_follow_ups for each in worked) > 1
     assert made.rows() == list(range(40))
+
+
+def test_a_larger_rung_hands_back_to_its_own_queue(aws, stack):
+    """What needed more memory would run out of it again in the queue below."""
+    made = stack(slice_s=0.1)
+    made.submit(["sleep 0.02"] * 40)
+    made.cloud.tick({"run": RUN})
+    (body,) = made.receive()
+    medium = aws("sqs").create_queue(QueueName="medium")["QueueUrl"]
+    queues = {"small": made.url, "medium": medium}
+    around = replace(made.cloud._around, rung="medium", queues=queues)
+    larger = Cloud(around, made.s3, made.sqs, made.cloud._cache)
+    assert larger.work(body, 1, 900.0).n_follow_ups > 0
+    larger._launcher.close()
+    assert made.receive() == []
+    assert made.sqs.receive_message(QueueUrl=medium)["Messages"]
 
 
 def test_warm_environment_keeps_the_job_open(stack):

@@ -232,7 +232,7 @@ class Cloud:
         return manifest
 
     def _send(self, messages: list[TaskMessage]) -> None:
-        url = self._around.queues["small"]
+        url = self._around.queues[self._around.rung]  # a rung's rest stays on it
         for start in range(0, len(messages), 10):
             entries = [
                 {"Id": str(place), "MessageBody": message.to_text(), "MessageGroupId": message.run}
