@@ -145,7 +145,7 @@ def test_failed_records_are_tried_again_and_only_they(desk):
     assert desk.aliquot("resume", "out", "--retry", "failed").code == 0
     assert [row["id"] for row in desk.rows()] == [f"r{i}" for i in range(10)]
     assert desk.read("failures") == []
-    assert desk.calls()[8:] == ["r3", "r7"]
+    assert sorted(desk.calls()[8:]) == ["r3", "r7"]  # two hosts: in either order
     assert desk.aliquot("resume", "out").code == 0
     assert len(desk.calls()) == 10
 
