@@ -13,12 +13,12 @@ from math import ceil
 
 import numpy as np
 
+from aliquot.cutting import cut_chunks
 from aliquot.errors import DatasetError
 from orchestrator.local.settings import Settings
 from orchestrator.probe import Sample, run_probe
 from orchestrator.progress import describe_seconds
 from orchestrator.request import Request
-from orchestrator.submit import cut_chunks
 
 SEED = 20260
 _N_BOOTSTRAPS = 1000

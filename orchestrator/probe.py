@@ -16,6 +16,7 @@ from typing import Any
 
 from aliquot.chunk import BadRow, Chunk
 from aliquot.codec import pack
+from aliquot.cutting import encode_chunk
 from aliquot.errors import BatchDependent
 from aliquot.host import HostLimits
 from aliquot.keys import ChunkId
@@ -25,14 +26,13 @@ from aliquot.loading import JobSpec
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.page import Page
 from aliquot.processes import choose_reader
+from aliquot.readers import Batch
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits, Supervisor
 from orchestrator.local.settings import ResolvedSettings
 from orchestrator.local.tasks import LocalTasks
-from orchestrator.readers import Batch
 from orchestrator.request import Request
-from orchestrator.submit import encode_chunk
 
 SAMPLE_RECORDS = 200
 LONGEST_PROBE_S = 10.0

@@ -19,9 +19,9 @@ from typing import Any
 from aliquot import __version__
 from aliquot.errors import BadOption, DatasetError, FolderInUse
 from aliquot.job import read_fields
+from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
 from orchestrator.catalog import KnownJob, find_job, find_job_at
 from orchestrator.options import name_flag, resolve_options
-from orchestrator.readers import Batch, Source, find_sources, read_batches, read_records
 
 FORMAT = "aliquot/run/1"
 _MOST_DIFFERENCES = 5

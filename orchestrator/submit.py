@@ -1,65 +1,17 @@
-"""Submission: batches of records cut into chunks and put into the ledger, then `sealed`.
+"""Submission: chunks put into the ledger, then `sealed`.
 
-Cutting is a pure function of the records, whatever batches they come in, so that a submission that was killed
-is taken up again by cutting the same input once more and passing over the chunks that are there; a pipe gives
-other batches every time. Owns the size of chunks. Imports the readers' `Batch` and the core's `chunk` and
-`ledger`. When it is wrong, a resumed run works on other records than before.
+A submission that was killed is taken up again by cutting the same input once more and passing over the chunks
+that are there; a pipe gives other batches every time. Imports the core's `cutting` and `ledger`. When it is
+wrong, a resumed run works on other records than before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from aliquot.chunk import BadRow, Chunk
-from aliquot.codec import pack
-from aliquot.errors import DatasetError, Unencodable
-from aliquot.keys import ChunkId
+from aliquot.cutting import Cut, encode_chunk
+from aliquot.errors import DatasetError
 from aliquot.ledger import Ledger
-from orchestrator.readers import Batch
-
-CHUNK_BYTES = 1 << 20  # of text, before compression: ~5,000 reactions, some seconds of work
-CHUNK_RECORDS = 1 << 16
-CHUNK_CELLS = 1 << 22  # records times columns: JSON objects without common keys are mostly None side by side
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A chunk ready to be put, and how far through the input it reaches (None where nobody knows)."""
-
-    id: ChunkId
-    chunk: Chunk
-    n_bytes: int
-    fraction: float | None
-
-
-def cut_chunks(batches: Iterable[Batch]) -> Iterator[Cut]:
-    """Group consecutive records into chunks of about CHUNK_BYTES, each of one source's columns.
-
-    Every chunk but the last of its source's columns ends with the record that fills it. A record lacks no
-    column that another of its chunk has: it holds None there.
-    """
-    waiting = _Waiting(0, 0)
-    for batch in batches:
-        if waiting.parts and not waiting.can_take(batch):
-            yield waiting.join()
-            waiting = waiting.next()
-        for part in _part(batch, waiting):
-            waiting.add(part)
-            if waiting.is_full:
-                yield waiting.join()
-                waiting = waiting.next()
-    if waiting.parts:
-        yield waiting.join()
-
-
-def encode_chunk(chunk: Chunk) -> bytes:
-    """The chunk's object; records that cannot be stored become bad rows, with the reason."""
-    try:
-        return chunk.to_bytes()
-    except Unencodable:
-        return _drop_unencodable(chunk).to_bytes()
 
 
 def submit_chunks(ledger: Ledger, cuts: Iterable[Cut], *, is_repeatable: bool) -> Iterator[Cut]:
@@ -95,114 +47,3 @@ def submit_chunks(ledger: Ledger, cuts: Iterable[Cut], *, is_repeatable: bool) -
 
 
 _SAME = "the run in this folder was begun with other input: give it that again, or choose a new folder"
-
-
-class _Waiting:
-    """The parts of batches that make the next chunk."""
-
-    def __init__(self, seq: int, first: int) -> None:
-        self._seq, self._first = seq, first
-        self.parts: list[Batch] = []
-        self.n_records = self.n_bytes = 0
-        self._names: dict[str, None] = {}
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next record begins another chunk."""
-        return self.n_bytes >= CHUNK_BYTES or self.n_records >= CHUNK_RECORDS
-
-    def can_take(self, batch: Batch) -> bool:
-        """Whether the batch's columns go with those that wait: of JSON objects they may differ."""
-        if self._names.keys() == batch.columns.keys():
-            return True
-        n_cells = (self.n_records + batch.n_records) * len(self._names.keys() | batch.columns.keys())
-        return self.parts[0].source == batch.source and n_cells <= CHUNK_CELLS
-
-    def add(self, part: Batch) -> None:
-        """Take a part."""
-        self.parts.append(part)
-        self.n_records += part.n_records
-        self.n_bytes += sum(part.sizes)
-        self._names |= dict.fromkeys(part.columns)
-
-    def next(self) -> _Waiting:
-        """The chunk after this one, empty."""
-        return _Waiting(self._seq + 1, self._first + self.n_records)
-
-    def join(self) -> Cut:
-        """The chunk."""
-        columns: dict[str, list[Any]] = {name: [] for name in self._names}
-        kept: dict[str, list[Any]] = {name: [] for name in self.parts[0].kept}
-        bad: dict[int, BadRow] = {}
-        provenance: list[tuple[int, int, int]] = []
-        at = 0
-        for part in self.parts:
-            for name, values in columns.items():
-                values.extend(part.columns.get(name) or [None] * part.n_records)
-            for name, values in part.kept.items():
-                kept[name].extend(values)
-            bad |= {at + index: BadRow(reason, text) for index, (reason, text) in part.bad.items()}
-            _extend_provenance(provenance, at, part)
-            at += part.n_records
-        chunk = Chunk(self._first, at, columns, kept, tuple(provenance), bad)
-        return Cut(ChunkId(self._seq, at), chunk, self.n_bytes, self.parts[-1].fraction)
-
-
-def _part(batch: Batch, waiting: _Waiting) -> Iterator[Batch]:
-    """The batch, cut behind each record that fills a chunk, when `waiting` is what comes before it."""
-    n_bytes, n_records, first = waiting.n_bytes, waiting.n_records, 0
-    for index, size in enumerate(batch.sizes):
-        n_bytes, n_records = n_bytes + size, n_records + 1
-        if n_bytes >= CHUNK_BYTES or n_records >= CHUNK_RECORDS:
-            yield _slice(batch, first, index + 1)
-            n_bytes, n_records, first = 0, 0, index + 1
-    if first < batch.n_records:
-        yield _slice(batch, first, batch.n_records)
-
-
-def _slice(batch: Batch, first: int, end: int) -> Batch:
-    if (first, end) == (0, batch.n_records):
-        return batch
-    return Batch(
-        batch.source,
-        {name: values[first:end] for name, values in batch.columns.items()},
-        {name: values[first:end] for name, values in batch.kept.items()},
-        batch.lines[first:end],
-        {index - first: why for index, why in batch.bad.items() if first <= index < end},
-        batch.sizes[first:end],
-        batch.fraction,
-    )
-
-
-def _extend_provenance(runs: list[tuple[int, int, int]], at: int, batch: Batch) -> None:
-    """Add the batch's lines as runs that count up by one."""
-    lines = batch.lines
-    is_one_run = lines[-1] - lines[0] == len(lines) - 1
-    starts = [0] if is_one_run else [0, *(i for i in range(1, len(lines)) if lines[i] != lines[i - 1] + 1)]
-    for start in starts:
-        index, line = at + start, lines[start]
-        if runs and runs[-1][1] == batch.source and line - runs[-1][2] == index - runs[-1][0]:
-            continue
-        runs.append((index, batch.source, line))
-
-
-def _drop_unencodable(chunk: Chunk) -> Chunk:
-    columns = {name: list(values) for name, values in chunk.columns.items()}
-    kept = {name: list(values) for name, values in chunk.kept.items()}
-    bad: dict[int, BadRow] = dict(chunk.bad)
-    for index in range(chunk.n_records):
-        reason = _find_unencodable(index, columns) or _find_unencodable(index, kept)
-        if reason:
-            bad[index] = BadRow(reason, "")
-            for values in (*columns.values(), *kept.values()):
-                values[index] = None
-    return replace(chunk, columns=columns, kept=kept, bad=bad)
-
-
-def _find_unencodable(index: int, columns: Mapping[str, Sequence[Any]]) -> str:
-    for name, values in columns.items():
-        try:
-            pack(values[index], name)
-        except Unencodable as err:
-            return str(err)
-    return ""

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aliquot.errors import TooManyFailed
+from aliquot.failure_limit import FailureLimit
 from aliquot.keys import name_roster
 from aliquot.lane import Task
 from aliquot.ledger import SETTLED
 from aliquot.loading import make_options
 from aliquot.merge import UnreadableOutcome
 from aliquot.roster import Roster
-from orchestrator.limits import FailureLimit
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.settings import Settings
 from orchestrator.request import Request

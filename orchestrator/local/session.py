@@ -20,7 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aliquot.cutting import Cut, cut_chunks
 from aliquot.errors import AliquotError, DatasetError, FolderInUse, Interrupted, StoreError, Undecodable
+from aliquot.failure_limit import FailureLimit
 from aliquot.host import HostLimits
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.lane import Task
@@ -29,10 +31,10 @@ from aliquot.ledger import Ledger
 from aliquot.merge import UnreadableOutcome
 from aliquot.page import Page
 from aliquot.processes import choose_reader
+from aliquot.readers import Batch
 from aliquot.roster import decide_roster
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Counts, Limits, Supervisor
-from orchestrator.limits import FailureLimit
 from orchestrator.local.closing import Closing
 from orchestrator.local.folder import RunFolder, explained
 from orchestrator.local.opening import Opening, name_prepared
@@ -40,9 +42,8 @@ from orchestrator.local.settings import Settings
 from orchestrator.local.tasks import LocalTasks, Submission
 from orchestrator.options import check_references
 from orchestrator.progress import RUNNING, Progress
-from orchestrator.readers import Batch
 from orchestrator.request import Request, check_same, check_sources, make_manifest
-from orchestrator.submit import Cut, cut_chunks, submit_chunks
+from orchestrator.submit import submit_chunks
 
 _CODE = ("code", "versions", "architecture")
 

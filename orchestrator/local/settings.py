@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aliquot.errors import BadOption
+from aliquot.failure_limit import FailureLimit
 from aliquot.page import N_SLOTS
 from aliquot.processes import count_cores, read_free_mib
-from orchestrator.limits import FailureLimit
 
 _MEMORY_SHARE = 0.8
 _ENDINGS = ("parquet", "csv")

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+from aliquot.cutting import Cut
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
-from orchestrator.readers import Batch
-from orchestrator.submit import Cut
+from aliquot.readers import Batch
 
 _WAIT_S = 0.1
 _LEAVE_S = 1.0

@@ -9,18 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aliquot.chunk import ChunkReader
+from aliquot.cutting import cut_chunks, encode_chunk
 from aliquot.errors import DatasetError
 from aliquot.ledger import Ledger
+from aliquot.readers import Batch
 from aliquot.store import FolderStore
-from orchestrator import submit
-from orchestrator.readers import Batch
-from orchestrator.submit import cut_chunks, encode_chunk, submit_chunks
+from aliquot import cutting
+from orchestrator.submit import submit_chunks
 
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(submit, "CHUNK_BYTES", 40)
-    monkeypatch.setattr(submit, "CHUNK_RECORDS", 7)
+    monkeypatch.setattr(cutting, "CHUNK_BYTES", 40)
+    monkeypatch.setattr(cutting, "CHUNK_RECORDS", 7)
 
 
 # (source, line, size, at fault) of every record: sources in order, lines rising with gaps

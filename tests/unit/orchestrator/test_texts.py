@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from aliquot.readers import Batch
 from orchestrator import progress
 from orchestrator.estimate import Estimate, bootstrap_mean, describe_range
 from orchestrator.probe import SAMPLE_RECORDS, Sample
 from orchestrator.progress import RUNNING, Progress, describe_progress, describe_seconds, show_progress
-from orchestrator.readers import Batch
 
 HALFWAY = Progress(RUNNING, n_done=900, n_failed=100, n_total=2000, n_session=500, running_s=5.0)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aliquot.job import Column
-from orchestrator.readers import Batch, Limits, find_sources, read_batches
+from aliquot.readers import Batch, Limits, find_sources, read_batches
 
 
 @dataclass

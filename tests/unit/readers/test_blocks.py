@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aliquot.errors import DatasetError
-from orchestrator.readers import Limits, find_sources, read_batches
+from aliquot.readers import Limits, find_sources, read_batches
 
 # a valid file of each text format: header or not, two records
 CONTENT = {"a.csv": "x,y\n1,2\n3,4\n", "a.tsv": "x\ty\n1\t2\n3\t4\n", "a.jsonl": '{"x":1}\n{"x":3}\n'} | {

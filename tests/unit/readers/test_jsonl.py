@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aliquot.errors import DatasetError
-from orchestrator.readers import Limits, find_sources, read_batches
-from orchestrator.readers.blocks import Block
-from orchestrator.readers.jsonl import SEPARATOR, _decode_all, _decode_singly
-from orchestrator.readers.keys import MAX_CELLS
+from aliquot.readers import Limits, find_sources, read_batches
+from aliquot.readers.blocks import Block
+from aliquot.readers.jsonl import SEPARATOR, _decode_all, _decode_singly
+from aliquot.readers.keys import MAX_CELLS
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("ab\n\té😀"),

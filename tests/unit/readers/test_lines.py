@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from aliquot.errors import DatasetError
 from aliquot.job import Column
-from orchestrator.readers import Limits, find_sources, read_batches
-from orchestrator.readers.lines import cut_line
+from aliquot.readers import Limits, find_sources, read_batches
+from aliquot.readers.lines import cut_line
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_line_is_a_structure_with_its_tail_and_an_id(
 @given(st.lists(st.text("CO|\t ,:f1é", min_size=1).filter(lambda text: not text.isspace()), min_size=1))
 def test_a_line_reads_the_same_whatever_stands_beside_it(lines: list[str]) -> None:
     """Blocks without tabs and tails take a quicker path; it must not show."""
-    from orchestrator.readers.lines import _cut_words
+    from aliquot.readers.lines import _cut_words
 
     assert list(zip(*_cut_words(lines), strict=True)) == [cut_line(line) for line in lines]
 

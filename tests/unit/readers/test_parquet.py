@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aliquot.errors import DatasetError
-from orchestrator.readers import Limits, find_sources, read_batches
+from aliquot.readers import Limits, find_sources, read_batches
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_no_rows_give_no_batch(path: Path, reaction: Any) -> None:
 
 def test_readers_are_imported_without_pyarrow() -> None:
     """The command line answers at once; pyarrow alone takes longer to import than the rest."""
-    code = "import sys, orchestrator.readers; print('pyarrow' in sys.modules)"
+    code = "import sys, aliquot.readers; print('pyarrow' in sys.modules)"
     paths = ":".join(sys.path)
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": paths}, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.readers import Limits, find_sources, read_batches
+from aliquot.readers import Limits, find_sources, read_batches
 
 
 @pytest.fixture

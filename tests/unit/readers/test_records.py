@@ -9,7 +9,7 @@ import pytest
 
 from aliquot.errors import DatasetError
 from aliquot.job import Column
-from orchestrator.readers import Limits, read_records
+from aliquot.readers import Limits, read_records
 
 
 class Pair(NamedTuple):

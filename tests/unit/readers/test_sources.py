@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aliquot.errors import DatasetError
-from orchestrator.readers import Source, find_sources
+from aliquot.readers import Source, find_sources
 
 
 @pytest.fixture

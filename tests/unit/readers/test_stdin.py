@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aliquot.errors import DatasetError
-from orchestrator.readers import find_sources, read_batches
-from orchestrator.readers.sniff import is_smiles_like, sniff_format
+from aliquot.readers import find_sources, read_batches
+from aliquot.readers.sniff import is_smiles_like, sniff_format
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from aliquot.errors import BadOption, DatasetError
 from aliquot.job import Column
-from orchestrator.readers import Limits, find_sources, read_batches
-from orchestrator.readers.rows import RESCAN_LINES, split_rows
+from aliquot.readers import Limits, find_sources, read_batches
+from aliquot.readers.rows import RESCAN_LINES, split_rows
 
 CELLS = st.text(st.sampled_from('ab,"\n\r\t é\0'), max_size=6) | st.sampled_from(["\r\n", '"', '""\n', " "])
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aliquot.errors import BadOption
-from orchestrator.limits import FailureLimit
+from aliquot.failure_limit import FailureLimit
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from aliquot.errors import DatasetError
-from orchestrator.readers.columns import LINE
-from orchestrator.readers.sources import STDIN
+from aliquot.readers.columns import LINE
+from aliquot.readers.sources import STDIN
 
 HEADER_WORDS = frozenset(name.casefold() for name in LINE.names)
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from aliquot.errors import DatasetError
-from orchestrator.readers.columns import Wanted, list_columns, refuse_missing
+from aliquot.readers.columns import Wanted, list_columns, refuse_missing
 
 MAX_CELLS = 1 << 20  # of a batch of records without common keys: most of them would be None
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orchestrator.readers.batch import ESCAPED_BYTE, Bad, Batch, list_unclean, make_batch, show_raw
-from orchestrator.readers.blocks import Block
-from orchestrator.readers.columns import Layout, Wanted, lay_out_line
-from orchestrator.readers.sniff import is_header
+from aliquot.readers.batch import ESCAPED_BYTE, Bad, Batch, list_unclean, make_batch, show_raw
+from aliquot.readers.blocks import Block
+from aliquot.readers.columns import Layout, Wanted, lay_out_line
+from aliquot.readers.sniff import is_header
 
 LINE_NAMES = {"smi": "smiles", "rsmi": "reaction"}
 

@@ -13,10 +13,10 @@ from itertools import accumulate
 from typing import Any
 
 from aliquot.errors import DatasetError
-from orchestrator.readers.batch import ESCAPED_BYTE, NOT_UTF8, Bad, Batch, Limits, make_batch, show_raw
-from orchestrator.readers.blocks import Block
-from orchestrator.readers.columns import Layout, Wanted, lay_out
-from orchestrator.readers.rows import Rows, split_rows
+from aliquot.readers.batch import ESCAPED_BYTE, NOT_UTF8, Bad, Batch, Limits, make_batch, show_raw
+from aliquot.readers.blocks import Block
+from aliquot.readers.columns import Layout, Wanted, lay_out
+from aliquot.readers.rows import Rows, split_rows
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 QUOTED_LINES = 1 << 16  # as `Limits.quoted_bytes`: a short line takes ten times its bytes in memory

@@ -11,9 +11,9 @@ them. Imports the core's `job` and `errors` and the standard library; pyarrow on
 When it is wrong, records are lost or counted twice, and every number of a run with them.
 """
 
-from orchestrator.readers.batch import Batch, Limits
-from orchestrator.readers.read import read_batches
-from orchestrator.readers.records import read_records
-from orchestrator.readers.sources import Source, find_sources
+from aliquot.readers.batch import Batch, Limits
+from aliquot.readers.read import read_batches
+from aliquot.readers.records import read_records
+from aliquot.readers.sources import Source, find_sources
 
 __all__ = ["Batch", "Limits", "Source", "find_sources", "read_batches", "read_records"]

@@ -10,16 +10,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from aliquot.job import Column
-from orchestrator.readers.batch import Batch, Limits, cut_batch
-from orchestrator.readers.blocks import read_blocks
-from orchestrator.readers.columns import Wanted
-from orchestrator.readers.jsonl import read_jsonl
-from orchestrator.readers.lines import read_lines
-from orchestrator.readers.parquet import read_parquet
-from orchestrator.readers.sniff import sniff_format
-from orchestrator.readers.sources import Source
-from orchestrator.readers.streams import open_stream
-from orchestrator.readers.table import read_table
+from aliquot.readers.batch import Batch, Limits, cut_batch
+from aliquot.readers.blocks import read_blocks
+from aliquot.readers.columns import Wanted
+from aliquot.readers.jsonl import read_jsonl
+from aliquot.readers.lines import read_lines
+from aliquot.readers.parquet import read_parquet
+from aliquot.readers.sniff import sniff_format
+from aliquot.readers.sources import Source
+from aliquot.readers.streams import open_stream
+from aliquot.readers.table import read_table
 
 DEFAULT_LIMITS = Limits()
 

@@ -12,9 +12,9 @@ from itertools import chain
 from typing import Any
 
 from aliquot.job import Column
-from orchestrator.readers.batch import RAW_CHARS, Batch, Limits, make_batch, show_raw
-from orchestrator.readers.columns import Wanted
-from orchestrator.readers.keys import Record, cut_records, refuse_absent, take_columns, take_kept
+from aliquot.readers.batch import RAW_CHARS, Batch, Limits, make_batch, show_raw
+from aliquot.readers.columns import Wanted
+from aliquot.readers.keys import Record, cut_records, refuse_absent, take_columns, take_kept
 
 NAME = "records"  # what an error calls them, having no path
 BATCH_BYTES = 1 << 20

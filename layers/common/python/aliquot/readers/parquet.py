@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from aliquot.errors import DatasetError
-from orchestrator.readers.batch import Batch, Limits, make_batch
-from orchestrator.readers.columns import Layout, Wanted, lay_out
-from orchestrator.readers.sources import Source
+from aliquot.readers.batch import Batch, Limits, make_batch
+from aliquot.readers.columns import Layout, Wanted, lay_out
+from aliquot.readers.sources import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

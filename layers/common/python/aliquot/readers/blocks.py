@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aliquot.errors import DatasetError
-from orchestrator.readers.batch import RAW_CHARS, Limits
-from orchestrator.readers.streams import Stream
+from aliquot.readers.batch import RAW_CHARS, Limits
+from aliquot.readers.streams import Stream
 
 BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from orchestrator.readers.batch import Batch, list_unclean, make_batch, show_raw
-from orchestrator.readers.blocks import Block
-from orchestrator.readers.columns import Wanted
-from orchestrator.readers.keys import Record, cut_records, refuse_absent, take_columns, take_kept
+from aliquot.readers.batch import Batch, list_unclean, make_batch, show_raw
+from aliquot.readers.blocks import Block
+from aliquot.readers.columns import Wanted
+from aliquot.readers.keys import Record, cut_records, refuse_absent, take_columns, take_kept
 
 # Lines are parsed as one array, which takes half as long as one by one, with this number between them. If no
 # line holds it, and numbers and objects alternate in what comes out, then every line is one whole object.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from aliquot.errors import DatasetError
-from orchestrator.readers.sources import STDIN, Source
+from aliquot.readers.sources import STDIN, Source
 
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 64 << 10
