@@ -1,7 +1,7 @@
 """One tally of a run, called by the state machine: what is answered, what to send, how long to wait.
 
     {"run": ID, "state": of the last tally, null at first}
-      -> {"run", "state", "phase": "running" | "settling" | "done", "wait_s", "groups_key", "epoch"}
+      -> {"run", "state", "phase": "running" | "settling" | "done", "wait_s", "epoch", "groups_key"}
 
 It reads keys and numbers, never a record, so its errors may go to the state machine as they are.
 """

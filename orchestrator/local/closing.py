@@ -16,7 +16,7 @@ from aliquot.errors import TooManyFailed
 from aliquot.failure_limit import FailureLimit
 from aliquot.keys import name_roster
 from aliquot.lane import Task
-from aliquot.ledger import SETTLED
+from aliquot.ledger import SETTLED, TOO_MANY_FAILED
 from aliquot.loading import make_options
 from aliquot.merge import UnreadableOutcome
 from aliquot.roster import Roster
@@ -25,10 +25,8 @@ from orchestrator.local.settings import Settings
 from orchestrator.request import Request
 from orchestrator.results import read_table
 
-TOO_MANY_FAILED = "too many failed"
 INTERRUPTED = "interrupted"
 TAKEN_UP = "taken up again"
-UNREADABLE = "unreadable outcome"
 
 Redo = Callable[[list[Task]], None]
 
@@ -123,8 +121,7 @@ class Closing:
 
     def void(self, err: UnreadableOutcome, epoch: int) -> int:
         """Open the records of a damaged outcome again; gives the epoch in which they are to be done."""
-        self._ledger.void(err.key)
-        self._ledger.stop(epoch, UNREADABLE, {"outcome": str(err.key)})
+        self._ledger.give_up_outcome(err, epoch)
         return self._ledger.epoch
 
     def _is_delivered(self, epoch: int) -> bool:
@@ -137,19 +134,13 @@ class Closing:
         return has_rows and all((self._folder.path / name).exists() for name in delivered["names"])
 
     def _deliver(self, roster: Roster, epoch: int, sessions: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        from aliquot.delivery import Subject
         from orchestrator.local.deliver import Delivery, deliver
 
         job = self._request.known.job
-        delivery = Delivery(
-            folder=self._folder.path,
-            job=job,
-            options=make_options(job, self._request.options),
-            prepared=self._prepared,
-            sources=self._request.source_names,
-            ending=self._settings.ending,
-            epoch=epoch,
-            check=self._check,
-        )
+        options = make_options(job, self._request.options)
+        subject = Subject(job, options, self._prepared, self._request.source_names)
+        delivery = Delivery(self._folder.path, subject, self._settings.ending, epoch, self._check)
         total = {name: round(sum(each[name] for each in sessions), 3) for name in sessions[-1]}
         return deliver(delivery, self._ledger, roster, total)
 

@@ -1,18 +1,28 @@
 """The handlers' work end to end on moto: tick, work, hand back, bury, settle; real hosts do the job."""
 
+import hashlib
+import io
 import json
+import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from aliquot import reducer
+from aliquot.aws import S3Store
 from aliquot.chunk import Chunk
 from aliquot.cloud import Cloud, Surroundings
-from aliquot.errors import OpenFailed, Undecodable
+from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.keys import ChunkId
-from aliquot.ledger import SETTLED
+from aliquot.ledger import CANCELLED, SETTLED, TOO_MANY_FAILED, UNREADABLE, UnreadableOutcome
 from aliquot.merge import merge_pieces
 from aliquot.message import TaskMessage
+from aliquot.reducer import read_published
 from aliquot.spans import SpanSet
 from aliquot.worker import Worked
 
@@ -23,17 +33,27 @@ RUN = "run-1"
 class Stack:
     """A cloud over moto, and its queue delivered by hand."""
 
-    def __init__(self, aws, cache: Path, slice_s: float = 30.0) -> None:
-        self.sqs, self.s3 = aws("sqs"), aws("s3")
+    def __init__(self, aws, cache: Path, slice_s: float = 30.0, *, allows_code: bool = False) -> None:
+        self.sqs, self.s3, self.cache = aws("sqs"), aws("s3"), cache
         self.url = self.sqs.get_queue_url(QueueName="small")["QueueUrl"]
-        jobs = {"one": f"{TOY_JOBS}:one", "refusing": f"{TOY_JOBS}:refusing"}
-        around = Surroundings("runs", {"small": self.url}, "small", 1, 1000, slice_s, jobs, {})
+        jobs = {name: f"{TOY_JOBS}:{name}" for name in ("one", "loose")}
+        queues = {"small": self.url}
+        around = Surroundings("runs", queues, "small", 1, 1000, slice_s, jobs, {}, allows_code)
         self.cloud = Cloud(around, self.s3, self.sqs, cache)
         self.ledger = self.cloud.ledger_of(RUN)
 
-    def submit(self, does: list[str], *, job: str = "one", chunk_records: int = 50) -> None:
-        settings = {"record_timeout_s": 5.0, "window": 4}
-        self.ledger.begin({"job": job, "stage": "work", "options": {}, "settings": settings})
+    def submit(self, does: list[str], *, job: str = "one", chunk_records: int = 50, **more: Any) -> None:
+        settings = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%"}
+        manifest = {
+            "job": job,
+            "stage": "work",
+            "options": {},
+            "settings": settings,
+            "versions": {},
+            "created": "2026-11-22T12:00:00+00:00",
+            "source_names": ["records.csv"],
+        }
+        self.ledger.begin({**manifest, **more})
         n_chunks = 0
         for first in range(0, len(does), chunk_records):
             part = does[first : first + chunk_records]
@@ -55,14 +75,42 @@ class Stack:
             worked += [self.cloud.work(body, 1, 900.0) for body in bodies]
         return worked
 
-    def settle(self) -> dict:
-        said = self.cloud.tick({"run": RUN})
+    def settle(self, said: dict | None = None) -> dict:
+        """What the state machine does, from what a tick said up to the groups."""
+        said = self.cloud.tick(said or {"run": RUN})
         for _ in range(50):
-            if said["phase"] == "done":
+            if said["phase"] == "settling":
                 return said
             self.drain()
             said = self.cloud.tick(json.loads(json.dumps(said)))
         raise AssertionError("never settled")
+
+    def publish(self, said: dict | None = None) -> dict:
+        """The whole of it; gives what was published last."""
+        said = self.settle(said)
+        for _ in range(5):
+            with suppress(UnreadableOutcome):
+                for item in json.loads(self.get(said["groups_key"])):
+                    self.cloud.reduce_group(item)
+            answer = self.cloud.publish({"run": RUN, "epoch": said["epoch"]})
+            if answer["phase"] == "done":
+                return read_published(S3Store(self.s3, "runs", f"results/{RUN}/"))
+            said = self.settle(said) if answer["phase"] == "torn" else {**said, **answer}
+        raise AssertionError("never published")
+
+    def get(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket="runs", Key=key)["Body"].read()
+
+    def table(self, name: str) -> pa.Table:
+        """The published parts of a table, in order."""
+        published = read_published(S3Store(self.s3, "runs", f"results/{RUN}/"))
+        names = [each["name"] for each in published["files"] if each["name"].startswith(name)]
+        bodies = [self.get(f"results/{RUN}/{published['prefix']}{name}") for name in names]
+        return pa.concat_tables([pq.read_table(pa.BufferReader(body)) for body in bodies])
+
+    def summary(self) -> dict:
+        published = read_published(S3Store(self.s3, "runs", f"results/{RUN}/"))
+        return json.loads(self.get(f"results/{RUN}/{published['prefix']}summary.json"))
 
     def rows(self) -> list[int]:
         roster = self.ledger.settle("work", 0)
@@ -88,9 +136,11 @@ def test_run_settles_with_every_record_in_order(stack):
     does = ["ok"] * 430
     does[77], does[300] = "exit", "raise"
     made.submit(does)
-    made.settle()
-    assert made.rows() == [n for n in range(430) if n not in (77, 300)]
+    assert made.publish()["reason"] == SETTLED
+    assert made.table("result")["n"].to_pylist() == [n for n in range(430) if n not in (77, 300)]
+    assert made.table("failures")["record"].to_pylist() == [77, 300]
     assert [stop.reason for stop in made.ledger.list_stops()] == [SETTLED]
+    assert made.cloud.tick({"run": RUN})["phase"] == "done"
 
 
 def test_one_chunk_becomes_several_tasks(stack):
@@ -112,7 +162,7 @@ def test_a_larger_rung_hands_back_to_its_own_queue(aws, stack):
     medium = aws("sqs").create_queue(QueueName="medium")["QueueUrl"]
     queues = {"small": made.url, "medium": medium}
     around = replace(made.cloud._around, rung="medium", queues=queues)
-    larger = Cloud(around, made.s3, made.sqs, made.cloud._cache)
+    larger = Cloud(around, made.s3, made.sqs, made.cache)
     assert larger.work(body, 1, 900.0).n_follow_ups > 0
     larger._launcher.close()
     assert made.receive() == []
@@ -140,8 +190,10 @@ def test_message_that_is_not_ours_is_filed_and_refused(stack):
 
 def test_task_of_a_run_that_is_not_there_is_refused(stack):
     message = TaskMessage("run-2", "work", ChunkId(0, 5), SpanSet.range(0, 5))
+    made = stack()
     with pytest.raises(Undecodable, match="run-2"):
-        stack().cloud.work(message.to_text(), 1, 900.0)
+        made.cloud.work(message.to_text(), 1, 900.0)
+    assert made.s3.list_objects_v2(Bucket="runs", Prefix="unclaimed/")["KeyCount"] == 1
 
 
 def test_job_that_is_not_allowed_stops_the_run(stack):
@@ -153,9 +205,8 @@ def test_job_that_is_not_allowed_stops_the_run(stack):
     for _ in range(2):
         with pytest.raises(OpenFailed, match="allow-list"):
             made.cloud.work(body, 1, 900.0)
-    assert made.cloud.tick(said)["phase"] == "done"
-    assert [stop.reason for stop in made.ledger.list_stops()] == ["open failed"]
-    assert made.ledger.settle("work", 0).not_tried
+    assert made.publish(said)["reason"] == "open failed"
+    assert made.summary()["not_tried"] == 10
 
 
 def test_dead_letter_is_halved_until_one_record_is_filed(stack):
@@ -175,3 +226,135 @@ def test_dead_letter_is_halved_until_one_record_is_filed(stack):
     assert made.rows() == [0, 1, 2, 3, 4, 6, 7]
     tombs = [key for key in made.ledger.list_outcomes("work") if key.rung == "tombstone"]
     assert [key.spans for key in tombs] == [SpanSet.range(poison, poison + 1)]
+
+
+def test_groups_publish_what_one_whole_delivery_would(stack, monkeypatch):
+    """A dataset of ten million is merged by a hundred functions; nobody can tell from the table."""
+    monkeypatch.setattr(reducer, "OUTCOMES_PER_GROUP", 2)
+    does = ["raise" if n % 9 == 0 else "ok" for n in range(120)]
+    made = stack()
+    made.submit(does, chunk_records=10)
+    made.publish()
+    ok = [n for n in range(120) if n % 9]
+    assert made.table("result")["n"].to_pylist() == ok
+    assert made.table("result")["record"].to_pylist() == ok
+    assert made.table("failures")["record"].to_pylist() == list(range(0, 120, 9))
+    said = made.summary()
+    assert (said["done"], said["failed"], said["rows"]) == (len(ok), 14, len(ok))
+    assert said["failures"] == {"exception": 14}
+    assert (
+        len([key for key in made.ledger.store.list_keys("merge/0000/") if key.endswith(".roster.json")]) > 3
+    )
+
+
+def test_groups_of_other_types_are_written_once_more(stack, monkeypatch):
+    """A column that is empty in one group and a number in the next has one type in the table."""
+    monkeypatch.setattr(reducer, "OUTCOMES_PER_GROUP", 1)
+    made = stack()
+    made.submit(["none"] * 4 + ["1"] * 4 + ["1.5"] * 4 + ["more"] * 4, job="loose", chunk_records=4)
+    made.publish()
+    table = made.table("result")
+    assert table.schema.field("value").type == pa.float64()
+    assert table["value"].to_pylist() == [None] * 4 + [1.0] * 4 + [1.5] * 4 + [None] * 4
+    assert table["more"].to_pylist() == [None] * 12 + ["x"] * 4
+
+
+def test_damaged_outcome_is_done_again(stack):
+    made = stack()
+    made.submit(["ok"] * 30, chunk_records=10)
+    said = made.settle()
+    victim = made.ledger.list_outcomes("work")[0]
+    made.ledger.store.put(str(victim), b"damage")
+    (item,) = json.loads(made.get(said["groups_key"]))
+    with pytest.raises(UnreadableOutcome):
+        made.cloud.reduce_group(item)
+    assert made.cloud.publish({"run": RUN, "epoch": 0})["phase"] == "torn"
+    assert made.publish()["epoch"] == 1
+    assert made.table("result")["n"].to_pylist() == list(range(30))
+    assert [stop.reason for stop in made.ledger.list_stops()] == [UNREADABLE, SETTLED]
+
+
+def test_cancelled_run_publishes_what_finished(stack):
+    made = stack()
+    made.submit(["ok"] * 60, chunk_records=10)
+    said = made.cloud.tick({"run": RUN})
+    for body in made.receive()[:2]:
+        made.cloud.work(body, 1, 900.0)
+    made.ledger.stop(0, CANCELLED, {})
+    said = made.cloud.tick(said)
+    assert said["phase"] == "running"  # what is in flight may still come in
+    assert made.publish(said)["reason"] == CANCELLED
+    assert made.table("result")["n"].to_pylist() == list(range(20))
+    assert made.table("not_tried").to_pylist() == [{"first": 20, "last": 59, "source": "records.csv"}]
+    made.publish()  # taken up again
+    assert made.table("result")["n"].to_pylist() == list(range(60))
+
+
+def test_run_stops_when_far_too_many_fail(stack):
+    made = stack()
+    made.submit(["raise"] * 300 + ["ok"] * 300, chunk_records=20)
+    assert made.publish()["reason"] == TOO_MANY_FAILED
+    assert made.summary()["not_tried"] > 200
+
+
+def test_publishing_again_changes_nothing(stack):
+    """Step Functions may call twice; readers must not see the second time."""
+    made = stack()
+    made.submit(["ok"] * 10)
+    first = made.publish()
+    before = made.get(f"results/{RUN}/{first['prefix']}summary.json")
+    assert made.cloud.publish({"run": RUN, "epoch": 0}) == {"phase": "done", "groups_key": ""}
+    assert made.get(f"results/{RUN}/{first['prefix']}summary.json") == before
+
+
+def bring_code(made: Stack, body: str) -> dict[str, Any]:
+    """A package in the bucket, and what a manifest says of it."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        file.writestr("brought_job.py", body)
+    sha256 = hashlib.sha256(package.getvalue()).hexdigest()
+    made.s3.put_object(Bucket="runs", Key=f"references/{sha256}", Body=package.getvalue())
+    identity = {"job": "brought_job:double"}
+    return {
+        "job": "brought_job:double",
+        "stage": "call",
+        "package": sha256,
+        "is_function": True,
+        "identity": identity,
+    }
+
+
+def test_run_brings_its_own_code_where_the_stack_allows(stack):
+    made = stack(allows_code=True)
+    brought = bring_code(made, "def double(record):\n    return {'twice': 2 * record['n']}\n")
+    made.submit(["ok"] * 10, **brought)
+    assert made.publish()["reason"] == SETTLED
+    assert made.table("result")["twice"].to_pylist() == list(range(0, 20, 2))
+
+
+def test_stack_that_does_not_allow_code_opens_none(stack):
+    """Whoever may put a run into the bucket must not thereby choose what code the workers run."""
+    made = stack()
+    made.submit(["ok"] * 10, **bring_code(made, "raise SystemExit\n"))
+    said = made.cloud.tick({"run": RUN})
+    with pytest.raises(OpenFailed, match="AllowCode"):
+        made.cloud.work(made.receive()[0], 1, 900.0)
+    assert said["phase"] == "running"
+
+
+def test_code_that_is_not_what_its_name_says_is_not_opened(stack):
+    made = stack(allows_code=True)
+    brought = bring_code(made, "def double(record):\n    return None\n")
+    made.s3.put_object(Bucket="runs", Key=f"references/{brought['package']}", Body=b"other")
+    made.submit(["ok"] * 10, **brought)
+    made.cloud.tick({"run": RUN})
+    with pytest.raises(StoreError, match="SHA-256"):
+        made.cloud.work(made.receive()[0], 1, 900.0)
+
+
+def test_worker_of_other_versions_opens_no_job(stack):
+    made = stack()
+    made.submit(["ok"] * 10, versions={"python": "3.9", "rdkit": "1.2.3"})
+    made.cloud.tick({"run": RUN})
+    with pytest.raises(OpenFailed, match=r"rdkit is None here and 1\.2\.3 where the run was begun"):
+        made.cloud.work(made.receive()[0], 1, 900.0)

@@ -129,7 +129,7 @@ def test_interrupt_while_it_delivers_stops_the_delivery(desk):
         "pausing.py",
         """
 import os, signal, time
-import orchestrator.local.deliver as deliver
+import aliquot.delivery as deliver
 import orchestrator.cli
 count = deliver._count
 def pause(figures, piece):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -165,6 +166,24 @@ def test_the_summary_counts_templates_and_modes(tmp_path: Path) -> None:
         "reactions": [2, 1, 0],
         "first_record": [3, 3, None],
     }
+
+
+def test_summaries_of_parts_merge_to_that_of_the_whole(tmp_path: Path) -> None:
+    """A stack counts a run's groups apart, and says what a laptop says."""
+    options, into = prepare(tmp_path, f"id,smarts\na,{OXIDATION}\nb,{REDUCTION}\nc,{AMIDE}\n")
+    records = [(0, [], "any"), (1, [("r", "b")], "mapped"), (4, [("r", "b"), ("r", "c")], "any")]
+    whole = TemplateCounts(options, into)
+    for record in records:
+        whole.add(*record)
+    for cut in range(len(records) + 1):
+        merged = TemplateCounts(options, into)
+        for part in (records[:cut], records[cut:]):
+            counts = TemplateCounts(options, into)
+            for record in part:
+                counts.add(*record)
+            merged.merge(json.loads(json.dumps(counts.partial())))
+        assert merged.figures() == whole.figures()
+        assert merged.tables() == whole.tables()
 
 
 def test_the_prepared_state_is_data_without_code(tmp_path: Path) -> None:

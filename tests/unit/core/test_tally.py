@@ -9,7 +9,14 @@ from aliquot.coverage import measure_coverage
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.message import TaskMessage
 from aliquot.spans import SpanSet
-from aliquot.tally import LONGEST_WAIT_S, SHORTEST_WAIT_S, TickState, plan_tick
+from aliquot.tally import (
+    DRAIN_WAIT_S,
+    LONGEST_WAIT_S,
+    SHORTEST_WAIT_S,
+    TickState,
+    plan_drain,
+    plan_tick,
+)
 
 CHUNKS = [ChunkId(seq, 4 + seq) for seq in range(12)]
 
@@ -97,3 +104,30 @@ def test_any_loss_and_duplication_ends_covered(data, window):
             elif fate != "lost":
                 outcomes.append(answer(message, len(outcomes)))
     assert measure_coverage(CHUNKS, outcomes).is_complete
+
+
+def test_stopped_epoch_waits_for_what_is_in_flight_and_no_longer():
+    """A roster that is frozen too early calls records not tried that are being paid for."""
+    state, n_ticks = TickState(), 0
+    while not (plan := plan_drain(state, 5, 180)).is_complete:
+        state, n_ticks = plan.state, n_ticks + 1
+    assert n_ticks * DRAIN_WAIT_S >= 180
+    state, n_ticks = TickState(), 0
+    while not (plan := plan_drain(state, 0, 180)).is_complete:
+        state, n_ticks = plan.state, n_ticks + 1
+    assert 60 <= n_ticks * DRAIN_WAIT_S < 120
+
+
+def test_submission_that_does_not_go_on_is_given_up_after_a_day():
+    """A laptop that died in mid-submission would leave a state machine ticking for ever."""
+    state = TickState()
+    seconds = 0
+    while not (plan := tick(state, chunks=[], is_sealed=False)).is_abandoned:
+        state, seconds = plan.state, seconds + plan.wait_s
+    assert 0.9 * 86_400 < seconds < 1.1 * 86_400
+
+
+def test_chunks_that_are_answered_take_no_room_in_the_window():
+    """A run that is taken up again at its end must not tick its way through what is done."""
+    outcomes = [OutcomeKey("match", chunk, chunk.all_records, "a", "small", 1, 0, 1) for chunk in CHUNKS[:9]]
+    assert [message.chunk for message in tick(TickState(), outcomes, window=2).send] == CHUNKS[9:11]

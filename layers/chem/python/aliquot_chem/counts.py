@@ -41,6 +41,26 @@ class TemplateCounts:
             if self._firsts[row] is None:
                 self._firsts[row] = record
 
+    def partial(self) -> dict[str, Any]:
+        """What was counted: of the templates those that explain a reaction, as [row, count, first record]."""
+        used = [[row, count, self._firsts[row]] for row, count in enumerate(self._counts) if count]
+        return {
+            "records": self._records,
+            "explained": self._explained,
+            "reactants": dict(self._reactant_modes),
+            "templates": used,
+        }
+
+    def merge(self, partial: dict[str, Any]) -> None:
+        """Add what was counted of later records."""
+        self._records += partial["records"]
+        self._explained += partial["explained"]
+        self._reactant_modes.update(partial["reactants"])
+        for row, count, first in partial["templates"]:
+            self._counts[row] += count
+            if self._firsts[row] is None:
+                self._firsts[row] = first
+
     def figures(self) -> dict[str, Any]:
         """Templates (read, used, duplicate, skipped), reactions explained or not, and reactant modes."""
         return {

@@ -9,8 +9,11 @@ Owns the calls to S3 and SQS. When it is wrong, two workers both believe that th
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +23,7 @@ from aliquot.errors import AlreadyPut, StoreError
 _GONE = frozenset({"404", "NoSuchKey", "NotFound"})
 _CONFLICT = "ConditionalRequestConflict"  # 409: another conditional put is under way
 _MOST_CONFLICTS = 5
+_PIECE_BYTES = 1 << 20
 
 
 class S3Store:
@@ -72,6 +76,36 @@ class S3Store:
         with _explained(self._name(key)):
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
             return body
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Write a file's content as an object, in parts where it is large; raises StoreError."""
+        with _explained(self._name(key)):
+            self._client.upload_file(
+                str(path), self._bucket, self._prefix + key, ExtraArgs=self._encryption or None
+            )
+
+    def get_file(self, key: str, path: Path, sha256: str = "") -> None:
+        """Write an object's content into a file: whole, or not at all.
+
+        Args:
+            sha256: of the content, where it is known.
+        Raises:
+            StoreError: there is no such object, or its content is another.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        digest = hashlib.sha256()
+        try:
+            with _explained(self._name(key)), temporary.open("wb") as file:
+                body = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"]
+                for piece in body.iter_chunks(_PIECE_BYTES):
+                    digest.update(piece)
+                    file.write(piece)
+            if sha256 and digest.hexdigest() != sha256:
+                raise StoreError(self._name(key), f"its SHA-256 is {digest.hexdigest()}, not {sha256}")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def has(self, key: str) -> bool:
         """Whether there is such an object; raises StoreError where that cannot be told."""

@@ -1,8 +1,10 @@
 """What the Lambda handlers do, without Lambda: one method for each, over a bucket, queues and hosts.
 
-    work    a task of a queue: one slice on hosts of the run's job
-    tick    a tally: what is answered, then dispatch, repair or settle
-    bury    a dead letter: its gaps again, halved; of one record a tombstone
+    work          a task of a queue: one slice on hosts of the run's job
+    tick          a tally: what is answered, then dispatch, repair, drain or settle
+    reduce_group  the tables of one group of a settled roster
+    publish       what is of all groups, and the pointer that readers follow
+    bury          a dead letter: its gaps again, halved; of one record a tombstone
 
 A `Cloud` is made once per environment and keeps the job of the last run open, so that a warm environment
 starts with a fork. Only jobs on the allow-list are opened; a message can name nothing else.
@@ -13,32 +15,50 @@ Owns which objects of a run each handler reads and writes. Clients are arguments
 from __future__ import annotations
 
 import json
+import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aliquot.aws import S3Store
+from aliquot.carried import Carried
+from aliquot.coverage import measure_coverage
 from aliquot.errors import OpenFailed, Undecodable
+from aliquot.failure_limit import FailureLimit
 from aliquot.host import HostLimits
 from aliquot.keys import TOMBSTONE, name_roster
-from aliquot.launch import ZygoteLauncher
-from aliquot.ledger import SETTLED, Ledger
-from aliquot.loading import JobSpec
+from aliquot.launch import Opened, ZygoteLauncher
+from aliquot.ledger import (
+    ABANDONED,
+    OPEN_FAILED,
+    SETTLED,
+    TOO_MANY_FAILED,
+    UNREADABLE,
+    Ledger,
+    UnreadableOutcome,
+)
 from aliquot.message import TaskMessage
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import Page
+from aliquot.reducer import Reducer
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits
-from aliquot.tally import TickState, plan_tick
+from aliquot.tally import TickPlan, TickState, plan_drain, plan_tick
 from aliquot.worker import Worked, WorkLimits, find_answered, work_slice
 
-RUNS, REFERENCES = "runs/", "references/"
-OPEN_FAILED = "open_failed/"
+if TYPE_CHECKING:
+    from aliquot.delivery import Subject
+
+RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
+OPEN_FAILURES = "open_failed/"
 _MOST_OPEN_FAILED = 2
+_LEASE_S = 180  # a worker's longest invocation, and some
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
-_CACHE = Path("/tmp/aliquot")  # noqa: S108 - the only place that a function may write to
+CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
 
 @dataclass(frozen=True)
@@ -51,6 +71,7 @@ class Surroundings:
         rung, n_hosts, memory_mib, slice_s: of this worker.
         jobs: the allow-list: address by name.
         encryption: arguments of every put.
+        allows_code: whether runs may bring their own code.
     """
 
     bucket: str
@@ -61,6 +82,7 @@ class Surroundings:
     slice_s: float
     jobs: Mapping[str, str]
     encryption: Mapping[str, str]
+    allows_code: bool = False
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Surroundings:
@@ -74,14 +96,16 @@ class Surroundings:
             slice_s=float(environ.get("ALIQUOT_SLICE_S", "30")),
             jobs=json.loads(environ.get("ALIQUOT_JOBS", "{}")),
             encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),
+            allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
         )
 
 
 class Cloud:
     """The handlers' work over one stack."""
 
-    def __init__(self, around: Surroundings, s3: Any, sqs: Any, cache: Path = _CACHE) -> None:
-        self._around, self._s3, self._sqs, self._cache = around, s3, sqs, cache
+    def __init__(self, around: Surroundings, s3: Any, sqs: Any, cache: Path = CACHE) -> None:
+        self._around, self._s3, self._sqs = around, s3, sqs
+        self._carried = Carried(self._store, around.jobs, cache, allows_code=around.allows_code)
         self._open_run = ""
         self._launcher: ZygoteLauncher | None = None
         self._page: Page | None = None
@@ -93,7 +117,7 @@ class Cloud:
 
     def ledger_of(self, run: str) -> Ledger:
         """The ledger of a run of this stack."""
-        return Ledger(S3Store(self._s3, self._around.bucket, f"{RUNS}{run}/", self._around.encryption))
+        return Ledger(self._store(f"{RUNS}{run}/"))
 
     def work(self, body: str, receives: int, remaining_s: float) -> Worked:
         """One slice on the task in a message.
@@ -103,17 +127,17 @@ class Cloud:
             receives: how often it was delivered.
             remaining_s: of the invocation.
         Raises:
-            Undecodable: the message is not a task of ours; it was filed under `unclaimed/`.
+            Undecodable: the message is not a task of a run that is here; it was filed under `unclaimed/`.
+            OpenFailed: the run's job cannot be opened here.
         """
-        message = self._read_message(body)
+        message, manifest = self._read_message(body)
         ledger = self.ledger_of(message.run)
         if ledger.is_stopped(message.epoch):
             return Worked()
-        manifest = self._read_manifest(message.run, ledger)
         try:
             launcher = self._open(message.run, manifest)
         except OpenFailed as err:
-            ledger.store.put(f"{OPEN_FAILED}{uuid.uuid4().hex}", str(err).encode())
+            ledger.store.put(f"{OPEN_FAILURES}{message.epoch:04d}/{uuid.uuid4().hex}", str(err).encode())
             raise
         timeout_s = manifest["settings"]["record_timeout_s"]
         slice_s = max(0.0, min(self._around.slice_s, remaining_s - timeout_s - _SLICE_ROOM_S))
@@ -122,38 +146,101 @@ class Cloud:
         return work_slice(message, receives, ledger, launcher, allowed, self._send)
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """One tally: what is answered, then dispatch, repair, or settle."""
+        """One tally: what is answered, then dispatch, repair, drain or settle.
+
+        Gives the next tick's `state`, the `phase` ("running", "settling", "done"), how long to wait, and for
+        "settling" the key of the list of groups to merge.
+        """
         run = event["run"]
         ledger = self.ledger_of(run)
         manifest = self._read_manifest(run, ledger)
         stage = manifest["stage"]
-        state = TickState(**event["state"]) if event.get("state") else TickState(epoch=ledger.epoch)
-        failed = ledger.store.list_keys(OPEN_FAILED)
-        if len(failed) >= _MOST_OPEN_FAILED:
-            ledger.stop(state.epoch, "open failed", {"message": ledger.store.get(failed[0]).decode()})
-        if ledger.is_stopped(state.epoch):
-            return self._settle(run, ledger, stage, state)
+        if event.get("state"):
+            state = TickState(**event["state"])
+        else:
+            stops = ledger.list_stops()
+            if stops and stops[-1].reason == SETTLED:
+                return _answer(run, TickState(epoch=stops[-1].epoch), "done", 0)
+            state = TickState(epoch=ledger.epoch)
+        stop = ledger.read_stop(state.epoch)
+        if stop is not None and stop.reason == UNREADABLE:
+            state, stop = TickState(epoch=ledger.epoch), None
+        if stop is not None:
+            plan = plan_drain(state, self._measure_queue(), _LEASE_S)
+            return self._settle(run, ledger, stage, plan.state) if plan.is_complete else _wait(run, plan)
+        is_sealed, chunks = ledger.is_sealed, ledger.list_chunks()
+        coverage = measure_coverage(chunks, ledger.list_outcomes(stage), ledger.list_voids())
         plan = plan_tick(
             run=run,
             stage=stage,
-            chunks=ledger.list_chunks(),
-            is_sealed=ledger.is_sealed,
-            coverage=ledger.measure(stage),
+            chunks=chunks,
+            is_sealed=is_sealed,
+            coverage=coverage,
             queue_depth=self._measure_queue(),
             window=manifest["settings"]["window"],
             state=state,
         )
         if plan.is_complete:
-            return self._settle(run, ledger, stage, state)
-        self._send(list(plan.send))
-        return _answer(run, plan.state, "running", plan.wait_s)
+            return self._settle(run, ledger, stage, plan.state)
+        limit = FailureLimit.parse(manifest["settings"]["max_failed"])
+        n_records = coverage.n_records if is_sealed else sys.maxsize
+        if limit.stops(coverage.n_failed, coverage.n_answered, n_records):
+            ledger.stop(state.epoch, TOO_MANY_FAILED, {})
+        elif plan.is_abandoned:
+            ledger.stop(state.epoch, ABANDONED, {})
+        elif reason := self._find_open_failure(ledger, state.epoch):
+            ledger.stop(state.epoch, OPEN_FAILED, {"message": reason})
+        else:
+            self._send(list(plan.send))
+        return _wait(run, plan)
+
+    def reduce_group(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the tables of a group: its figures.
+
+        Raises:
+            UnreadableOutcome: an outcome is damaged; it was voided, and the epoch ended for it.
+        """
+        run, epoch, number = event["run"], event["epoch"], event["group"]
+        ledger = self.ledger_of(run)
+        subject = self._describe_subject(run, self._read_manifest(run, ledger))
+        try:
+            figures = self._reducer(run, epoch, ledger).reduce(number, subject)
+        except UnreadableOutcome as err:
+            ledger.give_up_outcome(err, epoch)
+            raise
+        return {"rows": figures.rows, "done": figures.done, "failed": figures.failed}
+
+    def publish(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Publish what the groups wrote, and end the epoch where nothing else did.
+
+        Gives the `phase`: "done", "again" with the key of a list of groups to write once more, or "torn"
+        where an outcome was voided and the run goes on in the next epoch.
+        """
+        run, epoch = event["run"], event["epoch"]
+        ledger = self.ledger_of(run)
+        stop = ledger.read_stop(epoch)
+        if stop is not None and stop.reason == UNREADABLE:
+            return {"phase": "torn", "groups_key": ""}
+        manifest = self._read_manifest(run, ledger)
+        subject = self._describe_subject(run, manifest)
+
+        def tell_facts() -> dict[str, float]:
+            elapsed = datetime.now(UTC) - datetime.fromisoformat(manifest["created"])
+            return {"elapsed_s": round(elapsed.total_seconds(), 3)}
+
+        reason = stop.reason if stop is not None else SETTLED
+        again = self._reducer(run, epoch, ledger).publish(subject, tell_facts, reason)
+        if again:
+            return {"phase": "again", "groups_key": f"{RUNS}{run}/{again}"}
+        ledger.stop(epoch, SETTLED, {"roster": name_roster(manifest["stage"], epoch)})
+        return {"phase": "done", "groups_key": ""}
 
     def bury(self, body: str) -> int:
         """Send the gaps of a dead letter again, halved; of a single record file a tombstone.
 
         Gives the number of messages sent. Raises Undecodable as `work` does.
         """
-        message = self._read_message(body)
+        message, _ = self._read_message(body)
         ledger = self.ledger_of(message.run)
         if ledger.is_stopped(message.epoch):
             return 0
@@ -170,59 +257,62 @@ class Cloud:
         return len(halves)
 
     def _settle(self, run: str, ledger: Ledger, stage: str, state: TickState) -> dict[str, Any]:
-        """Freeze the roster, and end the epoch where nothing else did."""
-        ledger.settle(stage, state.epoch)
-        if not ledger.is_stopped(state.epoch):
-            ledger.stop(state.epoch, SETTLED, {"roster": name_roster(stage, state.epoch)})
-        return _answer(run, state, "done", 0)
+        """Freeze the roster and list its groups; a damaged outcome is voided, and the run goes on."""
+        try:
+            roster = ledger.settle(stage, state.epoch)
+        except UnreadableOutcome as err:
+            ledger.give_up_outcome(err, state.epoch)
+            return _answer(run, TickState(epoch=ledger.epoch), "running", 0)
+        key = self._reducer(run, state.epoch, ledger).begin(roster)
+        return {**_answer(run, state, "settling", 0), "groups_key": f"{RUNS}{run}/{key}"}
+
+    def _find_open_failure(self, ledger: Ledger, epoch: int) -> str:
+        """Why the job cannot be opened, once several environments have found so; else nothing."""
+        failed = ledger.store.list_keys(f"{OPEN_FAILURES}{epoch:04d}/")
+        return ledger.store.get(failed[0]).decode() if len(failed) >= _MOST_OPEN_FAILED else ""
 
     def _open(self, run: str, manifest: Mapping[str, Any]) -> ZygoteLauncher:
         """The launcher of a run's job, kept while the environment works on the same run."""
         if self._launcher is not None and self._open_run == run:
             return self._launcher
-        if manifest["job"] not in self._around.jobs:
-            allowed = ", ".join(self._around.jobs) or "none"
-            raise OpenFailed(manifest["job"], f"is not on this stack's allow-list ({allowed})")
+        self._close()
+        spec = self._carried.localize(run, manifest)
+        self._page = Page.create()
+        limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
+        self._launcher, self._open_run = ZygoteLauncher(spec, limits, self._page), run
+        try:
+            _refuse_versions(manifest, self._launcher.open())
+        except BaseException:
+            self._close()
+            raise
+        return self._launcher
+
+    def _close(self) -> None:
+        """End the processes that the last run's job lives in."""
         if self._launcher is not None and self._page is not None:
             self._launcher.close()
             self._page.close()
-            self._launcher = None
-        options = {name: self._localize(value) for name, value in manifest["options"].items()}
-        spec = JobSpec(self._around.jobs[manifest["job"]], (), options, str(self._fetch_prepared(run)))
-        self._page = Page.create()
-        limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
-        launcher = ZygoteLauncher(spec, limits, self._page)
-        launcher.open()
-        self._launcher, self._open_run = launcher, run
-        return launcher
+        self._launcher, self._open_run = None, ""
 
-    def _localize(self, value: Any) -> Any:
-        """A reference's option with the path at which its content lies here; other values as they are."""
-        if not isinstance(value, Mapping) or "sha256" not in value:
-            return value
-        path = self._cache / "references" / value["sha256"]
-        if not path.exists():
-            store = S3Store(self._s3, self._around.bucket, REFERENCES)
-            _write_aside(path, store.get(value["sha256"]))
-        return {"path": str(path), "sha256": value["sha256"]}
+    def _describe_subject(self, run: str, manifest: Mapping[str, Any]) -> Subject:
+        from aliquot.delivery import Subject
 
-    def _fetch_prepared(self, run: str) -> Path:
-        """The folder that the job's `prepare` wrote, fetched once."""
-        folder = self._cache / "prepared" / run
-        folder.mkdir(parents=True, exist_ok=True)
-        store = self.ledger_of(run).store
-        for key in store.list_keys("prepared/"):
-            path = folder / Path(key).name
-            if not path.exists():
-                _write_aside(path, store.get(key))
-        return folder
+        job, options, prepared = self._carried.describe(run, manifest)
+        return Subject(job, options, prepared, manifest["source_names"])
 
-    def _read_message(self, body: str) -> TaskMessage:
+    def _reducer(self, run: str, epoch: int, ledger: Ledger) -> Reducer:
+        return Reducer(run, epoch, ledger, self._store(f"{RESULTS}{run}/"))
+
+    def _store(self, prefix: str) -> S3Store:
+        return S3Store(self._s3, self._around.bucket, prefix, self._around.encryption)
+
+    def _read_message(self, body: str) -> tuple[TaskMessage, dict[str, Any]]:
+        """A message and its run's manifest; what is not ours, or of no run that is here, is filed."""
         try:
-            return TaskMessage.from_text(body)
+            message = TaskMessage.from_text(body)
+            return message, self._read_manifest(message.run, self.ledger_of(message.run))
         except Undecodable:
-            unclaimed = S3Store(self._s3, self._around.bucket, "unclaimed/", self._around.encryption)
-            unclaimed.put(uuid.uuid4().hex, body.encode(errors="replace"))
+            self._store(UNCLAIMED).put(uuid.uuid4().hex, body.encode(errors="replace"))
             raise
 
     def _read_manifest(self, run: str, ledger: Ledger) -> dict[str, Any]:
@@ -253,18 +343,33 @@ class Cloud:
 
 
 def _answer(run: str, state: TickState, phase: str, wait_s: int) -> dict[str, Any]:
-    return {"run": run, "state": asdict(state), "epoch": state.epoch, "phase": phase, "wait_s": wait_s}
+    return {
+        "run": run,
+        "state": asdict(state),
+        "epoch": state.epoch,
+        "phase": phase,
+        "wait_s": wait_s,
+        "groups_key": "",
+    }
+
+
+def _wait(run: str, plan: TickPlan) -> dict[str, Any]:
+    return _answer(run, plan.state, "running", plan.wait_s)
+
+
+def _refuse_versions(manifest: Mapping[str, Any], opened: Opened) -> None:
+    """Raise OpenFailed where what may change rows is not of the version that the run was begun with."""
+    wanted = {name: said for name, said in manifest["versions"].items() if name != "python"}
+    other = [
+        f"{name} is {opened.versions.get(name)} here and {said} where the run was begun"
+        for name, said in wanted.items()
+        if opened.versions.get(name) != said
+    ]
+    if other:
+        raise OpenFailed(manifest["job"], "; ".join(other))
 
 
 def _with_spans(message: TaskMessage, spans: SpanSet) -> TaskMessage:
     return TaskMessage(
         message.run, message.stage, message.chunk, spans, message.epoch, message.hops + 1, message.share
     )
-
-
-def _write_aside(path: Path, body: bytes) -> None:
-    """Write a file whole or not at all: a warm environment may have been stopped half way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    temporary.write_bytes(body)
-    temporary.replace(path)

@@ -21,12 +21,14 @@ class Coverage:
     Args:
         gaps: what is not answered, by chunk, in dataset order; complete chunks do not appear.
         n_answered: records that are done or failed, counted once.
+        n_failed: failed records in all outcomes: more than there are, where an attempt was made twice.
         n_records: records of all chunks.
         spent_ms: billed time of every outcome, duplicates and voided ones included.
     """
 
     gaps: Mapping[ChunkId, SpanSet]
     n_answered: int
+    n_failed: int
     n_records: int
     spent_ms: int
 
@@ -42,10 +44,11 @@ def measure_coverage(
     """How far `outcomes` answer for `chunks`; voided ones count in spend, not in what is answered."""
     voided = set(voids)
     answered: dict[ChunkId, list[tuple[int, int]]] = {chunk: [] for chunk in sorted(chunks)}
-    spent_ms = 0
+    spent_ms = n_failed = 0
     for outcome in outcomes:
         spent_ms += outcome.billed_ms
         if outcome.chunk in answered and outcome not in voided:
+            n_failed += outcome.n_failed
             answered[outcome.chunk].extend(outcome.spans.spans)
     gaps = {chunk: chunk.all_records - SpanSet.of(spans) for chunk, spans in answered.items()}
     n_records = sum(chunk.n_records for chunk in answered)
@@ -53,6 +56,7 @@ def measure_coverage(
     return Coverage(
         gaps={chunk: gap for chunk, gap in gaps.items() if gap},
         n_answered=n_records - n_missing,
+        n_failed=n_failed,
         n_records=n_records,
         spent_ms=spent_ms,
     )

@@ -66,6 +66,12 @@ class Summary(Protocol):
     def add(self, record: int, rows: Sequence[tuple[Any, ...]], note: str | None) -> None:
         """Count one record that is done: its number, its rows and its note."""
 
+    def partial(self) -> Any:
+        """What was counted so far, as plain values: None, numbers, text, lists and dicts with text keys."""
+
+    def merge(self, partial: Any) -> None:
+        """Add what another summary counted of the records after those counted here."""
+
     def figures(self) -> dict[str, Any]:
         """The job's own figures for `summary.json`: JSON values by name.
 

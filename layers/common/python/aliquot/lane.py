@@ -42,6 +42,7 @@ class Slice:
     spans: SpanSet = NOTHING
     blocks: dict[int, Part] = field(default_factory=dict)
     kinds: dict[str, set[str]] = field(default_factory=dict)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     n_rows: int = 0
     wall_ns: int = 0
@@ -123,8 +124,9 @@ class Lane:
         self.suspects |= doubtful
         stored, crc, plain_bytes = frame["block"]
         done.blocks[first] = Part(stored, crc, plain_bytes)
-        for name, kinds in frame["kinds"].items():
+        for at, (name, kinds) in enumerate(frame["kinds"].items()):
             done.kinds.setdefault(name, set()).update(kinds)
+            done.places[name] = min((first, at), done.places.get(name, (first, at)))
         done.failures.extend(Failure(*row) for row in frame["failures"] if row[0] not in doubtful)
         done.n_rows += frame["rows"]
         done.wall_ns += frame["wall_ns"]
@@ -160,6 +162,7 @@ class Lane:
             failures=sorted(done.failures, key=lambda failure: failure.index),
             cpu_ms=done.cpu_ns // 1_000_000,
             peak_mib=round(self.peak_mib),
+            places=done.places,
         )
 
     def stuck_s(self, now_ns: int) -> float:

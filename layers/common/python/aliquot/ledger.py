@@ -24,6 +24,11 @@ from aliquot.spans import SpanSet
 from aliquot.store import Store
 
 SETTLED = "settled"
+TOO_MANY_FAILED = "too many failed"
+UNREADABLE = "unreadable outcome"
+OPEN_FAILED = "open failed"
+ABANDONED = "submission abandoned"
+CANCELLED = "cancelled"
 
 
 class UnreadableOutcome(AliquotError):
@@ -139,18 +144,28 @@ class Ledger:
         """End an epoch."""
         self._decide(keys.name_stop(epoch), _to_json({"reason": reason, **facts}))
 
+    def read_stop(self, epoch: int) -> Stop | None:
+        """Why an epoch ended, None while it is open."""
+        key = keys.name_stop(epoch)
+        if not self.store.has(key):
+            return None
+        said = _read_json(key, self.store.get(key))
+        return Stop(epoch, said.pop("reason"), said)
+
     def list_stops(self) -> list[Stop]:
         """The epochs that ended, in order."""
-        stops = []
-        for key in self.store.list_keys("stop/"):
-            said = _read_json(key, self.store.get(key))
-            stops.append(Stop(int(key.split("/")[1].removesuffix(".json")), said.pop("reason"), said))
-        return stops
+        epochs = [int(key.split("/")[1].removesuffix(".json")) for key in self.store.list_keys("stop/")]
+        return [stop for epoch in epochs if (stop := self.read_stop(epoch)) is not None]
 
     @property
     def epoch(self) -> int:
         """The epoch that is open: one past those that ended."""
         return max((stop.epoch for stop in self.list_stops()), default=-1) + 1
+
+    def give_up_outcome(self, err: UnreadableOutcome, epoch: int) -> None:
+        """Void a damaged outcome and end the epoch whose roster counted on it: the next does it again."""
+        self.void(err.key)
+        self.stop(epoch, UNREADABLE, {"outcome": str(err.key)})
 
     def _read_failed(self, key: OutcomeKey) -> SpanSet:
         try:

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from aliquot.errors import JobError, UnknownJob
-from aliquot.job import Job, Reference, Stage, read_fields
+from aliquot.job import Job, OpenStage, Reference, Stage, read_fields
 
 _ENGINE = frozenset({"aliquot", "orchestrator"})  # recorded by its version, not by its files
 
@@ -83,7 +83,16 @@ def load_job(spec: JobSpec) -> Job:
 
 def wrap_function(name: str, function: Callable[[dict[str, Any]], Any]) -> Job:
     """A job that calls a plain function of one record, a dict of its columns."""
-    return Job(name, version=1, options=NoOptions, stages=(Stage("call", partial(_open_function, function)),))
+    return describe_function(name, partial(_open_function, function))
+
+
+def describe_function(name: str, open_stage: OpenStage | None = None) -> Job:
+    """The job that a plain function is: its stage and columns; without `open_stage` it cannot be opened."""
+    return Job(name, version=1, options=NoOptions, stages=(Stage("call", open_stage or _refuse_to_open),))
+
+
+def _refuse_to_open(_options: Any, _prepared: Path) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    raise UnknownJob("function", "its code is not here")
 
 
 def _open_function(

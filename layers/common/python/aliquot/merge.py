@@ -45,9 +45,12 @@ def gather_kinds(ledger: Ledger, roster: Roster) -> tuple[Kinds, int]:
     kinds: Kinds = {}
     cpu_ms = 0
     for shares in roster.shares.values():
-        for outcome in dict.fromkeys(share.outcome for share in shares):
-            reader = _read_outcome(ledger, outcome)
-            cpu_ms += reader.cpu_ms
+        readers = [_read_outcome(ledger, key) for key in dict.fromkeys(share.outcome for share in shares)]
+        cpu_ms += sum(reader.cpu_ms for reader in readers)
+        placed = sorted((place, name) for reader in readers for name, place in reader.places.items())
+        for _, name in placed:
+            kinds.setdefault(name, set())
+        for reader in readers:
             for name, found in reader.kinds.items():
                 kinds.setdefault(name, set()).update(found)
     return kinds, cpu_ms

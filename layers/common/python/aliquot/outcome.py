@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aliquot.codec import pack, unpack
 from aliquot.envelope import Envelope, Part
@@ -16,6 +16,7 @@ from aliquot.errors import Undecodable
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
 
+Place = tuple[int, int]
 LONGEST_TEXT = 10_000  # characters of a message or traceback that are kept, the end where it is longer
 
 
@@ -46,6 +47,8 @@ class Outcome:
         failures: the failed records.
         cpu_ms: processor time of the host over these records.
         peak_mib: largest private memory of the host that was seen.
+        places: by column, the block in which it appears first and its place there: sorting by it gives the
+            columns in order of appearance, however records were shared out.
     """
 
     blocks: Mapping[int, Part]
@@ -54,12 +57,14 @@ class Outcome:
     failures: Sequence[Failure] = ()
     cpu_ms: int = 0
     peak_mib: int = 0
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The outcome's object."""
         header = {
             "type": "outcome",
             "kinds": {name: sorted(kinds) for name, kinds in self.kinds.items()},
+            "places": {name: list(place) for name, place in self.places.items()},
             "rows": self.n_rows,
             "failed": str(SpanSet.of_indices(failure.index for failure in self.failures)),
             "cpu_ms": self.cpu_ms,
@@ -80,6 +85,9 @@ class OutcomeReader:
         header = self._envelope.header
         try:
             self.kinds: dict[str, list[str]] = header["kinds"]
+            self.places: dict[str, Place] = {
+                name: (first, at) for name, (first, at) in header["places"].items()
+            }
             self.n_rows: int = header["rows"]
             self.failed = SpanSet.parse(header["failed"])
             self.cpu_ms: int = header["cpu_ms"]

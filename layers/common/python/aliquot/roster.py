@@ -75,6 +75,23 @@ class Roster:
             raise Undecodable("roster", str(err)) from err
 
 
+def split_roster(roster: Roster, n_outcomes: int) -> list[Roster]:
+    """The roster in consecutive groups of chunks, each with about `n_outcomes` outcomes, one chunk at least.
+
+    A function of the roster alone, so that whoever asks again gets the same groups. Never empty.
+    """
+    groups: list[dict[ChunkId, tuple[Share, ...]]] = [{}]
+    n_held = 0
+    for chunk, shares in roster.shares.items():
+        if groups[-1] and n_held + len(shares) > n_outcomes:
+            groups.append({})
+            n_held = 0
+        groups[-1][chunk] = shares
+        n_held += max(1, len(shares))
+    gaps = roster.not_tried
+    return [Roster(held, {chunk: gaps[chunk] for chunk in held if chunk in gaps}) for held in groups]
+
+
 def decide_roster(
     chunks: Iterable[ChunkId],
     outcomes: Iterable[OutcomeKey],

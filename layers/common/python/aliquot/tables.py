@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+Schema = pa.Schema
 ROWS_PER_GROUP = 1 << 15  # 1M rows of two integers peak at 100 MB so, at 144 MB with 2^17
 BYTES_PER_GROUP = 32 << 20
 ROWS_PER_FILE = 1 << 23
@@ -76,6 +77,11 @@ def make_field(name: str, kinds: Collection[str]) -> pa.Field[Any]:
     """A schema's field for a column of these kinds; text that is JSON is marked in its metadata."""
     chosen = choose_type(kinds)
     return pa.field(name, pa.string(), metadata=IS_JSON) if chosen is None else pa.field(name, chosen)
+
+
+def make_schema(kinds: Mapping[str, Collection[str]]) -> pa.Schema:
+    """A table's schema: its columns by name, each of these kinds of value."""
+    return pa.schema([make_field(name, found) for name, found in kinds.items()])
 
 
 def make_array(values: Sequence[Any], field: pa.Field[Any]) -> pa.Array[Any]:
@@ -217,9 +223,14 @@ def write_table(
     path: Path, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Collection[str]], ending: str
 ) -> None:
     """Write a small table as one file."""
-    writer = TableWriter(path, pa.schema([make_field(name, kinds[name]) for name in columns]), ending)
+    writer = TableWriter(path, make_schema({name: kinds[name] for name in columns}), ending)
     writer.write(columns)
     writer.close()
+
+
+def count_rows(path: Path) -> int:
+    """The rows of a Parquet file, by its footer."""
+    return pyarrow.parquet.read_metadata(path).num_rows
 
 
 def number_records(first: int, counts: Sequence[int]) -> pa.Array[Any]:

@@ -1,11 +1,12 @@
-"""What one tick of a run decides, as a pure function of what it sees: dispatch, repair, or done.
+"""What one tick of a run decides, as pure functions of what it sees: dispatch, repair, drain or done.
 
     chunks, outcomes, voids, sealed, queue depth --plan_tick--> messages to send, the next tick's state
+    an epoch that was stopped, queue depth --plan_drain--> wait on, or done
 
 Chunks are dispatched in dataset order, a window of tasks at a time, so that what is in flight is bounded.
 What was dispatched stands in the state (a number), and a tick that dies between sending and handing on its
 state sends twice: a duplicate, which workers look through. A gap that nobody works on (the queue read empty
-in two ticks running) is sent again.
+in two ticks running) is sent again. After a stop the roster waits for what is in flight.
 
 Owns these decisions. Imports `coverage` and `message`; does no I/O. When it is wrong, a run stalls or floods.
 """
@@ -22,6 +23,9 @@ from aliquot.message import TaskMessage
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5, 60
 _WAIT_GROWTH = 1.5
 _QUIET_TICKS = 2
+DRAIN_WAIT_S = 15
+_DRAINED_TICKS = 4  # SQS's counts are a minute late at most
+MOST_IDLE_TICKS = 24 * 60  # about a day at the longest wait
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,31 @@ class TickState:
         n_dispatched: chunks, in dataset order, whose tasks have been sent.
         n_quiet: ticks running in which gaps were open and the queue was empty.
         n_ticks: ticks so far, for the wait between them.
+        n_draining: ticks since the epoch was stopped.
+        n_idle: ticks running in which everything submitted was answered and the submission went no further.
     """
 
     epoch: int = 0
     n_dispatched: int = 0
     n_quiet: int = 0
     n_ticks: int = 0
+    n_draining: int = 0
+    n_idle: int = 0
 
 
 @dataclass(frozen=True)
 class TickPlan:
-    """What a tick does: messages to send, whether the stage is complete, and how long to wait else."""
+    """What a tick does: messages to send, whether to settle now, and how long to wait else."""
 
     state: TickState
     send: tuple[TaskMessage, ...] = ()
     is_complete: bool = False
     wait_s: int = 0
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nothing has come of the submission for a day."""
+        return self.state.n_idle >= MOST_IDLE_TICKS
 
 
 def plan_tick(
@@ -73,22 +86,49 @@ def plan_tick(
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
-    room = max(0, window - len(open_gaps))
-    fresh = chunks[state.n_dispatched : state.n_dispatched + room]
+    fresh, n_dispatched = _find_fresh(chunks, coverage, state.n_dispatched, max(0, window - len(open_gaps)))
     if is_sealed and coverage.is_complete:
         return TickPlan(state, is_complete=True)
     n_quiet = state.n_quiet + 1 if open_gaps and queue_depth == 0 else 0
     again = dict(open_gaps) if n_quiet >= _QUIET_TICKS else {}
-    todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh if chunk in coverage.gaps}}
+    todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh}}
     share = max(1, window // max(1, len(open_gaps) + len(fresh)))
     messages = (TaskMessage(run, stage, chunk, gap, state.epoch, share=share) for chunk, gap in todo.items())
     following = replace(
         state,
-        n_dispatched=state.n_dispatched + len(fresh),
+        n_dispatched=n_dispatched,
         n_quiet=0 if again else n_quiet,
         n_ticks=state.n_ticks + 1,
+        n_idle=0 if is_sealed or open_gaps or fresh else state.n_idle + 1,
     )
     return TickPlan(following, tuple(messages), wait_s=_choose_wait(state.n_ticks))
+
+
+def _find_fresh(
+    chunks: Sequence[ChunkId], coverage: Coverage, start: int, room: int
+) -> tuple[list[ChunkId], int]:
+    """The next chunks that are not answered, `room` of them, and how many chunks are then behind."""
+    fresh: list[ChunkId] = []
+    at = start
+    while at < len(chunks) and len(fresh) < room:
+        if chunks[at] in coverage.gaps:
+            fresh.append(chunks[at])
+        at += 1
+    return fresh, at
+
+
+def plan_drain(state: TickState, queue_depth: int, lease_s: int) -> TickPlan:
+    """What to do in an epoch that was stopped: wait until nothing that is in flight can still come in.
+
+    Args:
+        queue_depth: messages waiting and in flight.
+        lease_s: after which no worker that began before the stop can be at work.
+    """
+    n_quiet = state.n_quiet + 1 if queue_depth == 0 and state.n_draining else 0
+    following = replace(state, n_quiet=n_quiet, n_draining=state.n_draining + 1)
+    if n_quiet >= _DRAINED_TICKS or state.n_draining * DRAIN_WAIT_S >= lease_s:
+        return TickPlan(following, is_complete=True)
+    return TickPlan(following, wait_s=DRAIN_WAIT_S)
 
 
 def _choose_wait(n_ticks: int) -> int:

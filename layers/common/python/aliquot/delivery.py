@@ -1,0 +1,400 @@
+"""From a part of a settled stage to tables: rows, failures, records without rows; and what is said of them.
+
+    roster --gather_columns--> schema
+    roster --write_tables--> tables in a folder, figures, the job's summary
+    figures and summary of all parts --write_closing--> not tried, the job's tables, what summary.json says
+
+A local run delivers its whole roster as one part, a stack each group of it: figures, columns and summaries
+merge in dataset order, so that both say the same. Everything is read from the roster, piece by piece in
+record order. Owns what is delivered, and in which columns. Imports `merge` and `tables`. When it is wrong, a
+right run gives a wrong table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from aliquot.chunk import ChunkReader
+from aliquot.job import Job, Summary, read_fields
+from aliquot.keys import ChunkId
+from aliquot.ledger import Ledger
+from aliquot.merge import Piece, gather_kinds, merge_pieces
+from aliquot.roster import Roster
+from aliquot.rows import name_kinds
+from aliquot.spans import SpanSet
+from aliquot.tables import (
+    IS_JSON,
+    Schema,
+    TableWriter,
+    make_schema,
+    number_records,
+    repeat_values,
+    write_table,
+)
+
+FAILURES = {
+    "record": {"int"},
+    "id": {"str"},
+    "source": {"str"},
+    "line": {"int"},
+    "stage": {"str"},
+    "kind": {"str"},
+    "message": {"str"},
+    "traceback": {"str"},
+    "input": {"str"},
+}
+NOT_TRIED = {"first": {"int"}, "last": {"int"}, "source": {"str"}}
+_LONGEST_INPUT = 10_000
+
+Gap = tuple[int, int, int]  # first record, last record, source
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a delivery is of.
+
+    Args:
+        options, prepared: what the job's summary is begun with.
+        sources: paths of the inputs, by their index in chunks.
+    """
+
+    job: Job
+    options: Any
+    prepared: Path
+    sources: Sequence[str]
+
+    def begin_summary(self) -> Summary | None:
+        """The job's summary, empty; None where it has none."""
+        return self.job.summary(self.options, self.prepared) if self.job.summary else None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The result's columns, in order: kinds of value in those of rows and those kept from the input."""
+
+    rows: Mapping[str, set[str]]
+    kept: Mapping[str, set[str]]
+
+    def merge(self, later: Columns) -> Columns:
+        """These, and those of later records."""
+        return Columns(_merge_kinds(self.rows, later.rows), _merge_kinds(self.kept, later.kept))
+
+    @property
+    def names(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The result's names of the rows' columns and of those kept; with `_` where one is taken."""
+        taken = {"record"}
+
+        def choose(name: str) -> str:
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            return name
+
+        return {name: choose(name) for name in self.rows}, {name: choose(name) for name in self.kept}
+
+    @property
+    def schema(self) -> Schema:
+        """The result's columns and types."""
+        rows, kept = self.names
+        shown = {rows[name]: found for name, found in self.rows.items()}
+        return make_schema({"record": {"int"}, **shown, **{kept[n]: found for n, found in self.kept.items()}})
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns of which the kinds do not agree: JSON text."""
+        return [each.name for each in self.schema if each.metadata == IS_JSON]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, columns in order."""
+        return {
+            role: [[name, sorted(found)] for name, found in kinds.items()]
+            for role, kinds in (("rows", self.rows), ("kept", self.kept))
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Columns:
+        """The columns of plain values."""
+        return cls(*({name: set(found) for name, found in plain[role]} for role in ("rows", "kept")))
+
+
+@dataclass
+class Figures:
+    """What was delivered of some records: counts, failures by kind, and the ranges that nobody tried."""
+
+    rows: int = 0
+    done: int = 0
+    failed: int = 0
+    cpu_ms: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    not_tried: list[Gap] = field(default_factory=list)
+
+    def merge(self, later: Figures) -> None:
+        """Add those of later records."""
+        self.rows += later.rows
+        self.done += later.done
+        self.failed += later.failed
+        self.cpu_ms += later.cpu_ms
+        self.kinds.update(later.kinds)
+        for gap in later.not_tried:
+            self.add_gap(gap)
+
+    def add_gap(self, gap: Gap) -> None:
+        """Note a range that nobody tried, joined to the last where it goes on from there."""
+        first, last, source = gap
+        if self.not_tried and self.not_tried[-1][1:] == (first - 1, source):
+            first = self.not_tried.pop()[0]
+        self.not_tried.append((first, last, source))
+
+    @property
+    def n_not_tried(self) -> int:
+        """Records that nobody tried."""
+        return sum(last - first + 1 for first, last, _ in self.not_tried)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "kinds": list(self.kinds.items()), "not_tried": list(map(list, self.not_tried))}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Figures:
+        """The figures of plain values."""
+        gaps = [(first, last, source) for first, last, source in plain["not_tried"]]
+        return cls(**{**plain, "kinds": Counter(dict(plain["kinds"])), "not_tried": gaps})
+
+
+def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, int]:
+    """The columns of a roster's result, and its outcomes' CPU milliseconds; raises UnreadableOutcome."""
+    found, cpu_ms = gather_kinds(ledger, roster)
+    return Columns(_merge_kinds(_declare_kinds(job), found), _gather_kept(ledger, roster)), cpu_ms
+
+
+def write_tables(
+    subject: Subject,
+    ledger: Ledger,
+    roster: Roster,
+    columns: Columns,
+    into: Path,
+    ending: str,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[Figures, Summary | None]:
+    """Write the tables of a roster's records into a folder: `result/part-*`, `failures`, those without rows.
+
+    Args:
+        columns: of the result; they may be more than these records have.
+        ending: "parquet" or "csv".
+        check: called before each piece; raises where the user has interrupted.
+    Raises:
+        UnreadableOutcome: an outcome is damaged.
+    """
+    tables = _PieceTables(subject, columns, into, ending)
+    summary, figures = subject.begin_summary(), Figures()
+    for piece in merge_pieces(ledger, roster):
+        check()
+        tables.write(piece)
+        _count(figures, piece)
+        if summary is not None:
+            _feed(summary, piece)
+    tables.close()
+    figures.rows = tables.n_rows
+    for chunk, gap in roster.not_tried.items():
+        for each in _locate_gap(ledger, chunk, gap):
+            figures.add_gap(each)
+    return figures, summary
+
+
+def write_closing(
+    subject: Subject,
+    columns: Columns,
+    figures: Figures,
+    summary: Summary | None,
+    facts: Mapping[str, Any],
+    into: Path,
+    ending: str,
+) -> dict[str, Any]:
+    """Write what is of all records: the ranges not tried, the job's tables, `summary.json`; gives the last.
+
+    Args:
+        facts: wall seconds of the run (`elapsed_s`), and processor seconds besides the hosts' (`cpu_s`).
+    """
+    if figures.not_tried:
+        gaps: dict[str, list[Any]] = {
+            "first": [first for first, _, _ in figures.not_tried],
+            "last": [last for _, last, _ in figures.not_tried],
+            "source": [subject.sources[source] for _, _, source in figures.not_tried],
+        }
+        write_table(into / "not_tried", gaps, NOT_TRIED, ending)
+    for name, table in summary.tables().items() if summary is not None else ():
+        write_table(into / name, table, {col: name_kinds(values) for col, values in table.items()}, ending)
+    said = {
+        "job": subject.job.name,
+        "records": figures.done + figures.failed + figures.n_not_tried,
+        "done": figures.done,
+        "failed": figures.failed,
+        "not_tried": figures.n_not_tried,
+        "rows": figures.rows,
+        **facts,
+        "cpu_s": round(figures.cpu_ms / 1000 + facts.get("cpu_s", 0.0), 3),
+        "failures": dict(figures.kinds.most_common()),
+        **({"text_columns": columns.text_columns} if columns.text_columns else {}),
+        **(summary.figures() if summary is not None else {}),
+    }
+    text = json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+    (into / "summary.json").write_text(text, encoding="utf-8")
+    return said
+
+
+class _PieceTables:
+    """The tables that grow piece by piece: result, failures, and the records without rows."""
+
+    def __init__(self, subject: Subject, columns: Columns, into: Path, ending: str) -> None:
+        self._subject = subject
+        self._names, self._kept = columns.names
+        (into / "result").mkdir(parents=True, exist_ok=True)
+        self._result = TableWriter(into / "result" / "part", columns.schema, ending, is_split=True)
+        self._failures = TableWriter(into / "failures", make_schema(FAILURES), ending)
+        self._id, self._line = _find_fields(subject.job)
+        self._without: TableWriter | None = None
+        if subject.job.without_rows:
+            shown = {name: {"str"} for name in (self._id, self._line) if name}
+            schema = make_schema({"record": {"int"}, **shown})
+            self._without = TableWriter(into / subject.job.without_rows, schema, ending)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the result so far."""
+        return self._result.n_rows
+
+    def write(self, piece: Piece) -> None:
+        """Add a piece's rows, failures and records without rows."""
+        block = piece.block
+        columns: dict[str, Any] = {self._names[name]: values for name, values in block.columns.items()}
+        if block.n_rows:
+            columns["record"] = number_records(piece.first_record, block.counts)
+            for name, shown in self._kept.items():
+                if name in piece.chunk.kept_kinds:
+                    kept = piece.chunk.kept(name)[block.first : block.first + len(block.counts)]
+                    columns[shown] = repeat_values(kept, block.counts)
+            self._result.write(columns)
+        if piece.failures:
+            self._failures.write(self._describe_failures(piece))
+        if self._without is not None:
+            self._write_without(self._without, piece)
+
+    def close(self) -> None:
+        """Finish the files."""
+        for writer in (self._result, self._failures, self._without):
+            if writer is not None:
+                writer.close()
+
+    def _describe_failures(self, piece: Piece) -> dict[str, list[Any]]:
+        chunk, failures = piece.chunk, piece.failures
+        bad = chunk.bad() if any(failure.kind == "parse" for failure in failures) else {}
+        places = [chunk.locate(failure.index) for failure in failures]
+        stage = self._subject.job.stage.name
+        return {
+            "record": [chunk.first + failure.index for failure in failures],
+            "id": [_text(_value_at(chunk, self._id, failure.index)) for failure in failures],
+            "source": [self._subject.sources[source] for source, _ in places],
+            "line": [line for _, line in places],
+            "stage": ["read" if failure.index in bad else stage for failure in failures],
+            "kind": [failure.kind for failure in failures],
+            "message": [failure.message for failure in failures],
+            "traceback": [failure.traceback or None for failure in failures],
+            "input": [
+                bad[f.index].text if f.index in bad else _show_input(chunk, self._line, f.index)
+                for f in failures
+            ],
+        }
+
+    def _write_without(self, writer: TableWriter, piece: Piece) -> None:
+        failed = {failure.index for failure in piece.failures}
+        first = piece.block.first
+        empty = [
+            first + i for i, count in enumerate(piece.block.counts) if not count and first + i not in failed
+        ]
+        columns: dict[str, list[Any]] = {"record": [piece.chunk.first + index for index in empty]}
+        for name in (self._id, self._line):
+            columns[name] = [_text(_value_at(piece.chunk, name, index)) for index in empty]
+        writer.write(columns)
+
+
+def _merge_kinds(earlier: Mapping[str, set[str]], later: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    names = dict.fromkeys([*earlier, *later])
+    return {name: earlier.get(name, set()) | later.get(name, set()) for name in names}
+
+
+def _declare_kinds(job: Job) -> dict[str, set[str]]:
+    """The kinds of value that a job's row type declares, by column: of simple types, empty for others."""
+    declared: dict[str, set[str]] = {}
+    for spec in read_fields(job.writes) if job.writes else ():
+        parts = get_args(spec.type) or (spec.type,)
+        declared[spec.name] = {part.__name__ for part in parts if part in (bool, int, float, str, bytes)}
+    return declared
+
+
+def _gather_kept(ledger: Ledger, roster: Roster) -> dict[str, set[str]]:
+    kinds: dict[str, set[str]] = {}
+    for chunk in roster.shares:
+        reader = ChunkReader(ledger.store.get(chunk.key), chunk)
+        if not reader.kept_kinds:
+            break
+        for name, found in reader.kept_kinds.items():
+            kinds.setdefault(name, set()).update(found)
+    return kinds
+
+
+def _find_fields(job: Job) -> tuple[str, str]:
+    """The fields that hold a record's id and its line; `id` and none where records are dicts."""
+    if job.reads is None:
+        return "id", ""
+    by_kind = {spec.column.kind: spec.name for spec in read_fields(job.reads)}
+    return by_kind.get("id", "id"), by_kind.get("line", "")
+
+
+def _count(figures: Figures, piece: Piece) -> None:
+    figures.failed += len(piece.failures)
+    figures.done += len(piece.block.counts) - len(piece.failures)
+    figures.kinds.update(failure.kind for failure in piece.failures)
+
+
+def _feed(summary: Summary, piece: Piece) -> None:
+    """Give the summary each record that is done, with its rows as tuples."""
+    block = piece.block
+    failed = {failure.index for failure in piece.failures}
+    rows = list(zip(*block.columns.values(), strict=True))
+    at = 0
+    for place, count in enumerate(block.counts):
+        if block.first + place not in failed:
+            note = block.notes[place] if block.notes else None
+            summary.add(piece.first_record + place, rows[at : at + count], note)
+        at += count
+
+
+def _locate_gap(ledger: Ledger, chunk: ChunkId, gap: SpanSet) -> Iterable[Gap]:
+    reader = ChunkReader(ledger.store.get(chunk.key), chunk)
+    return [
+        (reader.first + a, reader.first + b - 1, source)
+        for first, end in gap.spans
+        for source, a, b in reader.split_by_source(first, end)
+    ]
+
+
+def _value_at(chunk: ChunkReader, name: str, index: int) -> Any:
+    return chunk.column(name)[index] if name in chunk.column_names else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _show_input(chunk: ChunkReader, line_field: str, index: int) -> str | None:
+    """What a record was made of: its line, or its columns as JSON; cut where it is long."""
+    if line_field:
+        shown = _text(_value_at(chunk, line_field, index))
+    else:
+        shown = json.dumps({name: chunk.column(name)[index] for name in chunk.column_names}, default=str)
+    return shown and shown[:_LONGEST_INPUT]

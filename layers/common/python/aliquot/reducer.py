@@ -1,0 +1,192 @@
+"""A settled stage merged in parts: groups of its roster side by side, then one publication of them all.
+
+    roster --begin--> groups --reduce (each)--> tables in results/, a note of figures, columns and summary
+      --publish--> the groups' columns agree? no: again, with the columns of all frozen
+                   yes: what is of all records, then `published/<epoch>.json`, which readers follow
+
+A group's tables are typed by the kinds of value in that group; where the whole result needs other types,
+those groups are written once more. Every step may be repeated. Owns the objects under `merge/<epoch>/` of a
+run and under `results/<run>/`. Imports `delivery` (and with it pyarrow) where tables are written. When it is
+wrong, readers see parts of a result, or parts of two.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aliquot.errors import AlreadyPut, Undecodable
+from aliquot.ledger import Ledger
+from aliquot.roster import Roster, split_roster
+
+if TYPE_CHECKING:
+    from aliquot.aws import S3Store
+    from aliquot.delivery import Columns, Figures, Subject
+
+OUTCOMES_PER_GROUP = 256  # some 100 MB of rows and a minute of work
+PUBLISHED = "published/"
+_ENDING = "parquet"
+
+
+class Reducer:
+    """Merges one epoch of a run.
+
+    Args:
+        results: what is under `results/<run>/`.
+    """
+
+    def __init__(self, run: str, epoch: int, ledger: Ledger, results: S3Store) -> None:
+        self._run, self._epoch, self._ledger, self._results = run, epoch, ledger, results
+        self._prefix = f"result-{epoch:04d}/"
+
+    def begin(self, roster: Roster) -> str:
+        """Put the roster's groups, and the list of them; gives the list's key in the run's ledger."""
+        groups = split_roster(roster, OUTCOMES_PER_GROUP)
+        for number, group in enumerate(groups):
+            self._put(f"{number:05d}.roster", group.to_json())
+        self._put("groups", _to_json({"n_groups": len(groups)}))
+        return self._list_groups(range(len(groups)), "items")
+
+    def reduce(self, number: int, subject: Subject) -> Figures:
+        """Write the tables of one group, and note what it is; raises UnreadableOutcome."""
+        from aliquot.delivery import Columns, gather_columns, write_tables
+
+        group = Roster.from_json(self._get(f"{number:05d}.roster"))
+        own, cpu_ms = gather_columns(subject.job, self._ledger, group)
+        frozen = self._read_frozen()
+        columns = own if frozen is None else Columns.from_plain(frozen)
+        with tempfile.TemporaryDirectory() as folder:
+            into = Path(folder)
+            figures, summary = write_tables(subject, self._ledger, group, columns, into, _ENDING)
+            figures.cpu_ms = cpu_ms
+            files = [self._upload(path, into, number) for path in _list_files(into)]
+        note = {
+            "columns": own.to_plain(),
+            "written": columns.to_plain(),
+            "figures": figures.to_plain(),
+            "summary": summary.partial() if summary is not None else None,
+            "files": files,
+        }
+        self._put(f"{number:05d}", _to_json(note))
+        return figures
+
+    def publish(self, subject: Subject, tell_facts: Callable[[], Mapping[str, Any]], reason: str) -> str:
+        """Put together what the groups wrote; gives "" or the key of a list of groups to write once more.
+
+        Args:
+            tell_facts: wall seconds of the run.
+            reason: why the epoch ended.
+        Raises:
+            StoreError: a group has left no note.
+        """
+        if self._results.has(f"{PUBLISHED}{self._epoch:04d}.json"):
+            return ""
+        from aliquot.delivery import Columns, Figures, write_closing
+
+        n_groups = json.loads(self._get("groups"))["n_groups"]
+        notes = [json.loads(self._get(f"{number:05d}")) for number in range(n_groups)]
+        columns = Columns.from_plain(notes[0]["columns"])
+        for note in notes[1:]:
+            columns = columns.merge(Columns.from_plain(note["columns"]))
+        odd = [at for at, note in enumerate(notes) if _differs(Columns.from_plain(note["written"]), columns)]
+        if odd:
+            self._put("columns", _to_json(columns.to_plain()))
+            return self._list_groups(odd, "items-again")
+        figures, summary = Figures(), subject.begin_summary()
+        for note in notes:
+            figures.merge(Figures.from_plain(note["figures"]))
+            if summary is not None:
+                summary.merge(note["summary"])
+        with tempfile.TemporaryDirectory() as folder:
+            into = Path(folder)
+            write_closing(subject, columns, figures, summary, tell_facts(), into, _ENDING)
+            closing = [self._upload(path, into) for path in _list_files(into)]
+        files = [*_choose_files(notes), *closing]
+        pointer = {"epoch": self._epoch, "prefix": self._prefix, "reason": reason, "files": files}
+        with suppress(AlreadyPut):
+            self._results.put_once(f"{PUBLISHED}{self._epoch:04d}.json", _to_json(pointer))
+        return ""
+
+    def _read_frozen(self) -> dict[str, Any] | None:
+        """The columns of all groups, None while each is written with its own."""
+        if not self._ledger.store.has(self._name("columns")):
+            return None
+        found: dict[str, Any] = json.loads(self._get("columns"))
+        return found
+
+    def _upload(self, path: Path, root: Path, number: int | None = None) -> dict[str, Any]:
+        """Put a file into the results; gives its name there, and its rows where it is a table of a group."""
+        name = path.relative_to(root).as_posix()
+        rows = None
+        if number is not None:
+            rows, name = _count_rows(path), _name_part(name, number)
+        self._results.put_file(self._prefix + name, path)
+        return {"name": name, "rows": rows}
+
+    def _list_groups(self, numbers: Sequence[int], name: str) -> str:
+        items = [{"run": self._run, "epoch": self._epoch, "group": number} for number in numbers]
+        self._put(name, json.dumps(items).encode())
+        return self._name(name)
+
+    def _name(self, name: str) -> str:
+        return f"merge/{self._epoch:04d}/{name}.json"
+
+    def _put(self, name: str, body: bytes) -> None:
+        self._ledger.store.put(self._name(name), body)
+
+    def _get(self, name: str) -> bytes:
+        return self._ledger.store.get(self._name(name))
+
+
+def read_published(results: S3Store) -> dict[str, Any] | None:
+    """What was published last: `epoch`, `prefix`, `reason` and `files`; None where nothing was."""
+    keys = results.list_keys(PUBLISHED)
+    if not keys:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(results.get(keys[-1]))
+    except ValueError as err:
+        raise Undecodable(keys[-1], str(err)) from err
+    return found
+
+
+def _differs(written: Columns, wanted: Columns) -> bool:
+    return not written.schema.equals(wanted.schema, check_metadata=True)
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _name_part(name: str, number: int) -> str:
+    """A group's file among those of all: of group 3 `failures` is `failures/part-00003`."""
+    stem, _, ending = name.rpartition(".")
+    folder, slash, part = stem.partition("/")
+    return f"{folder}/part-{number:05d}{part.removeprefix('part') if slash else ''}.{ending}"
+
+
+def _choose_files(notes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The groups' files that have rows; of a table without any the first, for its columns."""
+    by_table: dict[str, list[dict[str, Any]]] = {}
+    for note in notes:
+        for file in note["files"]:
+            by_table.setdefault(file["name"].partition("/")[0], []).append(file)
+    return [
+        file
+        for files in by_table.values()
+        for file in ([each for each in files if each["rows"]] or files[:1])
+    ]
+
+
+def _count_rows(path: Path) -> int:
+    from aliquot.tables import count_rows
+
+    return count_rows(path)
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
