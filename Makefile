@@ -46,6 +46,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@for app in functions/*/app.py; do echo "mypy $$app"; $(BIN)/mypy "$$app" || exit 1; done
 	$(BIN)/lint-imports
 
 check: lint ## ruff, mypy --strict, import-linter, then the tests

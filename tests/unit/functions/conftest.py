@@ -35,11 +35,13 @@ class Deployed:
         }
 
 
-def _decide(value: Any, parameters: dict[str, str], conditions: dict[str, Any]) -> Any:  # noqa: C901 - a case for each function
-    """A value with Fn::If, conditions and parameters done."""
+def _decide(  # noqa: C901 - a case for each function
+    value: Any, parameters: dict[str, str], conditions: dict[str, Any], mappings: dict[str, Any]
+) -> Any:
+    """A value with Fn::If, conditions, mappings and parameters done."""
 
     def again(each: Any) -> Any:
-        return _decide(each, parameters, conditions)
+        return _decide(each, parameters, conditions, mappings)
 
     if isinstance(value, list):
         return [found for each in value if (found := again(each)) is not _GONE]
@@ -60,6 +62,8 @@ def _decide(value: Any, parameters: dict[str, str], conditions: dict[str, Any]) 
             found = not again(negated)
         case ("Fn::Join", [glue, {"Ref": name}]) if name in parameters:
             found = parameters[name].replace(",", glue)
+        case ("Fn::FindInMap", [table, row, column]):
+            found = mappings[table][again(row)][column]
         case _:
             found = {key: part for key, each in value.items() if (part := again(each)) is not _GONE}
     return found
@@ -90,12 +94,13 @@ def _transform(written: dict[str, Any], given: dict[str, str]) -> Deployed:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         found = transform_template(written, parameters)
     conditions = found.get("Conditions", {})
+    given_to = (parameters, conditions, found.get("Mappings", {}))
     resources = {
-        name: _decide(each, parameters, conditions)
+        name: _decide(each, *given_to)
         for name, each in found["Resources"].items()
-        if "Condition" not in each or _decide(conditions[each["Condition"]], parameters, conditions)
+        if "Condition" not in each or _decide(conditions[each["Condition"]], *given_to)
     }
-    return Deployed(resources, _decide(found["Outputs"], parameters, conditions))
+    return Deployed(resources, _decide(found["Outputs"], *given_to))
 
 
 @dataclass

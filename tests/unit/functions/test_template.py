@@ -61,11 +61,20 @@ def test_workers_get_one_task_and_every_mapping_reports_failures(mappings):
         assert mapping["BatchSize"] == 1 or name == "BuryMapping"
 
 
-def test_timeout_is_slice_and_record_deadline_and_a_minute(deploy):
-    for name, function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").items():
-        variables = function["Environment"]["Variables"]
-        if name in WORKERS:
-            assert function["Timeout"] == int(variables["ALIQUOT_SLICE_S"]) + 60 + 60
+@pytest.mark.parametrize("record_s", [60, 300, 780])
+def test_timeout_is_slice_and_record_deadline_and_a_minute(deploy, record_s):
+    found = deploy(**EVERY_RUNG, RecordTimeout=str(record_s))
+    functions, queues = found.of_type("AWS::Lambda::Function"), found.of_type("AWS::SQS::Queue")
+    for name in WORKERS:
+        function = functions[name]
+        assert (
+            function["Timeout"]
+            == int(function["Environment"]["Variables"]["ALIQUOT_SLICE_S"]) + record_s + 60
+        )
+        assert queues[name.replace("Worker", "Tasks")]["VisibilityTimeout"] == 6 * function["Timeout"]
+        lease_s = int(functions["Tally"]["Environment"]["Variables"]["ALIQUOT_LEASE_S"])
+        assert lease_s == function["Timeout"] + 30
+    assert found.outputs["RecordTimeout"]["Value"] == str(record_s)
 
 
 @pytest.mark.parametrize("pollers", ["standard", "provisioned"])
@@ -158,9 +167,13 @@ def test_bucket_outlives_the_stack_and_is_private(deploy):
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
     (policy,) = found.of_type("AWS::S3::BucketPolicy").values()
-    (only_tls,) = policy["PolicyDocument"]["Statement"]
-    assert (only_tls["Effect"], only_tls["Action"]) == ("Deny", "s3:*")
+    only_tls, only_here = policy["PolicyDocument"]["Statement"]
+    assert {(each["Effect"], each["Action"]) for each in (only_tls, only_here)} == {("Deny", "s3:*")}
     assert only_tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert only_here["Condition"] == {
+        "StringNotEquals": {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}},
+        "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+    }
 
 
 def test_key_encrypts_bucket_and_puts(deploy):

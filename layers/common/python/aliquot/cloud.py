@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 OPEN_FAILURES = "open_failed/"
 _MOST_OPEN_FAILED = 2
-_LEASE_S = 180  # a worker's longest invocation, and some
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -72,6 +71,7 @@ class Surroundings:
         jobs: the allow-list: address by name.
         encryption: arguments of every put.
         allows_code: whether runs may bring their own code.
+        lease_s: after which no worker that began before can be at work.
     """
 
     bucket: str
@@ -83,6 +83,7 @@ class Surroundings:
     jobs: Mapping[str, str]
     encryption: Mapping[str, str]
     allows_code: bool = False
+    lease_s: int = 180
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Surroundings:
@@ -97,6 +98,7 @@ class Surroundings:
             jobs=json.loads(environ.get("ALIQUOT_JOBS", "{}")),
             encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),
             allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
+            lease_s=int(environ.get("ALIQUOT_LEASE_S", "180")),
         )
 
 
@@ -166,7 +168,7 @@ class Cloud:
         if stop is not None and stop.reason == UNREADABLE:
             state, stop = TickState(epoch=ledger.epoch), None
         if stop is not None:
-            plan = plan_drain(state, self._measure_queue(), _LEASE_S)
+            plan = plan_drain(state, self._measure_queue(), self._around.lease_s)
             return self._settle(run, ledger, stage, plan.state) if plan.is_complete else _wait(run, plan)
         is_sealed, chunks = ledger.is_sealed, ledger.list_chunks()
         coverage = measure_coverage(chunks, ledger.list_outcomes(stage), ledger.list_voids())
