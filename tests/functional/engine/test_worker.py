@@ -61,7 +61,7 @@ def rig(tmp_path, make_launcher, launcher):
 
 def test_chain_of_hand_backs_does_every_record_once(rig):
     """Parallelism grows from one task; 16 hops and more must pass."""
-    made = rig(["sleep 0.01"] * 150)
+    made = rig(["sleep 0.01"] * 90)
     made.queue.append(made.first(share=1))
     hops = 0
     while made.queue:
@@ -69,9 +69,9 @@ def test_chain_of_hand_backs_does_every_record_once(rig):
         hops = max(hops, message.hops)
         made.work(message, slice_s=0.04)
     assert hops > 16
-    assert made.rows() == list(range(150))
+    assert made.rows() == list(range(90))
     outcomes = made.ledger.list_outcomes("work")
-    assert sum(len(outcome.spans) for outcome in outcomes) == 150
+    assert sum(len(outcome.spans) for outcome in outcomes) == 90
 
 
 def test_second_delivery_of_a_finished_task_does_nothing(rig):
@@ -105,3 +105,27 @@ def test_poison_in_a_slice_costs_itself(rig):
     worked = made.work(made.first())
     assert (worked.n_answered, worked.n_failed) == (3, 1)
     assert made.rows() == [0, 2]
+
+
+def test_third_delivery_sends_the_gaps_on_in_halves(rig):
+    """Twice it may have been the environment's fault; now what kills it is closed in upon."""
+    made = rig(["ok"] * 20)
+    made.work(TaskMessage("run-1", "work", made.chunk, SpanSet.range(0, 4)))
+    worked = made.work(made.first(), receives=3)
+    assert (worked.n_answered, worked.n_follow_ups) == (0, 2)
+    assert [message.spans for message in made.queue] == [SpanSet.range(4, 12), SpanSet.range(12, 20)]
+    assert {message.hops for message in made.queue} == {1}
+
+
+def test_third_delivery_of_one_record_is_worked_on(rig):
+    """What cannot be halved is tried until its message is dead."""
+    made = rig(["ok"] * 2)
+    alone = TaskMessage("run-1", "work", made.chunk, SpanSet.range(1, 2))
+    assert made.work(alone, receives=4).n_answered == 1
+
+
+def test_second_delivery_puts_its_outcomes_every_few_seconds(rig):
+    """What was done before the environment is killed once more must not be lost with it."""
+    made = rig(["sleep 1.3"] * 4)
+    made.work(made.first(), receives=2, slice_s=10.0)
+    assert len(made.ledger.list_outcomes("work")) == 2

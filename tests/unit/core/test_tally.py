@@ -131,3 +131,27 @@ def test_chunks_that_are_answered_take_no_room_in_the_window():
     """A run that is taken up again at its end must not tick its way through what is done."""
     outcomes = [OutcomeKey("match", chunk, chunk.all_records, "a", "small", 1, 0, 1) for chunk in CHUNKS[:9]]
     assert [message.chunk for message in tick(TickState(), outcomes, window=2).send] == CHUNKS[9:11]
+
+
+def test_gaps_of_which_nothing_comes_are_given_up():
+    """Tasks that vanish without a trace must not be paid for until somebody looks."""
+    state, n_sent = TickState(), 0
+    for _ in range(200):
+        plan = tick(state, chunks=CHUNKS[:1])
+        state, n_sent = plan.state, n_sent + len(plan.send)
+        if plan.is_stuck:
+            break
+    assert plan.is_stuck
+    assert n_sent < 20
+
+
+def test_run_that_gains_a_record_now_and_then_is_not_stuck():
+    chunk = ChunkId(0, 50)
+    state, outcomes = TickState(), []
+    for number in range(50):
+        for _ in range(5):
+            plan = tick(state, outcomes, chunks=[chunk])
+            state = plan.state
+            assert not plan.is_stuck
+        spans = SpanSet.range(number, number + 1)
+        outcomes.append(OutcomeKey("match", chunk, spans, f"{number:06d}", "small", 5, 0, 1))

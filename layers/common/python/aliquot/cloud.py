@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from aliquot.aws import S3Store
 from aliquot.carried import Carried
 from aliquot.coverage import measure_coverage
-from aliquot.errors import OpenFailed, Undecodable
+from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.failure_limit import FailureLimit
 from aliquot.host import HostLimits
 from aliquot.keys import TOMBSTONE, name_roster
@@ -36,6 +36,7 @@ from aliquot.ledger import (
     ABANDONED,
     OPEN_FAILED,
     SETTLED,
+    STUCK,
     TOO_MANY_FAILED,
     UNREADABLE,
     Ledger,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 OPEN_FAILURES = "open_failed/"
-_MOST_OPEN_FAILED = 2
+_MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -138,8 +139,10 @@ class Cloud:
             return Worked()
         try:
             launcher = self._open(message.run, manifest)
-        except OpenFailed as err:
-            ledger.store.put(f"{OPEN_FAILURES}{message.epoch:04d}/{uuid.uuid4().hex}", str(err).encode())
+        except (OpenFailed, StoreError) as err:
+            kind = "job" if isinstance(err, OpenFailed) else "store"
+            note = f"{OPEN_FAILURES}{message.epoch:04d}/{kind}-{uuid.uuid4().hex}"
+            ledger.store.put(note, str(err).encode())
             raise
         timeout_s = manifest["settings"]["record_timeout_s"]
         slice_s = max(0.0, min(self._around.slice_s, remaining_s - timeout_s - _SLICE_ROOM_S))
@@ -188,8 +191,8 @@ class Cloud:
         n_records = coverage.n_records if is_sealed else sys.maxsize
         if limit.stops(coverage.n_failed, coverage.n_answered, n_records):
             ledger.stop(state.epoch, TOO_MANY_FAILED, {})
-        elif plan.is_abandoned:
-            ledger.stop(state.epoch, ABANDONED, {})
+        elif plan.is_abandoned or plan.is_stuck:
+            ledger.stop(state.epoch, ABANDONED if plan.is_abandoned else STUCK, {})
         elif reason := self._find_open_failure(ledger, state.epoch):
             ledger.stop(state.epoch, OPEN_FAILED, {"message": reason})
         else:
@@ -270,8 +273,11 @@ class Cloud:
 
     def _find_open_failure(self, ledger: Ledger, epoch: int) -> str:
         """Why the job cannot be opened, once several environments have found so; else nothing."""
-        failed = ledger.store.list_keys(f"{OPEN_FAILURES}{epoch:04d}/")
-        return ledger.store.get(failed[0]).decode() if len(failed) >= _MOST_OPEN_FAILED else ""
+        for kind, most in _MOST_OPEN_FAILED.items():
+            failed = ledger.store.list_keys(f"{OPEN_FAILURES}{epoch:04d}/{kind}-")
+            if len(failed) >= most:
+                return ledger.store.get(failed[0]).decode()
+        return ""
 
     def _open(self, run: str, manifest: Mapping[str, Any]) -> ZygoteLauncher:
         """The launcher of a run's job, kept while the environment works on the same run."""

@@ -27,6 +27,7 @@ SETTLED = "settled"
 TOO_MANY_FAILED = "too many failed"
 UNREADABLE = "unreadable outcome"
 OPEN_FAILED = "open failed"
+STUCK = "stuck"
 ABANDONED = "submission abandoned"
 CANCELLED = "cancelled"
 

@@ -22,6 +22,7 @@ from aliquot.spans import SpanSet
 
 VERSION = 1
 MOST_CHILDREN = 8
+MOST_HOPS = 1 << 16  # three weeks of slices
 _LONGEST_TEXT = 256 << 10
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -73,10 +74,11 @@ def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: 
     """The tasks that a slice's rest becomes, so that parallelism grows by itself.
 
     As many as the rest has slices of work, at most MOST_CHILDREN and the share that the message carries;
-    shares are divided among them and hops counted on.
+    shares are divided among them and hops counted on. None past MOST_HOPS: what is open is then a tally's to
+    send again, should anything come of that.
     """
     n_records = sum(len(task.spans) for task in rest)
-    if not n_records:
+    if not n_records or message.hops >= MOST_HOPS:
         return []
     n_wanted = math.ceil(n_records * record_s / slice_s) if record_s else 1
     n_children = max(1, min(MOST_CHILDREN, n_wanted, message.share, n_records))

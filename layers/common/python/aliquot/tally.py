@@ -25,6 +25,7 @@ _WAIT_GROWTH = 1.5
 _QUIET_TICKS = 2
 DRAIN_WAIT_S = 15
 _DRAINED_TICKS = 4  # SQS's counts are a minute late at most
+MOST_REPAIRS = 10
 MOST_IDLE_TICKS = 24 * 60  # about a day at the longest wait
 
 
@@ -39,6 +40,8 @@ class TickState:
         n_ticks: ticks so far, for the wait between them.
         n_draining: ticks since the epoch was stopped.
         n_idle: ticks running in which everything submitted was answered and the submission went no further.
+        n_repairs: how often gaps were sent again since a further record was answered.
+        n_answered: records that were answered then.
     """
 
     epoch: int = 0
@@ -47,6 +50,8 @@ class TickState:
     n_ticks: int = 0
     n_draining: int = 0
     n_idle: int = 0
+    n_repairs: int = 0
+    n_answered: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class TickPlan:
     def is_abandoned(self) -> bool:
         """Whether nothing has come of the submission for a day."""
         return self.state.n_idle >= MOST_IDLE_TICKS
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing comes of what is sent, time and again."""
+        return self.state.n_repairs > MOST_REPAIRS
 
 
 def plan_tick(
@@ -94,8 +104,11 @@ def plan_tick(
     todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh}}
     share = max(1, window // max(1, len(open_gaps) + len(fresh)))
     messages = (TaskMessage(run, stage, chunk, gap, state.epoch, share=share) for chunk, gap in todo.items())
+    has_gained = coverage.n_answered > state.n_answered
     following = replace(
         state,
+        n_repairs=(0 if has_gained else state.n_repairs) + bool(again),
+        n_answered=coverage.n_answered,
         n_dispatched=n_dispatched,
         n_quiet=0 if again else n_quiet,
         n_ticks=state.n_ticks + 1,

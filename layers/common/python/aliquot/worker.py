@@ -7,6 +7,9 @@ A task may be delivered twice and a worker may vanish at any line: outcomes are 
 answered is never taken back, so the worst is work done twice. The message is deleted by the caller, after
 this returns. The same supervisor and hosts as on the user's machine.
 
+A task that comes again may hold a record that ends the whole environment: the second time one host works and
+puts its outcomes every few seconds, and from the third on what is open is sent on in halves.
+
 Owns this order. Imports `supervisor`, `ledger`, `message`. When it is wrong, work is lost or multiplies.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aliquot.keys import ChunkId
@@ -25,6 +28,9 @@ from aliquot.message import TaskMessage, hand_back
 from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits, Supervisor
+
+_CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
+_CAREFUL_SLICE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,13 @@ def work_slice(
         todo = todo - find_answered(ledger, message.stage, message.chunk)
     if not todo:
         return Worked()
+    if receives >= _SPLIT_RECEIVES and len(todo) > 1:
+        halves = [replace(message, spans=half, hops=message.hops + 1) for half in todo.take(len(todo) // 2)]
+        send(halves)
+        return Worked(n_follow_ups=len(halves))
+    if receives >= _CAREFUL_RECEIVES:
+        limits = replace(allowed.limits, slice_s=min(allowed.limits.slice_s, _CAREFUL_SLICE_S))
+        allowed = replace(allowed, n_hosts=1, limits=limits)
     supervisor = Supervisor(
         launcher=launcher,
         n_lanes=allowed.n_hosts,
