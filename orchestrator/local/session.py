@@ -34,7 +34,7 @@ from aliquot.processes import choose_reader
 from aliquot.readers import Batch
 from aliquot.roster import decide_roster
 from aliquot.spans import SpanSet
-from aliquot.supervisor import Counts, Limits, Supervisor
+from aliquot.supervisor import Counts, Limits, Supervisor, TaskSource
 from orchestrator.local.closing import Closing
 from orchestrator.local.folder import RunFolder, explained
 from orchestrator.local.opening import Opening, name_prepared
@@ -268,19 +268,38 @@ class Session:
             except UnreadableOutcome as err:
                 self._ledger.void(err.key)
 
-    def _supervise(self, tasks: LocalTasks) -> bool:
-        """Run tasks until none is left (True), or until the failure limit or an interrupt (False)."""
+    def _supervise(self, tasks: TaskSource) -> bool:
+        """Run tasks until none is left (True), or until the failure limit or an interrupt (False).
+
+        Records that ran out of memory, and they alone, are run again by one host with all that may be had.
+        """
+        resolved = self._resolved
+        can_climb = resolved.most_memory_mib > resolved.memory_mib
+        first = self._make_supervisor(
+            resolved.workers, resolved.memory_mib, Counts(), defers_memory=can_climb
+        )
+        self._counts = first.counts
+        is_whole = first.run(tasks, self._should_stop)
+        if is_whole and first.deferred:
+            last = self._make_supervisor(1, resolved.most_memory_mib, first.counts, defers_memory=False)
+            is_whole = last.run(LocalTasks(first.deferred), self._should_stop)
+        return is_whole
+
+    def _make_supervisor(
+        self, n_lanes: int, memory_mib: int, counts: Counts, *, defers_memory: bool
+    ) -> Supervisor:
         assert self._opening is not None  # noqa: S101 - its job is open
-        supervisor = Supervisor(
+        timeout_s = self._resolved.record_timeout_s
+        self._opening.launcher.limit(HostLimits(timeout_s, memory_mib))
+        return Supervisor(
             launcher=self._opening.launcher,
-            n_lanes=self._resolved.workers,
-            limits=Limits(self._resolved.record_timeout_s, self._resolved.memory_mib),
+            n_lanes=n_lanes,
+            limits=Limits(timeout_s, memory_mib, defers_memory=defers_memory),
             reader=choose_reader(),
             read_chunk=lambda chunk: self._ledger.store.get(chunk.key),
             put_outcome=partial(self._ledger.put_outcome, self._stage),
+            counts=counts,
         )
-        self._counts = supervisor.counts
-        return supervisor.run(tasks, self._should_stop)
 
     def _redo(self, tasks: list[Task]) -> None:
         """Run tasks of records that were answered once, whatever fails of them."""

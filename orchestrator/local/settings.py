@@ -62,14 +62,20 @@ class Settings:
     def resolve(self) -> ResolvedSettings:
         """The same with what was left open decided for this machine."""
         workers = self.workers or min(count_cores(), N_SLOTS)
-        memory_mib = self.memory_mib or max(1, int(_MEMORY_SHARE * read_free_mib() / workers))
-        return ResolvedSettings(workers, self.record_timeout_s, memory_mib)
+        free_mib = max(1, int(_MEMORY_SHARE * read_free_mib()))
+        memory_mib = self.memory_mib or max(1, free_mib // workers)
+        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, self.memory_mib or free_mib)
 
 
 @dataclass(frozen=True)
 class ResolvedSettings:
-    """What hosts are started with on this machine; see Settings."""
+    """What hosts are started with on this machine; see Settings.
+
+    Args:
+        most_memory_mib: of a single host, for records that ran out of memory beside others.
+    """
 
     workers: int
     record_timeout_s: float
     memory_mib: int
+    most_memory_mib: int

@@ -238,3 +238,29 @@ def test_folder_that_is_no_runs_is_refused(desk, name):
     assert said.code == 2
     assert said.err.startswith(f"aliquot: {name}: ")
     assert sorted(path.name for path in (desk.folder / "full").iterdir()) == ["thesis.txt"]
+
+
+def test_record_that_ran_out_of_memory_beside_others_has_all_of_it_alone(desk):
+    """80% of what is free, by one host at last; never more than what the user allows."""
+    desk.write(
+        "small_machine.py",
+        "import orchestrator.cli, orchestrator.local.settings as settings\n"
+        "settings.read_free_mib = lambda: 750\n"
+        "orchestrator.cli.main()\n",
+    )
+    desk.write(
+        "mine.py",
+        "import time\n"
+        "def f(record):\n"
+        "    held = b'x' * ((400 if record['id'] == 'r3' else 1) << 20)\n"
+        "    time.sleep(0.06)\n"
+        "    return {'id': record['id'], 'n': len(held)}\n",
+    )
+    data = desk.write_records(10)
+    words = ("run", "mine:f", data, "--workers", "2", "--max-failed", "50%")
+    assert desk.script("small_machine.py", *words, "--out", "out").code == 0
+    assert len(desk.rows()) == 10
+    assert desk.script("small_machine.py", *words, "--memory", "300", "--out", "held").code == 0
+    (failure,) = desk.read("failures", "held")
+    assert failure["kind"] == "memory"
+    assert "the ceiling is 300 MiB" in failure["message"]

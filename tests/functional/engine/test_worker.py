@@ -1,5 +1,6 @@
 """Slices of a queue's worker: hand-backs, redelivery, stopped epochs. Real hosts, a list as queue."""
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -35,10 +36,17 @@ class Rig:
 
     def work(self, message: TaskMessage, receives: int = 1, slice_s: float = 5.0) -> Worked:
         allowed = WorkLimits("small", 1, slice_s, LIMITS)
+        return self.work_on(allowed, message, receives)
+
+    def work_on(self, allowed: WorkLimits, message: TaskMessage, receives: int = 1) -> Worked:
         return work_slice(message, receives, self.ledger, self.launcher, allowed, self.send)
 
     def first(self, share: int = 8) -> TaskMessage:
         return TaskMessage("run-1", "work", self.chunk, self.chunk.all_records, share=share)
+
+    def failures(self) -> dict[int, str]:
+        pieces = merge_pieces(self.ledger, self.ledger.settle("work", 0))
+        return {failure.index: failure.message for piece in pieces for failure in piece.failures}
 
     def rows(self) -> list[int]:
         roster = self.ledger.settle("work", 0)
@@ -129,3 +137,37 @@ def test_second_delivery_puts_its_outcomes_every_few_seconds(rig):
     made = rig(["sleep 1.3"] * 4)
     made.work(made.first(), receives=2, slice_s=10.0)
     assert len(made.ledger.list_outcomes("work")) == 2
+
+
+SMALL = WorkLimits("small", 1, 5.0, Limits(5.0, 250), next_rung="medium")
+MEDIUM = WorkLimits("medium", 2, 5.0, Limits(5.0, 250))
+
+
+def test_record_that_ran_out_of_memory_climbs_and_it_alone(rig):
+    made = rig(["ok", "ok", "hold 350", "ok", "hold 900", "ok"])
+    worked = made.work_on(SMALL, made.first())
+    assert (worked.n_answered, worked.n_failed, worked.n_climbed) == (4, 0, 2)
+    (climbing,) = made.queue
+    assert (climbing.rung, climbing.is_alone) == ("medium", True)
+    assert climbing.spans == SpanSet.of_indices([2, 4])
+
+
+def test_on_the_top_rung_one_host_has_the_memory_of_all(rig):
+    """Past it a record fails, with what it reached and what it was allowed."""
+    made = rig(["ok", "hold 350", "hold 900", "fill"])
+    made.work_on(SMALL, made.first())
+    worked = made.work_on(MEDIUM, made.queue.popleft())
+    assert (worked.n_answered, worked.n_failed, worked.n_climbed) == (3, 2, 0)
+    assert made.rows() == [0, 1]
+    said = made.failures()
+    assert re.fullmatch(r"MemoryError; reached \d+ MiB of private memory; the ceiling is 500 MiB", said[2])
+    reached = re.search(r"reached (\d+) MiB of private memory; the ceiling is 500 MiB", said[3])
+    assert reached is not None
+    assert int(reached[1]) > 450
+
+
+def test_python_s_own_memory_error_climbs_too(rig):
+    made = rig(["ok", "ask for too much", "ok"])
+    worked = made.work_on(SMALL, made.first())
+    assert (worked.n_answered, worked.n_climbed) == (2, 1)
+    assert made.rows() == [0, 2]

@@ -67,6 +67,13 @@ def _raise() -> None:
     raise ValueError("on purpose")
 
 
+def _hold(mib: int) -> None:
+    """As much memory for as long as two looks at it take."""
+    held = b"x" * (mib << 20)
+    time.sleep(0.06)
+    del held
+
+
 def _hang() -> None:
     time.sleep(1000)
 
@@ -92,6 +99,8 @@ def work(record: dict[str, Any]) -> Row | tuple[Any, ...]:
     do = record["do"]
     if do.startswith("sleep "):
         time.sleep(float(do.removeprefix("sleep ")))
+    elif do.startswith("hold "):
+        _hold(int(do.removeprefix("hold ")))
     elif do in _FAULTS:
         _FAULTS[do]()
     return Row(record["n"], {1} if do == "unencodable" else os.getpid(), time.monotonic())  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from aliquot.attempt import JobBroken, Step, describe_failure
 from aliquot.errors import ParseFailure
 from aliquot.job import Answer
 from aliquot.page import ANSWERED, READ
+from aliquot.retries import is_retryable
 from aliquot.rows import Block
 
 Call = Callable[[Iterable[Any]], Iterator[Any]]
@@ -65,6 +66,7 @@ class Run:
         bad: Iterable[int] = (),
         columns: tuple[str, ...] = (),
         budget_s: float = 60.0,
+        retry: tuple[type[BaseException], ...] = (),
     ) -> None:
         self.n_armed = 0
         self.slot = memoryview(bytearray(64)).cast("q")
@@ -76,6 +78,7 @@ class Run:
             slot=self.slot,
             stop_ns=time.monotonic_ns() + int(budget_s * 1e9),
             arm=self._arm,
+            retry=retry,
         )
         self.block: Block = self.step.run(first, n)
 
@@ -344,3 +347,85 @@ def test_a_step_leaves_nothing_behind() -> None:
         Run(job)
     gc.collect()
     assert len(gc.get_objects()) - before < 100
+
+
+class Flaky:
+    """Raises `err` the first `n_times` that record 3 is asked for, in the call or in its rows."""
+
+    def __init__(self, err: BaseException, n_times: int, *, is_lazy: bool = False) -> None:
+        self.err, self.n_times, self.is_lazy = err, n_times, is_lazy
+        self.tries: dict[int, int] = {}
+
+    def __call__(self, n: int) -> Any:
+        if self.is_lazy:
+            return (self._answer(n) for _ in range(1))
+        return [self._answer(n)]
+
+    def _answer(self, n: int) -> dict[str, int]:
+        self.tries[n] = self.tries.get(n, 0) + 1
+        if n == 3 and self.tries[n] <= self.n_times:
+            raise self.err
+        return {"n": n}
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waited: list[float] = []
+    monkeypatch.setattr("aliquot.attempt.time.sleep", waited.append)
+    return waited
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+@SHAPES
+def test_what_passes_by_itself_is_tried_again(shape: Any, is_lazy: bool, pauses: list[float]) -> None:
+    flaky = Flaky(ConnectionResetError("gone"), 2, is_lazy=is_lazy)
+    run = Run(shape(flaky), 6)
+    assert run.block.columns["n"] == list(range(6))
+    assert run.step.failures == []
+    assert (
+        pauses == [0.2, 0.8] or len(pauses) == 1
+    )  # a job that read ahead was asked once before it was alone
+
+
+@SHAPES
+def test_what_does_not_pass_is_filed_with_the_number_of_tries(shape: Any, pauses: list[float]) -> None:
+    run = Run(shape(Flaky(TimeoutError("slow"), 99)), 6)
+    (failure,) = run.step.failures
+    assert (failure.index, failure.message) == (3, "TimeoutError: slow (4 tries)")
+    assert pauses == [0.2, 0.8, 3.2]
+    assert run.block.columns["n"] == [0, 1, 2, 4, 5]
+
+
+def test_what_a_stage_names_is_tried_again_and_a_bug_is_not(pauses: list[float]) -> None:
+    """A bug that is tried four times costs four times as much."""
+    assert Run(one_by_one(Flaky(Odd(), 1)), 6, retry=(Odd,)).step.failures == []
+    pauses.clear()
+    assert len(Run(one_by_one(Flaky(ValueError(), 1)), 6, retry=(Odd,)).step.failures) == 1
+    assert pauses == []
+
+
+class Throttled(Exception):
+    def __init__(self, response: Any) -> None:
+        super().__init__("busy")
+        self.response = response
+
+
+class Status:
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("err", "is_wanted"),
+    [
+        (Throttled({"Error": {"Code": "SlowDown"}}), True),
+        (Throttled({"Error": {"Code": "AccessDenied"}}), False),
+        (Throttled(Status(429)), True),
+        (Throttled(Status(404)), False),
+        (Throttled(None), False),
+        (SystemExit(503), False),
+        (ValueError("429"), False),
+    ],
+)
+def test_services_are_known_by_how_their_errors_look(err: BaseException, is_wanted: bool) -> None:
+    assert is_retryable(err, ()) == is_wanted

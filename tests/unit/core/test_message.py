@@ -32,23 +32,34 @@ def test_hostile_message_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("place", "value"),
     [
-        [2, "run", "match", str(CHUNK), "0-5", 0, 0, 1],
-        [1, "../run", "match", str(CHUNK), "0-5", 0, 0, 1],
-        [1, "run", "a/b", str(CHUNK), "0-5", 0, 0, 1],
-        [1, "run", "match", "chunks/../x", "0-5", 0, 0, 1],
-        [1, "run", "match", str(CHUNK), "0-1001", 0, 0, 1],
-        [1, "run", "match", str(CHUNK), "", 0, 0, 1],
-        [1, "run", "match", str(CHUNK), "5-0", 0, 0, 1],
-        [1, "run", "match", str(CHUNK), "0-5", -1, 0, 1],
-        [1, "run", "match", str(CHUNK), "0-5", "0", 0, 1],
-        [1, "run", "match", 7, "0-5", 0, 0, 1],
+        (0, 2),
+        (1, "../run"),
+        (2, "a/b"),
+        (3, "chunks/../x"),
+        (3, 7),
+        (4, "0-1001"),
+        (4, ""),
+        (4, "5-0"),
+        (5, -1),
+        (5, "0"),
+        (7, 1 << 31),
+        (8, "../small"),
+        (8, 3),
+        (9, 1),
     ],
 )
-def test_message_with_a_field_that_cannot_be_is_refused(fields):
+def test_message_with_a_field_that_cannot_be_is_refused(place, value):
+    fields = [1, "run", "match", str(CHUNK), "0-5", 0, 0, 1, "small", False]
+    assert TaskMessage.from_text(spell(fields)).spans == SpanSet.range(0, 5)
+    fields[place] = value
     with pytest.raises(Undecodable):
-        TaskMessage.from_text(base64.b64encode(pack(fields)).decode())
+        TaskMessage.from_text(spell(fields))
+
+
+def spell(fields):
+    return base64.b64encode(pack(fields)).decode()
 
 
 @given(

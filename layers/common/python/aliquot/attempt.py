@@ -5,7 +5,8 @@ of records; a job that reads one record and answers it, and a job that reads ahe
 each record is handed over and after each answer, the shared page says how far the host is.
 
 When the job raises with one record unanswered, that record failed and the job is called again for the rest.
-With several unanswered, each record of that call is given to the job alone: the exception finds its own.
+With several unanswered, each record of that call is given to the job alone: the exception finds its own. An
+exception that may pass by itself (see `retries`) has its record tried again, after a pause.
 
 Owns the hot loop. Imports `chunk`, `rows`, `page`. When it is wrong, one record's failure costs others.
 """
@@ -25,6 +26,7 @@ from aliquot.errors import ParseFailure, Unencodable
 from aliquot.job import Answer
 from aliquot.outcome import LONGEST_TEXT, Failure
 from aliquot.page import ANSWERED, AT_NS, READ
+from aliquot.retries import BACKOFF_S, is_retryable
 from aliquot.rows import Block, NotRows, as_rows, make_block
 
 _OWN_FOLDER = Path(__file__).parent
@@ -53,6 +55,7 @@ class Step:
         slot: the host's words on the shared page.
         stop_ns: monotonic time after which no further record is begun.
         arm: called with the time before records, so that a timer can be moved on.
+        retry: exceptions that the job's stage names as passing.
     """
 
     call: Call
@@ -62,6 +65,7 @@ class Step:
     slot: memoryview
     stop_ns: int
     arm: Callable[[int], None]
+    retry: tuple[type[BaseException], ...] = ()
     answers: list[Sequence[Any]] = field(default_factory=list)
     notes: list[str | None] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -123,15 +127,21 @@ class Step:
     def _take(self, answer: Any) -> None:
         if self.at >= self.slot[READ]:
             raise WrongCount("the job gave more answers than it read records")
-        note = None
         try:
-            if type(answer) is Answer:
-                answer, note = answer
-                _check_note(note)
-            rows = as_rows(answer, self.columns)
+            rows, note = self._read_answer(answer)
         except Exception as err:  # noqa: BLE001 - rows may be a generator, and then this is the job's code
-            self._fail(describe_failure(self.at, err))
-            return
+            self._retry_or_fail(err)
+        else:
+            self._keep(rows, note)
+
+    def _read_answer(self, answer: Any) -> tuple[Sequence[Any], str | None]:
+        note = None
+        if type(answer) is Answer:
+            answer, note = answer
+            _check_note(note)
+        return as_rows(answer, self.columns), note
+
+    def _keep(self, rows: Sequence[Any], note: str | None) -> None:
         self.answers.append(rows)
         self.notes.append(note)
         self.at += 1
@@ -157,7 +167,7 @@ class Step:
         if read <= begun:
             raise err if isinstance(err, MemoryError) else JobBroken from err
         if read == self.at + 1 and not isinstance(err, WrongCount):
-            self._fail(describe_failure(self.at, err))
+            self._retry_or_fail(err)
             return
         self._take_back(begun)
         for index in range(begun, read):
@@ -174,11 +184,34 @@ class Step:
         self.arm(now)
         self.slot[AT_NS] = now
         try:
-            answers = list(self.call(self.records(index, index + 1)))
-            _check_single(answers)
-            self._take(answers[0])
+            rows, note = self._answer_alone(index)
         except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
-            self._fail(describe_failure(index, err))
+            self._retry_or_fail(err)
+        else:
+            self._keep(rows, note)
+
+    def _answer_alone(self, index: int) -> tuple[Sequence[Any], str | None]:
+        """A record's rows and note, the job called for it alone; raises what the job raises, NotRows."""
+        answers = list(self.call(self.records(index, index + 1)))
+        _check_single(answers)
+        return self._read_answer(answers[0])
+
+    def _retry_or_fail(self, err: BaseException) -> None:
+        """The record at hand raised: try it again where that may help, else file it."""
+        n_tries = 1
+        for pause_s in BACKOFF_S:
+            if not is_retryable(err, self.retry):
+                break
+            time.sleep(pause_s)
+            n_tries += 1
+            try:
+                rows, note = self._answer_alone(self.at)
+            except BaseException as again:  # noqa: BLE001 - the boundary to the job's code
+                err = again
+            else:
+                self._keep(rows, note)
+                return
+        self._fail(describe_failure(self.at, err, n_tries))
 
     def _make_block(self) -> Block:
         try:
@@ -216,14 +249,15 @@ def _check_single(answers: list[Any]) -> None:
         raise WrongCount(f"the job gave {len(answers)} answers for one record")
 
 
-def describe_failure(index: int, err: BaseException) -> Failure:
-    """The failure that an exception makes of a record."""
+def describe_failure(index: int, err: BaseException, n_tries: int = 1) -> Failure:
+    """The failure that an exception makes of a record, in the last of so many tries."""
     if isinstance(err, ParseFailure):
         return Failure(index, "parse", _one_line(_say(err)))
     if isinstance(err, NotRows | Unencodable):
         return Failure(index, "exception", _one_line(_say(err)))
     said = _say(err)
     message = _one_line(f"{type(err).__name__}: {said}" if said else type(err).__name__)
+    message += f" ({n_tries} tries)" if n_tries > 1 else ""
     kind = "memory" if isinstance(err, MemoryError) else "exception"
     return Failure(index, kind, message, describe_traceback(err))
 

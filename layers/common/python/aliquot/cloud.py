@@ -18,8 +18,8 @@ import json
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 OPEN_FAILURES = "open_failed/"
 _MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
+_BATCH = 10  # messages that SQS takes at once
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -67,7 +68,7 @@ class Surroundings:
 
     Args:
         bucket: of runs.
-        queues: URL of each rung's queue.
+        queues: URL of each rung's queue, the lowest first.
         rung, n_hosts, memory_mib, slice_s: of this worker.
         jobs: the allow-list: address by name.
         encryption: arguments of every put.
@@ -85,6 +86,12 @@ class Surroundings:
     encryption: Mapping[str, str]
     allows_code: bool = False
     lease_s: int = 180
+
+    @property
+    def next_rung(self) -> str:
+        """The rung above this worker's, empty where there is none."""
+        rungs = list(self.queues)
+        return "".join(rungs[rungs.index(self.rung) + 1 :][:1])
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Surroundings:
@@ -147,7 +154,8 @@ class Cloud:
         timeout_s = manifest["settings"]["record_timeout_s"]
         slice_s = max(0.0, min(self._around.slice_s, remaining_s - timeout_s - _SLICE_ROOM_S))
         limits = Limits(timeout_s, self._around.memory_mib, self._around.slice_s)
-        allowed = WorkLimits(self._around.rung, self._around.n_hosts, slice_s, limits)
+        around = self._around
+        allowed = WorkLimits(around.rung, around.n_hosts, slice_s, limits, around.next_rung)
         return work_slice(message, receives, ledger, launcher, allowed, self._send)
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +191,7 @@ class Cloud:
             coverage=coverage,
             queue_depth=self._measure_queue(),
             window=manifest["settings"]["window"],
+            rung=manifest["settings"].get("rung", self._around.rung),
             state=state,
         )
         if plan.is_complete:
@@ -196,7 +205,7 @@ class Cloud:
         elif reason := self._find_open_failure(ledger, state.epoch):
             ledger.stop(state.epoch, OPEN_FAILED, {"message": reason})
         else:
-            self._send(list(plan.send))
+            self._send(plan.send)
         return _wait(run, plan)
 
     def reduce_group(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -318,6 +327,8 @@ class Cloud:
         """A message and its run's manifest; what is not ours, or of no run that is here, is filed."""
         try:
             message = TaskMessage.from_text(body)
+            if message.rung not in self._around.queues:
+                raise Undecodable("message", f"is for the rung {message.rung!r}, which this stack has not")  # noqa: TRY301 - filed as all others
             return message, self._read_manifest(message.run, self.ledger_of(message.run))
         except Undecodable:
             self._store(UNCLAIMED).put(uuid.uuid4().hex, body.encode(errors="replace"))
@@ -329,16 +340,23 @@ class Cloud:
             raise Undecodable("message", f"names the run {run!r}, which is not there")
         return manifest
 
-    def _send(self, messages: list[TaskMessage]) -> None:
-        url = self._around.queues[self._around.rung]  # a rung's rest stays on it
-        for start in range(0, len(messages), 10):
-            entries = [
-                {"Id": str(place), "MessageBody": message.to_text(), "MessageGroupId": message.run}
-                for place, message in enumerate(messages[start : start + 10])
-            ]
-            said = self._sqs.send_message_batch(QueueUrl=url, Entries=entries)
-            if said.get("Failed"):
-                raise ConnectionError(f"SQS refused {len(said['Failed'])} of {len(entries)} messages")
+    def _send(self, messages: Sequence[TaskMessage]) -> None:
+        """Put tasks into their rungs' queues; returns when all are acknowledged."""
+        by_rung: dict[str, list[TaskMessage]] = {}
+        for message in messages:
+            by_rung.setdefault(message.rung, []).append(message)
+        for rung, tasks in by_rung.items():
+            for start in range(0, len(tasks), _BATCH):
+                self._send_batch(self._around.queues[rung], tasks[start : start + _BATCH])
+
+    def _send_batch(self, url: str, tasks: Sequence[TaskMessage]) -> None:
+        entries = [
+            {"Id": str(place), "MessageBody": task.to_text(), "MessageGroupId": task.run}
+            for place, task in enumerate(tasks)
+        ]
+        said = self._sqs.send_message_batch(QueueUrl=url, Entries=entries)
+        if said.get("Failed"):
+            raise ConnectionError(f"SQS refused {len(said['Failed'])} of {len(entries)} messages")
 
     def _measure_queue(self) -> int:
         """Messages that wait or are in flight, over all rungs."""
@@ -378,6 +396,4 @@ def _refuse_versions(manifest: Mapping[str, Any], opened: Opened) -> None:
 
 
 def _with_spans(message: TaskMessage, spans: SpanSet) -> TaskMessage:
-    return TaskMessage(
-        message.run, message.stage, message.chunk, spans, message.epoch, message.hops + 1, message.share
-    )
+    return replace(message, spans=spans, hops=message.hops + 1)

@@ -141,6 +141,7 @@ class Host:
             slot=self._slot,
             stop_ns=started_ns + budget_ms * 1_000_000,
             arm=self._arm,
+            retry=self._opened.job.stage.retry,
         )
         block = step.run(first, end)
         try:

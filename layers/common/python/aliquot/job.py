@@ -95,11 +95,14 @@ class Stage:
             records to an iterator that yields one list of rows (or an `Answer`) per record, in order. It
             may read ahead of what it yields. Raising `ParseFailure` files the record at hand as `parse`.
         fork_safe: False when what `open` builds does not survive a fork (threads, GPU contexts).
+        retry: exceptions that may pass by themselves: the record is tried again, three times, after a pause.
+            Lost connections, timeouts and throttling need no naming.
     """
 
     name: str
     open: OpenStage
     fork_safe: bool = True
+    retry: tuple[type[BaseException], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,9 @@ class Launcher(Protocol):
     def open(self) -> Opened:
         """Make ready to start hosts; raises what the job's `open` raised, or OpenFailed."""
 
+    def limit(self, limits: HostLimits) -> None:
+        """Hold the hosts that are started from now on to other limits."""
+
     def launch(self, slot: int) -> HostProcess:
         """Start a host; raises OpenFailed where it cannot be done."""
 
@@ -117,6 +120,10 @@ class ZygoteLauncher:
         reply = _check_reply(self._spec, self._ask({"op": "open", "spec": self._spec.to_plain()}))
         self.n_threads = reply["threads"]
         return _read_opened(reply)
+
+    def limit(self, limits: HostLimits) -> None:
+        """Hold the hosts that are forked from now on to other limits."""
+        self._limits = limits
 
     def launch(self, slot: int) -> HostProcess:
         """Fork a host; a zygote that was killed is made anew, once."""
@@ -218,6 +225,10 @@ class SpawnLauncher:
         """Open the job in a host of its own, to see that it can be done and by which code."""
         reply = self._ask_aside(self._open_frame())
         return _read_opened(reply)
+
+    def limit(self, limits: HostLimits) -> None:
+        """Hold the hosts that are started from now on to other limits."""
+        self._limits = limits
 
     def launch(self, slot: int) -> HostProcess:
         """Start a process; it opens the job before it takes its first chunk."""

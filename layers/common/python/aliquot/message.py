@@ -38,6 +38,8 @@ class TaskMessage:
         epoch: the epoch in which it was sent; in a later one it does nothing.
         hops: how many hand-backs led here.
         share: how many tasks of the run's window it may become.
+        rung: the memory rung of the queue that it lies in.
+        is_alone: its records ran out of memory on a lower rung: one host works, with the memory of all.
     """
 
     run: str
@@ -47,6 +49,8 @@ class TaskMessage:
     epoch: int = 0
     hops: int = 0
     share: int = 1
+    rung: str = "small"
+    is_alone: bool = False
 
     @property
     def task(self) -> Task:
@@ -55,8 +59,9 @@ class TaskMessage:
 
     def to_text(self) -> str:
         """The message's body."""
-        fields = [VERSION, self.run, self.stage, str(self.chunk), str(self.spans)]
-        return base64.b64encode(pack([*fields, self.epoch, self.hops, self.share])).decode()
+        fields: list[object] = [VERSION, self.run, self.stage, str(self.chunk), str(self.spans)]
+        fields += [self.epoch, self.hops, self.share, self.rung, self.is_alone]
+        return base64.b64encode(pack(fields)).decode()
 
     @classmethod
     def from_text(cls, text: str) -> TaskMessage:
@@ -92,16 +97,19 @@ def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: 
 
 
 def _check_fields(fields: object) -> TaskMessage:
-    if not isinstance(fields, list) or len(fields) != 8 or fields[0] != VERSION:
+    if not isinstance(fields, list) or len(fields) != 10 or fields[0] != VERSION:
         raise Undecodable("message", f"is not a task of version {VERSION}")
-    _, run, stage, chunk, spans, epoch, hops, share = fields
-    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in (run, stage)):
-        raise Undecodable("message", "names a run or a stage that cannot be")
+    _, run, stage, chunk, spans, epoch, hops, share, rung, is_alone = fields
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in (run, stage, rung)):
+        raise Undecodable("message", "names a run, a stage or a rung that cannot be")
     if not (isinstance(chunk, str) and isinstance(spans, str)):
         raise Undecodable("message", "names no chunk or no records")
     if not all(isinstance(number, int) and 0 <= number < 1 << 31 for number in (epoch, hops, share)):
         raise Undecodable("message", "has numbers that cannot be")
-    message = TaskMessage(run, stage, ChunkId.parse(chunk), SpanSet.parse(spans), epoch, hops, share)
+    if not isinstance(is_alone, bool):
+        raise Undecodable("message", "has a flag that cannot be")
+    records = ChunkId.parse(chunk), SpanSet.parse(spans)
+    message = TaskMessage(run, stage, *records, epoch, hops, share, rung, is_alone)
     if not message.spans or message.spans - message.chunk.all_records:
         raise Undecodable("message", f"asks for records {spans} of chunk {chunk}")
     return message

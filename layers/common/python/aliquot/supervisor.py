@@ -61,11 +61,13 @@ class Limits:
         record_timeout_s: a record's deadline.
         memory_mib: ceiling of a host's private memory.
         slice_s: an outcome is put at least this often.
+        defers_memory: a record that ran out of memory is left for a host with more, not filed.
     """
 
     record_timeout_s: float
     memory_mib: int
     slice_s: float = 5.0
+    defers_memory: bool = False
 
 
 @dataclass
@@ -91,6 +93,7 @@ class Supervisor:
         launcher: starts hosts; the job is open.
         read_chunk: gives a chunk's object.
         put_outcome: takes (chunk, spans, outcome, wall nanoseconds).
+        counts: go on counting here.
     """
 
     def __init__(
@@ -101,13 +104,15 @@ class Supervisor:
         reader: ProcessReader,
         read_chunk: Callable[[ChunkId], bytes],
         put_outcome: PutOutcome,
+        counts: Counts | None = None,
     ) -> None:
         self._launcher, self._limits, self._reader = launcher, limits, reader
         self._read_chunk, self._put_outcome = read_chunk, put_outcome
         self._lanes = [Lane(number) for number in range(n_lanes)]
         self._selector = selectors.DefaultSelector()
         self._polled_s = 0.0
-        self.counts = Counts()
+        self._deferred: dict[ChunkId, SpanSet] = {}
+        self.counts = counts or Counts()
 
     def run(
         self,
@@ -147,6 +152,11 @@ class Supervisor:
             for lane in self._lanes
             if lane.chunk is not None and not lane.is_idle
         ]
+
+    @property
+    def deferred(self) -> list[Task]:
+        """The records that ran out of memory, where they are left for a host with more."""
+        return [Task(chunk, spans) for chunk, spans in self._deferred.items()]
 
     @property
     def record_s(self) -> float:
@@ -253,12 +263,17 @@ class Supervisor:
         """Note an answer. Memory that ran out in a host with a past may be a leak: such records run again."""
         is_certain = lane.n_steps == 1 and lane.was_alone_and_fresh(self._limits.memory_mib)
         short = SpanSet.of_indices(row[0] for row in frame["failures"] if row[1] == "memory")
-        doubtful = SpanSet() if is_certain else short
+        doubtful = SpanSet() if is_certain and not self._limits.defers_memory else short
+        for row in frame["failures"]:
+            if row[1] == "memory":
+                row[2] = f"{row[2]}; {self._say_memory(lane.peak_mib)}"
         before = len(lane.slice.failures)
         lane.take_answer(frame, doubtful)
         self.counts.n_answered += frame["end"] - frame["first"] - len(doubtful)
         self.counts.add(lane.slice.failures[before:])
-        if doubtful:
+        if is_certain and doubtful:
+            self._defer(lane, doubtful)
+        elif doubtful:
             self._release(lane)
             self.counts.n_host_ends += 1
             self._put(lane)
@@ -304,13 +319,22 @@ class Supervisor:
                 cause.kind == "deadline" or lane.was_alone_and_fresh(self._limits.memory_mib)
             )
             lane.todo |= SpanSet.of([lane.sent]) - suspects
-            if is_proven:
+            if is_proven and cause.kind == "memory" and self._limits.defers_memory:
+                self._defer(lane, suspects)
+            elif is_proven:
                 self._file(lane, Failure(suspects.spans[0][0], cause.kind, cause.message))
             else:
                 lane.suspects |= suspects
         lane.sent = None
         if lane.slice.spans:
             self._put(lane)
+
+    def _defer(self, lane: Lane, spans: SpanSet) -> None:
+        """Leave records to a host with more memory; of this lane's slice they are no part."""
+        assert lane.chunk is not None  # noqa: S101 - it has a task
+        lane.suspects -= spans
+        self._deferred[lane.chunk] = self._deferred.get(lane.chunk, SpanSet()) | spans
+        self._put(lane)
 
     def _file(self, lane: Lane, failure: Failure) -> None:
         lane.file(failure)

@@ -83,6 +83,7 @@ def plan_tick(
     queue_depth: int,
     window: int,
     state: TickState,
+    rung: str = "small",
 ) -> TickPlan:
     """What to do now.
 
@@ -93,6 +94,7 @@ def plan_tick(
         queue_depth: messages waiting and in flight; another run's count too, which only delays repairs.
         window: how many tasks of this run may be queued or running.
         state: what the last tick handed on.
+        rung: the memory rung on which the run's records begin.
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
@@ -103,7 +105,10 @@ def plan_tick(
     again = dict(open_gaps) if n_quiet >= _QUIET_TICKS else {}
     todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh}}
     share = max(1, window // max(1, len(open_gaps) + len(fresh)))
-    messages = (TaskMessage(run, stage, chunk, gap, state.epoch, share=share) for chunk, gap in todo.items())
+    messages = (
+        TaskMessage(run, stage, chunk, gap, state.epoch, share=share, rung=rung)
+        for chunk, gap in todo.items()
+    )
     has_gained = coverage.n_answered > state.n_answered
     following = replace(
         state,

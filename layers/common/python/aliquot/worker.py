@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from aliquot.host import HostLimits
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
 from aliquot.launch import Launcher
@@ -39,7 +40,8 @@ class WorkLimits:
 
     Args:
         rung: the memory rung's name.
-        n_hosts: hosts side by side.
+        n_hosts: hosts side by side; a task that climbed to this rung has one, with the memory of all.
+        next_rung: where records go that ran out of memory here; empty on the top rung, where they are filed.
         slice_s: how long it works before it hands back.
         limits: of records and hosts.
     """
@@ -48,6 +50,7 @@ class WorkLimits:
     n_hosts: int
     slice_s: float
     limits: Limits
+    next_rung: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Worked:
     n_failed: int = 0
     n_host_ends: int = 0
     n_follow_ups: int = 0
+    n_climbed: int = 0
 
 
 class OneTask:
@@ -91,7 +95,7 @@ def work_slice(
     Args:
         receives: how often the queue has delivered this message.
         launcher: its job is open.
-        send: puts follow-up tasks into the queue; returns when they are acknowledged.
+        send: puts follow-up tasks into their rungs' queues; returns when they are acknowledged.
         now: seconds of a clock that only goes forward.
     """
     if ledger.is_stopped(message.epoch):
@@ -105,13 +109,13 @@ def work_slice(
         halves = [replace(message, spans=half, hops=message.hops + 1) for half in todo.take(len(todo) // 2)]
         send(halves)
         return Worked(n_follow_ups=len(halves))
-    if receives >= _CAREFUL_RECEIVES:
-        limits = replace(allowed.limits, slice_s=min(allowed.limits.slice_s, _CAREFUL_SLICE_S))
-        allowed = replace(allowed, n_hosts=1, limits=limits)
+    is_careful = receives >= _CAREFUL_RECEIVES
+    limits = _choose_limits(message, allowed, is_careful=is_careful)
+    launcher.limit(HostLimits(limits.record_timeout_s, limits.memory_mib))
     supervisor = Supervisor(
         launcher=launcher,
-        n_lanes=allowed.n_hosts,
-        limits=allowed.limits,
+        n_lanes=1 if is_careful or message.is_alone else allowed.n_hosts,
+        limits=limits,
         reader=choose_reader(),
         read_chunk=lambda chunk: ledger.store.get(chunk.key),
         put_outcome=partial(ledger.put_outcome, message.stage, rung=allowed.rung, receives=receives),
@@ -125,8 +129,23 @@ def work_slice(
     follow_ups = hand_back(message, rest, supervisor.record_s, allowed.slice_s)
     if follow_ups:
         send(follow_ups)
+    climbing = [
+        replace(message, spans=task.spans, rung=allowed.next_rung, is_alone=True, share=1)
+        for task in supervisor.deferred
+    ]
+    if climbing:
+        send(climbing)
     counts = supervisor.counts
-    return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, len(follow_ups))
+    n_climbed = sum(len(task.spans) for task in climbing)
+    return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, len(follow_ups), n_climbed)
+
+
+def _choose_limits(message: TaskMessage, allowed: WorkLimits, *, is_careful: bool) -> Limits:
+    """What hosts may take: carefully outcomes are put often, and a record that climbed has all the memory."""
+    limits = allowed.limits
+    slice_s = min(limits.slice_s, _CAREFUL_SLICE_S) if is_careful else limits.slice_s
+    memory_mib = limits.memory_mib * (allowed.n_hosts if message.is_alone else 1)
+    return replace(limits, slice_s=slice_s, memory_mib=memory_mib, defers_memory=bool(allowed.next_rung))
 
 
 def find_answered(ledger: Ledger, stage: str, chunk: ChunkId) -> SpanSet:
