@@ -26,6 +26,8 @@ PACKAGES = {
     "aliquot_chem": "layers/chem/python/aliquot_chem",
     "orchestrator": "orchestrator",
 }
+CARRIED = "orchestrator/stack/files/"
+STACK = ("template.yaml", "functions", "statemachine", "layers")
 REACTIONS = """\
 id,rxn_smiles
 amide-1,[CH3:1][C:2](=[O:3])[OH:9].[NH2:4][c:5]1[cH:6][cH:7][cH:8][cH:10][cH:11]1>>[CH3:1][C:2](=[O:3])[NH:4][c:5]1[cH:6][cH:7][cH:8][cH:10][cH:11]1
@@ -94,16 +96,48 @@ def bare(wheel, tmp_path_factory) -> Path:
     return venv / "bin"
 
 
+def list_files(folder: Path) -> set[str]:
+    """The paths of all files beneath a folder, or the file itself, but for caches."""
+    files = [folder] if folder.is_file() else folder.rglob("*")
+    return {
+        file.relative_to(folder).as_posix()
+        for file in files
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
 def test_wheel_holds_the_packages_and_nothing_else(names, project_root):
     """Tests, caches, benchmarks or a module left out would only show at a user's."""
     expected = {
-        f"{package}/{file.relative_to(project_root / folder).as_posix()}"
+        f"{package}/{name}"
         for package, folder in PACKAGES.items()
-        for file in (project_root / folder).rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        for name in list_files(project_root / folder)
     }
-    assert {name for name in names if ".dist-info/" not in name} == expected
+    held = {name for name in names if ".dist-info/" not in name and not name.startswith(CARRIED)}
+    assert held == expected
     assert {Path(name).suffix for name in expected} <= {".py", ".typed"}
+
+
+def test_wheel_carries_the_stack(names, project_root):
+    """All of it but our layers' packages, which are installed as packages."""
+    ours = {f"layers/{name}" for name in ("common", "chem")}
+    expected = {Path(part, name).as_posix() for part in STACK for name in list_files(project_root / part)}
+    expected = {name for name in expected if not any(name.startswith(f"{each}/") for each in ours)}
+    carried = {name.removeprefix(CARRIED) for name in names if name.startswith(CARRIED)}
+    assert carried == expected
+
+
+def test_stack_is_put_together_away_from_the_checkout(bare, tmp_path, project_root):
+    """What is deployed from a wheel is what a checkout deploys."""
+    copy = (
+        "import shutil; from orchestrator.stack.files import stack_files\n"
+        "with stack_files() as folder: shutil.copytree(folder, 'stack')"
+    )
+    run(bare / "python", "-c", copy, cwd=tmp_path)
+    for part in STACK:
+        assert list_files(tmp_path / "stack" / part) == list_files(project_root / part)
+    build = tmp_path / "stack" / "layers" / "build.py"
+    assert "chem-deps" in run(sys.executable, build, "--help", cwd=tmp_path).stdout
 
 
 def test_wheel_carries_its_types_and_its_licence(names):
