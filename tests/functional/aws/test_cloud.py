@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import time
 import zipfile
 from contextlib import suppress
 from dataclasses import replace
@@ -19,11 +20,21 @@ from aliquot.chunk import Chunk
 from aliquot.cloud import Cloud, Surroundings
 from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.keys import ChunkId
-from aliquot.ledger import CANCELLED, SETTLED, TOO_MANY_FAILED, UNREADABLE, UnreadableOutcome
+from aliquot.ledger import (
+    BUDGET_REACHED,
+    CANCELLED,
+    SETTLED,
+    TIME_REACHED,
+    TOO_MANY_FAILED,
+    UNREADABLE,
+    UnreadableOutcome,
+)
 from aliquot.merge import merge_pieces
 from aliquot.message import TaskMessage
+from aliquot.prices import Prices
 from aliquot.reducer import read_published
 from aliquot.spans import SpanSet
+from aliquot.spending import Tariff, estimate_settling
 from aliquot.worker import Worked
 
 TOY_JOBS = Path(__file__).parent.parent / "engine" / "toy_jobs.py"
@@ -38,12 +49,12 @@ class Stack:
         self.url = self.sqs.get_queue_url(QueueName="small")["QueueUrl"]
         jobs = {name: f"{TOY_JOBS}:{name}" for name in ("one", "loose")}
         queues = {"small": self.url}
-        around = Surroundings("runs", queues, "small", 1, 1000, slice_s, jobs, {}, allows_code)
+        around = Surroundings("runs", queues, "small", 1, 1000, slice_s, 900.0, jobs, {}, allows_code)
         self.cloud = Cloud(around, self.s3, self.sqs, cache)
         self.ledger = self.cloud.ledger_of(RUN)
 
     def submit(self, does: list[str], *, job: str = "one", chunk_records: int = 50, **more: Any) -> None:
-        settings = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%"}
+        settings = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%", **more.pop("more_settings", {})}
         manifest = {
             "job": job,
             "stage": "work",
@@ -156,14 +167,14 @@ def test_one_chunk_becomes_several_tasks(stack):
 def test_a_larger_rung_hands_back_to_its_own_queue(aws, stack):
     """What needed more memory would run out of it again in the queue below."""
     made = stack(slice_s=0.1)
-    made.submit(["sleep 0.02"] * 40)
-    made.cloud.tick({"run": RUN})
-    (body,) = made.receive()
     medium = aws("sqs").create_queue(QueueName="medium")["QueueUrl"]
-    queues = {"small": made.url, "medium": medium}
-    around = replace(made.cloud._around, rung="medium", queues=queues)
+    around = replace(made.cloud._around, rung="medium", queues={"small": made.url, "medium": medium})
     larger = Cloud(around, made.s3, made.sqs, made.cache)
-    assert larger.work(body, 1, 900.0).n_follow_ups > 0
+    made.submit(["sleep 0.02"] * 40, more_settings={"rung": "medium"})
+    larger.tick({"run": RUN})
+    (found,) = made.sqs.receive_message(QueueUrl=medium)["Messages"]
+    made.sqs.delete_message(QueueUrl=medium, ReceiptHandle=found["ReceiptHandle"])
+    assert larger.work(found["Body"], 1, 900.0).n_follow_ups > 0
     larger._launcher.close()
     assert made.receive() == []
     assert made.sqs.receive_message(QueueUrl=medium)["Messages"]
@@ -358,3 +369,51 @@ def test_worker_of_other_versions_opens_no_job(stack):
     made.cloud.tick({"run": RUN})
     with pytest.raises(OpenFailed, match=r"rdkit is None here and 1\.2\.3 where the run was begun"):
         made.cloud.work(made.receive()[0], 1, 900.0)
+
+
+TARIFF = Tariff(Prices(), "arm64", 150.0)
+
+
+def test_run_stops_before_its_budget_is_crossed(stack):
+    """What finished is published, the rest listed; what is in flight and settling were counted in."""
+    made = stack()
+    budget_usd = 4 * TARIFF.task_usd + estimate_settling(TARIFF, 12).total
+    settings = {"budget_usd": budget_usd, "tariff": TARIFF.to_plain()}
+    made.submit(["sleep 0.05"] * 60, chunk_records=5, more_settings=settings)
+    assert made.publish()["reason"] == BUDGET_REACHED
+    said = made.summary()
+    assert said["not_tried"] > 0
+    assert said["done"] + said["not_tried"] == 60
+
+
+def test_budget_that_is_large_enough_changes_nothing(stack):
+    made = stack()
+    made.submit(["ok"] * 60, chunk_records=5, more_settings={"budget_usd": 1.0, "tariff": TARIFF.to_plain()})
+    assert made.publish()["reason"] == SETTLED
+
+
+def test_run_stops_when_its_time_is_up(stack):
+    made = stack()
+    made.submit(["sleep 0.05"] * 60, chunk_records=5, more_settings={"until_s": time.time() + 1.0})
+    assert made.publish()["reason"] == TIME_REACHED
+    assert 0 < made.summary()["done"] < 60
+
+
+def test_outcome_says_what_its_invocation_was_billed(stack):
+    """From the invocation's beginning, opening the job included: the sum is what AWS will ask for."""
+    made = stack()
+    made.submit(["sleep 0.05"] * 10)
+    made.cloud.tick({"run": RUN})
+    began = time.monotonic()
+    made.cloud.work(made.receive()[0], 1, 900.0)
+    taken_ms = 1000 * (time.monotonic() - began)
+    billed_ms = sum(outcome.billed_ms for outcome in made.ledger.list_outcomes("work"))
+    assert 500 < taken_ms <= billed_ms < taken_ms + 250
+
+
+def test_redelivery_is_noted_since_somebody_was_paid_for_the_first(stack):
+    made = stack()
+    made.submit(["ok"] * 10)
+    made.cloud.tick({"run": RUN})
+    made.cloud.work(made.receive()[0], 2, 900.0)
+    assert made.ledger.count_redeliveries() == {"small": 1}

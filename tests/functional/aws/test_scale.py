@@ -89,7 +89,9 @@ def queues() -> Queues:
 
 @pytest.fixture
 def cloud(bucket: Bucket, queues: Queues) -> Cloud:
-    made = Cloud(Surroundings("runs", {"small": "url"}, "small", 1, 1400, 30.0, {}, {}), bucket, queues)
+    made = Cloud(
+        Surroundings("runs", {"small": "url"}, "small", 1, 1400, 30.0, 150.0, {}, {}), bucket, queues
+    )
     settings = {"record_timeout_s": 60.0, "window": 500, "max_failed": "5%"}
     ledger = made.ledger_of(RUN)
     ledger.begin({"job": "crossref", "stage": "match", "options": {}, "settings": settings})

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -143,3 +144,13 @@ def test_figures_of_this_machine_make_sense() -> None:
     assert read_free_mib() > 1
     assert can_fork("linux")
     assert not can_fork("darwin")
+
+
+def test_age_of_this_process_grows_with_time():
+    """It is what a cold start's INIT is billed by."""
+    script = (
+        "import time; time.sleep(0.3); from aliquot.processes import read_own_age_s; print(read_own_age_s())"
+    )
+    began = time.monotonic()
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert 0.3 <= float(said.stdout) <= time.monotonic() - began + 0.02

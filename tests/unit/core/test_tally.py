@@ -27,7 +27,7 @@ def answer(message: TaskMessage, number: int, spans: SpanSet | None = None) -> O
 
 def tick(state, outcomes=(), depth=0, window=4, chunks=CHUNKS, is_sealed=True):
     coverage = measure_coverage(chunks, outcomes)
-    return plan_tick("run-1", "match", chunks, is_sealed, coverage, depth, window, state)
+    return plan_tick("run-1", "match", chunks, is_sealed, coverage, depth, window, "small", state)
 
 
 def test_tasks_in_flight_stay_within_the_window():

@@ -15,29 +15,23 @@ Owns which objects of a run each handler reads and writes. Clients are arguments
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aliquot.aws import S3Store
 from aliquot.carried import Carried
-from aliquot.coverage import measure_coverage
 from aliquot.errors import OpenFailed, StoreError, Undecodable
-from aliquot.failure_limit import FailureLimit
 from aliquot.host import HostLimits
 from aliquot.keys import TOMBSTONE, name_roster
 from aliquot.launch import Opened, ZygoteLauncher
 from aliquot.ledger import (
-    ABANDONED,
-    OPEN_FAILED,
     SETTLED,
-    STUCK,
-    TOO_MANY_FAILED,
     UNREADABLE,
     Ledger,
     UnreadableOutcome,
@@ -45,19 +39,19 @@ from aliquot.ledger import (
 from aliquot.message import TaskMessage
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import Page
+from aliquot.processes import read_own_age_s
+from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits
-from aliquot.tally import TickPlan, TickState, plan_drain, plan_tick
+from aliquot.tally import TickState
+from aliquot.ticks import Ticker
 from aliquot.worker import Worked, WorkLimits, find_answered, work_slice
 
 if TYPE_CHECKING:
     from aliquot.delivery import Subject
 
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
-OPEN_FAILURES = "open_failed/"
-_MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
-_BATCH = 10  # messages that SQS takes at once
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -69,7 +63,7 @@ class Surroundings:
     Args:
         bucket: of runs.
         queues: URL of each rung's queue, the lowest first.
-        rung, n_hosts, memory_mib, slice_s: of this worker.
+        rung, n_hosts, memory_mib, slice_s, timeout_s: of this worker.
         jobs: the allow-list: address by name.
         encryption: arguments of every put.
         allows_code: whether runs may bring their own code.
@@ -82,6 +76,7 @@ class Surroundings:
     n_hosts: int
     memory_mib: int
     slice_s: float
+    timeout_s: float
     jobs: Mapping[str, str]
     encryption: Mapping[str, str]
     allows_code: bool = False
@@ -103,6 +98,7 @@ class Surroundings:
             n_hosts=int(environ.get("ALIQUOT_HOSTS", "1")),
             memory_mib=int(environ.get("ALIQUOT_MEMORY_MIB", "1400")),
             slice_s=float(environ.get("ALIQUOT_SLICE_S", "30")),
+            timeout_s=float(environ.get("ALIQUOT_TIMEOUT_S", "150")),
             jobs=json.loads(environ.get("ALIQUOT_JOBS", "{}")),
             encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),
             allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
@@ -114,16 +110,20 @@ class Cloud:
     """The handlers' work over one stack."""
 
     def __init__(self, around: Surroundings, s3: Any, sqs: Any, cache: Path = CACHE) -> None:
-        self._around, self._s3, self._sqs = around, s3, sqs
+        self._around, self._s3 = around, s3
+        self._queues = TaskQueues(sqs, around.queues)
         self._carried = Carried(self._store, around.jobs, cache, allows_code=around.allows_code)
         self._open_run = ""
+        self._init_ns = 0
         self._launcher: ZygoteLauncher | None = None
         self._page: Page | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], make_client: Callable[[str], Any]) -> Cloud:
         """Made once per environment, outside the handler."""
-        return cls(Surroundings.read(environ), make_client("s3"), make_client("sqs"))
+        made = cls(Surroundings.read(environ), make_client("s3"), make_client("sqs"))
+        made._init_ns = int(read_own_age_s() * 1e9)  # billed, as INIT
+        return made
 
     def ledger_of(self, run: str) -> Ledger:
         """The ledger of a run of this stack."""
@@ -148,15 +148,11 @@ class Cloud:
             launcher = self._open(message.run, manifest)
         except (OpenFailed, StoreError) as err:
             kind = "job" if isinstance(err, OpenFailed) else "store"
-            note = f"{OPEN_FAILURES}{message.epoch:04d}/{kind}-{uuid.uuid4().hex}"
-            ledger.store.put(note, str(err).encode())
+            ledger.note_open_failure(message.epoch, kind, str(err))
             raise
-        timeout_s = manifest["settings"]["record_timeout_s"]
-        slice_s = max(0.0, min(self._around.slice_s, remaining_s - timeout_s - _SLICE_ROOM_S))
-        limits = Limits(timeout_s, self._around.memory_mib, self._around.slice_s)
-        around = self._around
-        allowed = WorkLimits(around.rung, around.n_hosts, slice_s, limits, around.next_rung)
-        return work_slice(message, receives, ledger, launcher, allowed, self._send)
+        allowed = self._choose_limits(manifest["settings"], remaining_s)
+        billed_from_ns = self._find_bill_ns(remaining_s)
+        return work_slice(message, receives, ledger, launcher, allowed, self._queues.send, billed_from_ns)
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """One tally: what is answered, then dispatch, repair, drain or settle.
@@ -167,46 +163,13 @@ class Cloud:
         run = event["run"]
         ledger = self.ledger_of(run)
         manifest = self._read_manifest(run, ledger)
-        stage = manifest["stage"]
-        if event.get("state"):
-            state = TickState(**event["state"])
-        else:
-            stops = ledger.list_stops()
-            if stops and stops[-1].reason == SETTLED:
-                return _answer(run, TickState(epoch=stops[-1].epoch), "done", 0)
-            state = TickState(epoch=ledger.epoch)
-        stop = ledger.read_stop(state.epoch)
-        if stop is not None and stop.reason == UNREADABLE:
-            state, stop = TickState(epoch=ledger.epoch), None
-        if stop is not None:
-            plan = plan_drain(state, self._measure_queue(), self._around.lease_s)
-            return self._settle(run, ledger, stage, plan.state) if plan.is_complete else _wait(run, plan)
-        is_sealed, chunks = ledger.is_sealed, ledger.list_chunks()
-        coverage = measure_coverage(chunks, ledger.list_outcomes(stage), ledger.list_voids())
-        plan = plan_tick(
-            run=run,
-            stage=stage,
-            chunks=chunks,
-            is_sealed=is_sealed,
-            coverage=coverage,
-            queue_depth=self._measure_queue(),
-            window=manifest["settings"]["window"],
-            rung=manifest["settings"].get("rung", self._around.rung),
-            state=state,
-        )
-        if plan.is_complete:
-            return self._settle(run, ledger, stage, plan.state)
-        limit = FailureLimit.parse(manifest["settings"]["max_failed"])
-        n_records = coverage.n_records if is_sealed else sys.maxsize
-        if limit.stops(coverage.n_failed, coverage.n_answered, n_records):
-            ledger.stop(state.epoch, TOO_MANY_FAILED, {})
-        elif plan.is_abandoned or plan.is_stuck:
-            ledger.stop(state.epoch, ABANDONED if plan.is_abandoned else STUCK, {})
-        elif reason := self._find_open_failure(ledger, state.epoch):
-            ledger.stop(state.epoch, OPEN_FAILED, {"message": reason})
-        else:
-            self._send(plan.send)
-        return _wait(run, plan)
+
+        def make_reducer(epoch: int) -> Reducer:
+            return self._reducer(run, epoch, ledger)
+
+        ticker = Ticker(run, ledger, manifest, self._queues, make_reducer, self._around.lease_s)
+        said = ticker.tick(TickState(**event["state"]) if event.get("state") else None)
+        return {**said, "groups_key": said["groups_key"] and f"{RUNS}{run}/{said['groups_key']}"}
 
     def reduce_group(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Write the tables of a group: its figures.
@@ -267,26 +230,23 @@ class Cloud:
             )
             return 0
         halves = [half for half in gap.take(len(gap) // 2) if half]
-        self._send([_with_spans(message, half) for half in halves])
+        self._queues.send([_with_spans(message, half) for half in halves])
         return len(halves)
 
-    def _settle(self, run: str, ledger: Ledger, stage: str, state: TickState) -> dict[str, Any]:
-        """Freeze the roster and list its groups; a damaged outcome is voided, and the run goes on."""
-        try:
-            roster = ledger.settle(stage, state.epoch)
-        except UnreadableOutcome as err:
-            ledger.give_up_outcome(err, state.epoch)
-            return _answer(run, TickState(epoch=ledger.epoch), "running", 0)
-        key = self._reducer(run, state.epoch, ledger).begin(roster)
-        return {**_answer(run, state, "settling", 0), "groups_key": f"{RUNS}{run}/{key}"}
+    def _choose_limits(self, settings: Mapping[str, Any], remaining_s: float) -> WorkLimits:
+        """What a slice may take of the invocation, of the run's time and of this worker's memory."""
+        around, record_s = self._around, settings["record_timeout_s"]
+        slice_s = min(around.slice_s, remaining_s - record_s - _SLICE_ROOM_S)
+        if settings.get("until_s") is not None:
+            slice_s = min(slice_s, settings["until_s"] - time.time())
+        limits = Limits(record_s, around.memory_mib, around.slice_s)
+        return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 
-    def _find_open_failure(self, ledger: Ledger, epoch: int) -> str:
-        """Why the job cannot be opened, once several environments have found so; else nothing."""
-        for kind, most in _MOST_OPEN_FAILED.items():
-            failed = ledger.store.list_keys(f"{OPEN_FAILURES}{epoch:04d}/{kind}-")
-            if len(failed) >= most:
-                return ledger.store.get(failed[0]).decode()
-        return ""
+    def _find_bill_ns(self, remaining_s: float) -> int:
+        """When this invocation's bill began, on the monotonic clock; a cold start's INIT is part of it."""
+        began_ns = time.monotonic_ns() - int((self._around.timeout_s - remaining_s) * 1e9)
+        began_ns, self._init_ns = began_ns - self._init_ns, 0
+        return began_ns
 
     def _open(self, run: str, manifest: Mapping[str, Any]) -> ZygoteLauncher:
         """The launcher of a run's job, kept while the environment works on the same run."""
@@ -339,48 +299,6 @@ class Cloud:
         if manifest is None:
             raise Undecodable("message", f"names the run {run!r}, which is not there")
         return manifest
-
-    def _send(self, messages: Sequence[TaskMessage]) -> None:
-        """Put tasks into their rungs' queues; returns when all are acknowledged."""
-        by_rung: dict[str, list[TaskMessage]] = {}
-        for message in messages:
-            by_rung.setdefault(message.rung, []).append(message)
-        for rung, tasks in by_rung.items():
-            for start in range(0, len(tasks), _BATCH):
-                self._send_batch(self._around.queues[rung], tasks[start : start + _BATCH])
-
-    def _send_batch(self, url: str, tasks: Sequence[TaskMessage]) -> None:
-        entries = [
-            {"Id": str(place), "MessageBody": task.to_text(), "MessageGroupId": task.run}
-            for place, task in enumerate(tasks)
-        ]
-        said = self._sqs.send_message_batch(QueueUrl=url, Entries=entries)
-        if said.get("Failed"):
-            raise ConnectionError(f"SQS refused {len(said['Failed'])} of {len(entries)} messages")
-
-    def _measure_queue(self) -> int:
-        """Messages that wait or are in flight, over all rungs."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        depth = 0
-        for url in self._around.queues.values():
-            said = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            depth += sum(int(said[name]) for name in names)
-        return depth
-
-
-def _answer(run: str, state: TickState, phase: str, wait_s: int) -> dict[str, Any]:
-    return {
-        "run": run,
-        "state": asdict(state),
-        "epoch": state.epoch,
-        "phase": phase,
-        "wait_s": wait_s,
-        "groups_key": "",
-    }
-
-
-def _wait(run: str, plan: TickPlan) -> dict[str, Any]:
-    return _answer(run, plan.state, "running", plan.wait_s)
 
 
 def _refuse_versions(manifest: Mapping[str, Any], opened: Opened) -> None:

@@ -20,6 +20,8 @@ SEALED = "sealed"
 CHUNKS = "chunks/"
 OUTCOMES = "outcomes/"
 VOIDS = "voids/"
+REDELIVERED = "redelivered/"
+OPEN_FAILURES = "open_failed/"
 
 TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever came back
 LONGEST_SPANS = 120  # bytes of span text in a key: more holes end an outcome early and start another

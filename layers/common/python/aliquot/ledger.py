@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ OPEN_FAILED = "open failed"
 STUCK = "stuck"
 ABANDONED = "submission abandoned"
 CANCELLED = "cancelled"
+BUDGET_REACHED = "budget reached"
+TIME_REACHED = "time is up"
 
 
 class UnreadableOutcome(AliquotError):
@@ -121,6 +124,24 @@ class Ledger:
     def list_voids(self) -> list[OutcomeKey]:
         """The outcomes that turned out unreadable."""
         return [OutcomeKey.parse(key.removeprefix(keys.VOIDS)) for key in self.store.list_keys(keys.VOIDS)]
+
+    def note_redelivery(self, rung: str) -> None:
+        """Say that a task came once more: whoever had it before was paid, and may have left nothing."""
+        self.store.put(f"{keys.REDELIVERED}{rung}-{uuid.uuid4().hex}", b"")
+
+    def count_redeliveries(self) -> dict[str, int]:
+        """How often tasks came once more, by rung."""
+        noted = self.store.list_keys(keys.REDELIVERED)
+        return dict(Counter(key.removeprefix(keys.REDELIVERED).partition("-")[0] for key in noted))
+
+    def note_open_failure(self, epoch: int, kind: str, reason: str) -> None:
+        """Say that an environment could not open the job: for a reason of the "job", or of the "store"."""
+        key = f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}-{uuid.uuid4().hex}"
+        self.store.put(key, reason.encode())
+
+    def list_open_failures(self, epoch: int, kind: str) -> list[str]:
+        """The keys of what was said so; each object is a reason."""
+        return self.store.list_keys(f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}-")
 
     def void(self, outcome: OutcomeKey) -> None:
         """Mark an outcome as unreadable: its records are open again, its cost stays counted."""

@@ -18,6 +18,7 @@ from typing import Protocol
 MIB = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD = -1
+_START_TIME = 19  # field 22 of `stat`, counted after the command's name
 
 
 class ProcessReader(Protocol):
@@ -108,6 +109,16 @@ def read_free_mib() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available // MIB)
+
+
+def read_own_age_s() -> float:
+    """Seconds since this process began, to a hundredth; 0 where there is no /proc to tell."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return 0.0
+    return max(0.0, uptime_s - int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK"))
 
 
 def limit_own_memory(ceiling_mib: float, reader: ProcessReader) -> None:

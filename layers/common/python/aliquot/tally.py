@@ -42,6 +42,7 @@ class TickState:
         n_idle: ticks running in which everything submitted was answered and the submission went no further.
         n_repairs: how often gaps were sent again since a further record was answered.
         n_answered: records that were answered then.
+        tally_ms: what ticks have taken so far.
     """
 
     epoch: int = 0
@@ -52,6 +53,7 @@ class TickState:
     n_idle: int = 0
     n_repairs: int = 0
     n_answered: int = 0
+    tally_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def plan_tick(
     coverage: Coverage,
     queue_depth: int,
     window: int,
+    rung: str,
     state: TickState,
-    rung: str = "small",
 ) -> TickPlan:
     """What to do now.
 
@@ -93,8 +95,8 @@ def plan_tick(
         coverage: how far they are answered.
         queue_depth: messages waiting and in flight; another run's count too, which only delays repairs.
         window: how many tasks of this run may be queued or running.
-        state: what the last tick handed on.
         rung: the memory rung on which the run's records begin.
+        state: what the last tick handed on.
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}

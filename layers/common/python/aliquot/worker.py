@@ -26,12 +26,14 @@ from aliquot.lane import Task
 from aliquot.launch import Launcher
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage, hand_back
+from aliquot.outcome import Outcome
 from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits, Supervisor
 
 _CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
 _CAREFUL_SLICE_S = 3.0
+_TAIL_NS = 200_000_000  # from an outcome's put to the next, or to the invocation's end
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def work_slice(
     launcher: Launcher,
     allowed: WorkLimits,
     send: Callable[[list[TaskMessage]], None],
-    now: Callable[[], float] = time.monotonic,
+    billed_from_ns: int | None = None,
 ) -> Worked:
     """Work on a task for one slice.
 
@@ -96,12 +98,13 @@ def work_slice(
         receives: how often the queue has delivered this message.
         launcher: its job is open.
         send: puts follow-up tasks into their rungs' queues; returns when they are acknowledged.
-        now: seconds of a clock that only goes forward.
+        billed_from_ns: when the invocation's bill began, on the monotonic clock; now where nobody says.
     """
     if ledger.is_stopped(message.epoch):
         return Worked()
     todo = message.spans
     if receives > 1:
+        ledger.note_redelivery(allowed.rung)
         todo = todo - find_answered(ledger, message.stage, message.chunk)
     if not todo:
         return Worked()
@@ -118,10 +121,10 @@ def work_slice(
         limits=limits,
         reader=choose_reader(),
         read_chunk=lambda chunk: ledger.store.get(chunk.key),
-        put_outcome=partial(ledger.put_outcome, message.stage, rung=allowed.rung, receives=receives),
+        put_outcome=_Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns).put,
     )
-    until_s = now() + allowed.slice_s
-    supervisor.run(OneTask(Task(message.chunk, todo)), lambda _: False, lambda: now() >= until_s)
+    until_s = time.monotonic() + allowed.slice_s
+    supervisor.run(OneTask(Task(message.chunk, todo)), lambda _: False, lambda: time.monotonic() >= until_s)
     rest = supervisor.leftover
     if receives > 1:
         answered = find_answered(ledger, message.stage, message.chunk)
@@ -138,6 +141,20 @@ def work_slice(
     counts = supervisor.counts
     n_climbed = sum(len(task.spans) for task in climbing)
     return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, len(follow_ups), n_climbed)
+
+
+class _Bill:
+    """Puts outcomes, each with the part of the invocation's bill since the one before."""
+
+    def __init__(self, ledger: Ledger, stage: str, rung: str, receives: int, from_ns: int | None) -> None:
+        self._put = partial(ledger.put_outcome, stage, rung=rung, receives=receives)
+        self._from_ns = time.monotonic_ns() if from_ns is None else from_ns
+
+    def put(self, chunk: ChunkId, spans: SpanSet, outcome: Outcome, _wall_ns: int) -> None:
+        """Put an outcome; what follows the last one is billed as _TAIL_NS."""
+        now_ns = time.monotonic_ns()
+        self._put(chunk, spans, outcome, now_ns - self._from_ns + _TAIL_NS)
+        self._from_ns = now_ns
 
 
 def _choose_limits(message: TaskMessage, allowed: WorkLimits, *, is_careful: bool) -> Limits:

@@ -1,0 +1,159 @@
+"""What a run in a stack has cost, might still cost, and costs to settle: pure functions of keys and counts.
+
+    keys of outcomes, deliveries after the first, ticks --measure_spend--> dollars by what they were paid for
+    a budget, what was spent, tasks in flight --is_beyond--> whether to stop before it is crossed
+
+Every outcome's key says what its invocation was billed up to it; an invocation that left none is told by the
+delivery that came after it, and priced at the function's whole timeout. Owns these sums. Imports `keys` and
+`prices`. When it is wrong, a budget is crossed, or a run stops long before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aliquot.keys import OutcomeKey
+from aliquot.prices import RUNG_MB, Prices
+
+TALLY_MB, REDUCE_MB = 1769, 3008
+MOST_EXPOSED = 0.2  # of a budget, by the tasks that may be in flight
+
+# counted in the rehearsal, a task: gets of chunk, manifest and stop marker; the put of its outcome; receive,
+# hide, delete and send of its message. The mapping's empty receives are the idle stack's
+_GETS_PER_OUTCOME, _PUTS_PER_OUTCOME, _SQS_PER_OUTCOME = 4, 1, 4
+_TRANSITIONS_PER_TICK = 5
+_KEYS_PER_LISTING = 1000
+# measured in the rehearsal, with room: reading, merging and writing what one outcome holds, and what all hold
+_REDUCE_S_PER_OUTCOME, _REDUCE_S_PER_GROUP, _OUTCOMES_PER_GROUP = 0.25, 5.0, 256
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """What decides a run's cost besides its work, frozen with its manifest.
+
+    Args:
+        architecture: of the stack's functions.
+        timeout_s: of a worker's function.
+    """
+
+    prices: Prices
+    architecture: str
+    timeout_s: float
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "prices": self.prices.to_plain(),
+            "architecture": self.architecture,
+            "timeout_s": self.timeout_s,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Tariff:
+        """The tariff of plain values."""
+        return cls(Prices.from_plain(plain["prices"]), plain["architecture"], plain["timeout_s"])
+
+    def worker_s(self, rung: str) -> float:
+        """A second of a rung's worker; of a rung that costs nothing (a tombstone's) nothing."""
+        return self.prices.memory_s(self.architecture, RUNG_MB.get(rung, 0))
+
+    @property
+    def task_usd(self) -> float:
+        """The most that one task in flight on the lowest rung can cost before it is heard of again."""
+        return self.worker_s("small") * self.timeout_s + self.prices.lambda_request
+
+    def exposed_usd(self, in_flight: Mapping[str, int]) -> float:
+        """The most that tasks in flight can cost, by rung."""
+        return sum(
+            n_tasks * (self.worker_s(rung) * self.timeout_s + self.prices.lambda_request)
+            for rung, n_tasks in in_flight.items()
+        )
+
+
+@dataclass(frozen=True)
+class Spend:
+    """Dollars by what they were paid for.
+
+    Args:
+        crashed: part of `compute`: invocations that left nothing.
+    """
+
+    compute: float = 0.0
+    requests: float = 0.0
+    s3: float = 0.0
+    sqs: float = 0.0
+    step_functions: float = 0.0
+    crashed: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.compute + self.requests + self.s3 + self.sqs + self.step_functions
+
+    def to_plain(self) -> dict[str, float]:
+        """Plain values, rounded to a hundredth of a cent's hundredth."""
+        return {**{name: round(usd, 6) for name, usd in vars(self).items()}, "total": round(self.total, 6)}
+
+
+def measure_spend(
+    tariff: Tariff,
+    outcomes: Iterable[OutcomeKey],
+    redelivered: Mapping[str, int],
+    n_chunks: int,
+    n_ticks: int,
+    tally_ms: int,
+) -> Spend:
+    """What a run's work, submission and tallies have cost so far.
+
+    Args:
+        outcomes: every one that was paid for, voided and doubled ones too.
+        redelivered: deliveries after the first by rung: each tells of an invocation that ended unheard.
+        n_chunks: that were put.
+        n_ticks, tally_ms: tallies so far, and the time that they took.
+    """
+    prices = tariff.prices
+    n_outcomes, compute = 0, 0.0
+    for outcome in outcomes:
+        n_outcomes += 1
+        compute += outcome.billed_ms / 1000 * tariff.worker_s(outcome.rung)
+    crashed = sum(n * tariff.worker_s(rung) * tariff.timeout_s for rung, n in redelivered.items())
+    compute += crashed + tally_ms / 1000 * prices.memory_s(tariff.architecture, TALLY_MB)
+    n_redelivered = sum(redelivered.values())
+    n_listings = n_ticks * (3 + (n_outcomes + n_chunks) // _KEYS_PER_LISTING)
+    n_puts = n_chunks + n_outcomes * _PUTS_PER_OUTCOME + n_redelivered + n_listings
+    return Spend(
+        compute=compute,
+        requests=(n_outcomes + n_redelivered + n_ticks) * prices.lambda_request,
+        s3=n_puts * prices.s3_put + (n_outcomes * _GETS_PER_OUTCOME + n_ticks * 4) * prices.s3_get,
+        sqs=(n_outcomes * _SQS_PER_OUTCOME + n_redelivered + n_ticks) * prices.sqs_request,
+        step_functions=n_ticks * _TRANSITIONS_PER_TICK * prices.step_transition,
+        crashed=crashed,
+    )
+
+
+def estimate_settling(tariff: Tariff, n_outcomes: int) -> Spend:
+    """What merging and publishing so many outcomes will cost."""
+    prices = tariff.prices
+    n_groups = 1 + n_outcomes // _OUTCOMES_PER_GROUP
+    seconds = n_outcomes * _REDUCE_S_PER_OUTCOME + (n_groups + 1) * _REDUCE_S_PER_GROUP
+    return Spend(
+        compute=seconds * prices.memory_s(tariff.architecture, REDUCE_MB),
+        requests=(n_groups + 1) * prices.lambda_request,
+        s3=(n_groups * 8 + 8) * prices.s3_put + n_outcomes * 4 * prices.s3_get,
+        step_functions=(n_groups * 3 + 12) * prices.step_transition,
+    )
+
+
+def choose_window(tariff: Tariff, budget_usd: float, window: int) -> int:
+    """How many tasks may be in flight so that they put at most MOST_EXPOSED of the budget at stake."""
+    return max(1, min(window, int(MOST_EXPOSED * budget_usd / tariff.task_usd)))
+
+
+def is_beyond(
+    tariff: Tariff, budget_usd: float, spent: Spend, in_flight: Mapping[str, int], n_outcomes: int
+) -> bool:
+    """Whether what was spent, is at stake and is needed to settle might together reach the budget."""
+    settling = estimate_settling(tariff, n_outcomes + sum(in_flight.values()))
+    return spent.total + tariff.exposed_usd(in_flight) + settling.total >= budget_usd

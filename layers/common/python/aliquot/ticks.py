@@ -1,0 +1,194 @@
+"""One tick of a run: look at its objects, decide, act, and say when to come again.
+
+    epoch stopped? -> drain;  damaged outcome? -> the next epoch
+    list chunks and outcomes -> complete? -> settle: freeze the roster, list its groups
+      -> budget, time, failures, jobs that do not open? -> stop
+      -> else send what is due
+
+What a tick decides stands in `tally`, `spending` and `failure_limit`, which are pure. Owns the order of these
+steps and the markers that end an epoch. When it is wrong, a run goes on that should not, or the reverse.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from aliquot.coverage import Coverage, measure_coverage
+from aliquot.failure_limit import FailureLimit
+from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.ledger import (
+    ABANDONED,
+    BUDGET_REACHED,
+    OPEN_FAILED,
+    SETTLED,
+    STUCK,
+    TIME_REACHED,
+    TOO_MANY_FAILED,
+    UNREADABLE,
+    Ledger,
+    UnreadableOutcome,
+)
+from aliquot.queues import TaskQueues
+from aliquot.reducer import Reducer
+from aliquot.spending import Tariff, is_beyond, measure_spend
+from aliquot.tally import TickPlan, TickState, plan_drain, plan_tick
+
+_MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
+_TAIL_MS = 100  # billed after a tick has measured itself
+
+
+class Ticker:
+    """Ticks one run.
+
+    Args:
+        make_reducer: gives the reducer of an epoch.
+        lease_s: after which no worker that began before can be at work.
+        now_s: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        ledger: Ledger,
+        manifest: Mapping[str, Any],
+        queues: TaskQueues,
+        make_reducer: Callable[[int], Reducer],
+        lease_s: int,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._run, self._ledger, self._manifest = run, ledger, manifest
+        self._queues, self._make_reducer, self._lease_s, self._now_s = queues, make_reducer, lease_s, now_s
+        self._settings: Mapping[str, Any] = manifest["settings"]
+        self._stage: str = manifest["stage"]
+        self._rung: str = self._settings.get("rung", "small")
+        self._begun_ns = time.monotonic_ns()
+
+    def tick(self, state: TickState | None) -> dict[str, Any]:
+        """What the state machine does next.
+
+        Args:
+            state: what the last tick handed on, None in an execution's first.
+        Returns:
+            `state`, `epoch`, `phase` ("running", "settling", "done"), `wait_s`, and for "settling" the
+            `groups_key`, relative to the run.
+        """
+        if state is None:
+            stops = self._ledger.list_stops()
+            if stops and stops[-1].reason == SETTLED:
+                return self._answer(TickState(epoch=stops[-1].epoch), "done")
+            state = TickState(epoch=self._ledger.epoch)
+        stop = self._ledger.read_stop(state.epoch)
+        if stop is not None and stop.reason == UNREADABLE:
+            state, stop = self._enter_next_epoch(state), None
+        if stop is not None:
+            plan = plan_drain(state, sum(self._queues.measure().values()), self._lease_s)
+            return self._settle(plan.state) if plan.is_complete else self._wait(plan)
+        return self._go_on(state)
+
+    def _go_on(self, state: TickState) -> dict[str, Any]:
+        ledger = self._ledger
+        is_sealed, chunks = ledger.is_sealed, ledger.list_chunks()
+        outcomes = ledger.list_outcomes(self._stage)
+        coverage = measure_coverage(chunks, outcomes, ledger.list_voids())
+        depths = self._queues.measure()
+        plan = plan_tick(
+            run=self._run,
+            stage=self._stage,
+            chunks=chunks,
+            is_sealed=is_sealed,
+            coverage=coverage,
+            queue_depth=sum(depths.values()),
+            window=self._settings["window"],
+            rung=self._rung,
+            state=state,
+        )
+        if plan.is_complete:
+            return self._settle(plan.state)
+        reason, facts = self._find_stop(plan, coverage, outcomes, chunks, depths, is_sealed=is_sealed)
+        if reason:
+            ledger.stop(state.epoch, reason, facts)
+        else:
+            self._queues.send(plan.send)
+        return self._wait(plan)
+
+    def _find_stop(
+        self,
+        plan: TickPlan,
+        coverage: Coverage,
+        outcomes: list[OutcomeKey],
+        chunks: list[ChunkId],
+        depths: Mapping[str, int],
+        *,
+        is_sealed: bool,
+    ) -> tuple[str, dict[str, Any]]:
+        """Why the epoch has to end now, and what is to be said of it; nothing where it goes on."""
+        limit = FailureLimit.parse(self._settings["max_failed"])
+        n_records = coverage.n_records if is_sealed else sys.maxsize
+        if limit.stops(coverage.n_failed, coverage.n_answered, n_records):
+            return TOO_MANY_FAILED, {}
+        if self._is_beyond_budget(plan.state, outcomes, len(chunks), depths):
+            return BUDGET_REACHED, {"budget_usd": self._settings["budget_usd"]}
+        until_s = self._settings.get("until_s")
+        if until_s is not None and self._now_s() >= until_s:
+            return TIME_REACHED, {}
+        if plan.is_abandoned or plan.is_stuck:
+            return (ABANDONED if plan.is_abandoned else STUCK), {}
+        said = self._find_open_failure(plan.state.epoch)
+        return (OPEN_FAILED, {"message": said}) if said else ("", {})
+
+    def _is_beyond_budget(
+        self, state: TickState, outcomes: list[OutcomeKey], n_chunks: int, depths: Mapping[str, int]
+    ) -> bool:
+        budget_usd = self._settings.get("budget_usd")
+        if budget_usd is None:
+            return False
+        tariff = Tariff.from_plain(self._settings["tariff"])
+        redelivered = self._ledger.count_redeliveries()
+        spent = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
+        in_flight = {**depths, self._rung: self._settings["window"]}
+        return is_beyond(tariff, budget_usd, spent, in_flight, len(outcomes))
+
+    def _find_open_failure(self, epoch: int) -> str:
+        """Why the job cannot be opened, once several environments have found so; else nothing."""
+        for kind, most in _MOST_OPEN_FAILED.items():
+            failed = self._ledger.list_open_failures(epoch, kind)
+            if len(failed) >= most:
+                return self._ledger.store.get(failed[0]).decode()
+        return ""
+
+    def _settle(self, state: TickState) -> dict[str, Any]:
+        """Freeze the roster and list its groups; a damaged outcome is voided, and the run goes on."""
+        try:
+            roster = self._ledger.settle(self._stage, state.epoch)
+        except UnreadableOutcome as err:
+            self._ledger.give_up_outcome(err, state.epoch)
+            return self._answer(self._enter_next_epoch(state), "running")
+        key = self._make_reducer(state.epoch).begin(roster)
+        return {**self._answer(state, "settling"), "groups_key": key}
+
+    def _enter_next_epoch(self, state: TickState) -> TickState:
+        """Begin anew; what tallies cost goes on to count."""
+        return TickState(epoch=self._ledger.epoch, n_ticks=state.n_ticks, tally_ms=state.tally_ms)
+
+    def _wait(self, plan: TickPlan) -> dict[str, Any]:
+        wait_s = plan.wait_s
+        until_s = self._settings.get("until_s")
+        if until_s is not None:
+            wait_s = max(1, min(wait_s, int(until_s - self._now_s()) + 1))
+        return self._answer(plan.state, "running", wait_s)
+
+    def _answer(self, state: TickState, phase: str, wait_s: int = 0) -> dict[str, Any]:
+        taken_ms = (time.monotonic_ns() - self._begun_ns) // 1_000_000 + _TAIL_MS
+        state = replace(state, tally_ms=state.tally_ms + taken_ms)
+        return {
+            "run": self._run,
+            "state": asdict(state),
+            "epoch": state.epoch,
+            "phase": phase,
+            "wait_s": wait_s,
+            "groups_key": "",
+        }
