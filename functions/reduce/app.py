@@ -1,7 +1,7 @@
 """Merges one group of a settled stage's roster, or publishes the parts as the run's result.
 
     {"run", "epoch", "group": int}  a Parquet part and a partial summary
-    {"run", "epoch"}                the second level, and the pointer that readers follow
+    {"run", "epoch", "state"}       what is of all groups, and the pointer that readers follow
 
 Rows pass through here, so an error's text may hold them: what is not the core's own goes on as a
 `ReduceFailed`, which names the type and the line and nothing else.

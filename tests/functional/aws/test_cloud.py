@@ -103,7 +103,7 @@ class Stack:
             with suppress(UnreadableOutcome):
                 for item in json.loads(self.get(said["groups_key"])):
                     self.cloud.reduce_group(item)
-            answer = self.cloud.publish({"run": RUN, "epoch": said["epoch"]})
+            answer = self.cloud.publish({"run": RUN, "epoch": said["epoch"], "state": said["state"]})
             if answer["phase"] == "done":
                 return read_published(S3Store(self.s3, "runs", f"results/{RUN}/"))
             said = self.settle(said) if answer["phase"] == "torn" else {**said, **answer}
@@ -120,8 +120,14 @@ class Stack:
         return pa.concat_tables([pq.read_table(pa.BufferReader(body)) for body in bodies])
 
     def summary(self) -> dict:
+        return self.read("summary.json")
+
+    def invoice(self) -> dict:
+        return self.read("invoice.json")
+
+    def read(self, name: str) -> dict:
         published = read_published(S3Store(self.s3, "runs", f"results/{RUN}/"))
-        return json.loads(self.get(f"results/{RUN}/{published['prefix']}summary.json"))
+        return json.loads(self.get(f"results/{RUN}/{published['prefix']}{name}"))
 
     def rows(self) -> list[int]:
         roster = self.ledger.settle("work", 0)
@@ -417,3 +423,19 @@ def test_redelivery_is_noted_since_somebody_was_paid_for_the_first(stack):
     made.cloud.tick({"run": RUN})
     made.cloud.work(made.receive()[0], 2, 900.0)
     assert made.ledger.count_redeliveries() == {"small": 1}
+
+
+def test_invoice_names_what_was_paid_for_and_what_was_wasted(stack):
+    made = stack()
+    made.submit(["sleep 0.05"] * 20, more_settings={"tariff": TARIFF.to_plain()})
+    said = made.cloud.tick({"run": RUN})
+    (body,) = made.receive()
+    for _ in range(2):  # both deliveries are worked on: neither saw the other's outcome
+        made.cloud.work(body, 1, 900.0)
+    assert made.publish(said)["reason"] == SETTLED
+    invoice = made.invoice()
+    work = invoice["stages"]["work"]
+    assert work["compute"] > 2 * 20 * 0.05 * TARIFF.worker_s("small")
+    assert invoice["wasted"]["duplicates"] == pytest.approx(work["compute"] / 2, rel=0.5)
+    assert invoice["total"] == pytest.approx(work["total"] + invoice["settling"]["total"], abs=2e-6)
+    assert min(work["sqs"], work["s3"], work["step_functions"], invoice["settling"]["compute"]) > 0

@@ -45,13 +45,14 @@ from aliquot.reducer import Reducer
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits
 from aliquot.tally import TickState
-from aliquot.ticks import Ticker
+from aliquot.ticks import Ticker, write_run_invoice
 from aliquot.worker import Worked, WorkLimits, find_answered, work_slice
 
 if TYPE_CHECKING:
     from aliquot.delivery import Subject
 
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
+_PUBLISH_TAIL_MS = 1000  # billed after the invoice is written
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -140,6 +141,7 @@ class Cloud:
             Undecodable: the message is not a task of a run that is here; it was filed under `unclaimed/`.
             OpenFailed: the run's job cannot be opened here.
         """
+        ends_s, billed_from_ns = time.monotonic() + remaining_s, self._find_bill_ns(remaining_s)
         message, manifest = self._read_message(body)
         ledger = self.ledger_of(message.run)
         if ledger.is_stopped(message.epoch):
@@ -150,8 +152,7 @@ class Cloud:
             kind = "job" if isinstance(err, OpenFailed) else "store"
             ledger.note_open_failure(message.epoch, kind, str(err))
             raise
-        allowed = self._choose_limits(manifest["settings"], remaining_s)
-        billed_from_ns = self._find_bill_ns(remaining_s)
+        allowed = self._choose_limits(manifest["settings"], ends_s - time.monotonic())
         return work_slice(message, receives, ledger, launcher, allowed, self._queues.send, billed_from_ns)
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,6 +194,7 @@ class Cloud:
         Gives the `phase`: "done", "again" with the key of a list of groups to write once more, or "torn"
         where an outcome was voided and the run goes on in the next epoch.
         """
+        began_ns = time.monotonic_ns()
         run, epoch = event["run"], event["epoch"]
         ledger = self.ledger_of(run)
         stop = ledger.read_stop(epoch)
@@ -205,8 +207,13 @@ class Cloud:
             elapsed = datetime.now(UTC) - datetime.fromisoformat(manifest["created"])
             return {"elapsed_s": round(elapsed.total_seconds(), 3)}
 
+        def tell_invoice(n_groups: int, reduce_ms: int) -> dict[str, Any]:
+            own_ms = (time.monotonic_ns() - began_ns) // 1_000_000 + _PUBLISH_TAIL_MS
+            state = TickState(**event.get("state") or {})
+            return write_run_invoice(ledger, manifest, epoch, state, n_groups, reduce_ms + own_ms)
+
         reason = stop.reason if stop is not None else SETTLED
-        again = self._reducer(run, epoch, ledger).publish(subject, tell_facts, reason)
+        again = self._reducer(run, epoch, ledger).publish(subject, tell_facts, tell_invoice, reason)
         if again:
             return {"phase": "again", "groups_key": f"{RUNS}{run}/{again}"}
         ledger.stop(epoch, SETTLED, {"roster": name_roster(manifest["stage"], epoch)})

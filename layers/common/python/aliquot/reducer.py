@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,7 @@ class Reducer:
         """Write the tables of one group, and note what it is; raises UnreadableOutcome."""
         from aliquot.delivery import Columns, gather_columns, write_tables
 
+        began_ns = time.monotonic_ns()
         group = Roster.from_json(self._get(f"{number:05d}.roster"))
         own, cpu_ms = gather_columns(subject.job, self._ledger, group)
         frozen = self._read_frozen()
@@ -70,15 +72,23 @@ class Reducer:
             "figures": figures.to_plain(),
             "summary": summary.partial() if summary is not None else None,
             "files": files,
+            "wall_ms": (time.monotonic_ns() - began_ns) // 1_000_000,
         }
         self._put(f"{number:05d}", _to_json(note))
         return figures
 
-    def publish(self, subject: Subject, tell_facts: Callable[[], Mapping[str, Any]], reason: str) -> str:
+    def publish(
+        self,
+        subject: Subject,
+        tell_facts: Callable[[], Mapping[str, Any]],
+        tell_invoice: Callable[[int, int], Mapping[str, Any]],
+        reason: str,
+    ) -> str:
         """Put together what the groups wrote; gives "" or the key of a list of groups to write once more.
 
         Args:
             tell_facts: wall seconds of the run.
+            tell_invoice: what the run cost, given how many groups there are and the milliseconds they took.
             reason: why the epoch ended.
         Raises:
             StoreError: a group has left no note.
@@ -104,6 +114,8 @@ class Reducer:
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
             write_closing(subject, columns, figures, summary, tell_facts(), into, _ENDING)
+            invoice = tell_invoice(n_groups, sum(note["wall_ms"] for note in notes))
+            (into / "invoice.json").write_text(json.dumps(invoice, indent=2) + "\n", encoding="utf-8")
             closing = [self._upload(path, into) for path in _list_files(into)]
         files = [*_choose_files(notes), *closing]
         pointer = {"epoch": self._epoch, "prefix": self._prefix, "reason": reason, "files": files}

@@ -4,8 +4,8 @@
     a budget, what was spent, tasks in flight --is_beyond--> whether to stop before it is crossed
 
 Every outcome's key says what its invocation was billed up to it; an invocation that left none is told by the
-delivery that came after it, and priced at the function's whole timeout. Owns these sums. Imports `keys` and
-`prices`. When it is wrong, a budget is crossed, or a run stops long before it.
+delivery that came after it, and priced at the function's whole timeout. Owns these sums. Imports `keys`,
+`roster` and `prices`. When it is wrong, a budget is crossed, or a run stops long before it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from aliquot.keys import OutcomeKey
 from aliquot.prices import RUNG_MB, Prices
+from aliquot.roster import Roster
 
 TALLY_MB, REDUCE_MB = 1769, 3008
 MOST_EXPOSED = 0.2  # of a budget, by the tasks that may be in flight
@@ -133,17 +134,56 @@ def measure_spend(
     )
 
 
-def estimate_settling(tariff: Tariff, n_outcomes: int) -> Spend:
-    """What merging and publishing so many outcomes will cost."""
+def measure_settling(tariff: Tariff, reduce_ms: int, n_outcomes: int, n_groups: int) -> Spend:
+    """What merging the groups of a roster has cost, publishing included.
+
+    Args:
+        reduce_ms: the time that all its functions took.
+    """
     prices = tariff.prices
-    n_groups = 1 + n_outcomes // _OUTCOMES_PER_GROUP
-    seconds = n_outcomes * _REDUCE_S_PER_OUTCOME + (n_groups + 1) * _REDUCE_S_PER_GROUP
     return Spend(
-        compute=seconds * prices.memory_s(tariff.architecture, REDUCE_MB),
+        compute=reduce_ms / 1000 * prices.memory_s(tariff.architecture, REDUCE_MB),
         requests=(n_groups + 1) * prices.lambda_request,
         s3=(n_groups * 8 + 8) * prices.s3_put + n_outcomes * 4 * prices.s3_get,
         step_functions=(n_groups * 3 + 12) * prices.step_transition,
     )
+
+
+def measure_duplicates(tariff: Tariff, outcomes: Iterable[OutcomeKey], roster: Roster) -> float:
+    """Dollars of compute for answers that the roster does not count: somebody else's counts."""
+    counted: dict[OutcomeKey, int] = {}
+    for shares in roster.shares.values():
+        for share in shares:
+            counted[share.outcome] = counted.get(share.outcome, 0) + len(share.spans)
+    return sum(
+        outcome.billed_ms
+        / 1000
+        * tariff.worker_s(outcome.rung)
+        * (1 - counted.get(outcome, 0) / len(outcome.spans))
+        for outcome in outcomes
+    )
+
+
+def write_invoice(
+    tariff: Tariff, stage: str, work: Spend, settling: Spend, duplicates_usd: float
+) -> dict[str, Any]:
+    """A run's bill as JSON: by stage and what it was paid for, what of it was wasted, and the total."""
+    return {
+        "currency": "USD",
+        "prices_as_of": tariff.prices.as_of,
+        "architecture": tariff.architecture,
+        "stages": {stage: work.to_plain()},
+        "settling": settling.to_plain(),
+        "wasted": {"duplicates": round(duplicates_usd, 6), "crashes": round(work.crashed, 6)},
+        "total": round(work.total + settling.total, 6),
+    }
+
+
+def estimate_settling(tariff: Tariff, n_outcomes: int) -> Spend:
+    """What merging and publishing so many outcomes will cost."""
+    n_groups = 1 + n_outcomes // _OUTCOMES_PER_GROUP
+    seconds = n_outcomes * _REDUCE_S_PER_OUTCOME + (n_groups + 1) * _REDUCE_S_PER_GROUP
+    return measure_settling(tariff, int(seconds * 1000), n_outcomes, n_groups)
 
 
 def choose_window(tariff: Tariff, budget_usd: float, window: int) -> int:

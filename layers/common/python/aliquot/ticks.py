@@ -32,9 +32,17 @@ from aliquot.ledger import (
     Ledger,
     UnreadableOutcome,
 )
+from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
-from aliquot.spending import Tariff, is_beyond, measure_spend
+from aliquot.spending import (
+    Tariff,
+    is_beyond,
+    measure_duplicates,
+    measure_settling,
+    measure_spend,
+    write_invoice,
+)
 from aliquot.tally import TickPlan, TickState, plan_drain, plan_tick
 
 _MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
@@ -146,7 +154,7 @@ class Ticker:
         budget_usd = self._settings.get("budget_usd")
         if budget_usd is None:
             return False
-        tariff = Tariff.from_plain(self._settings["tariff"])
+        tariff = read_tariff(self._settings)
         redelivered = self._ledger.count_redeliveries()
         spent = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
         in_flight = {**depths, self._rung: self._settings["window"]}
@@ -192,3 +200,22 @@ class Ticker:
             "wait_s": wait_s,
             "groups_key": "",
         }
+
+
+def read_tariff(settings: Mapping[str, Any]) -> Tariff:
+    """A run's tariff; of one that was begun without, the table's prices."""
+    found = settings.get("tariff")
+    return Tariff.from_plain(found) if found else Tariff(Prices(), "arm64", 0.0)
+
+
+def write_run_invoice(
+    ledger: Ledger, manifest: Mapping[str, Any], epoch: int, state: TickState, n_groups: int, reduce_ms: int
+) -> dict[str, Any]:
+    """What a run has cost, all epochs of it; see `spending.write_invoice`."""
+    tariff, stage = read_tariff(manifest["settings"]), manifest["stage"]
+    outcomes = ledger.list_outcomes(stage)
+    redelivered, n_chunks = ledger.count_redeliveries(), len(ledger.list_chunks())
+    work = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
+    settling = measure_settling(tariff, reduce_ms, len(outcomes), n_groups)
+    duplicates_usd = measure_duplicates(tariff, outcomes, ledger.settle(stage, epoch))
+    return write_invoice(tariff, stage, work, settling, duplicates_usd)
