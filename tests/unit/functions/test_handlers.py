@@ -34,7 +34,7 @@ class ScriptedCloud:
         self.calls.append(args)
         return self.answer()
 
-    work = bury = tick = reduce_group = publish = _call
+    work = bury = tick = reduce_group = publish = cut = _call
 
 
 def refuse(error: Exception) -> Callable[[], Any]:
@@ -136,13 +136,44 @@ def test_bury_takes_each_dead_letter_for_itself(stack):
     assert response == {"batchItemFailures": [{"itemIdentifier": records[1]["messageId"]}]}
 
 
-@pytest.mark.parametrize("function", ["worker", "bury", "tally", "reduce"])
+def test_cut_tells_how_long_there_is(stack):
+    app = stack.load("cut")
+    app.cloud = ScriptedCloud(lambda: {"again": True})
+    stack.context.remaining_ms = 840_500
+    event = {"run": "june", "step": "count", "epoch": 0, "round": 0, "parts": [0, 3]}
+    assert app.handler(event, stack.context) == {"again": True}
+    assert app.cloud.calls == [(event, 840.5)]
+
+
+def test_cut_ends_the_epoch_of_a_dataset_that_it_cannot_cut(stack):
+    """Trying again would not help, and the reason may hold a line of a file: it stays in the bucket."""
+    app = stack.load("cut")
+    source = {"path": "s3://data/a.csv", "format": "csv", "size_bytes": 5}
+    identity = {"sources": [source], "columns": {}, "keep": []}
+    app.cloud.ledger_of("june").begin({"identity": identity, "reads": None})
+    said = app.handler({"run": "june", "step": "plan", "epoch": None}, stack.context)
+    assert said == {"epoch": 0, "next": "done", "parts_key": ""}
+    assert "runs/june/stop/0000.json" in stack.list_keys()
+
+
+@pytest.mark.parametrize("error", [StoreError("s3://run-bucket/x", "SlowDown"), ValueError(MARKER)])
+def test_records_in_an_error_of_cut_do_not_reach_the_state_machine(stack, capfd, error):
+    app = stack.load("cut")
+    app.cloud = ScriptedCloud(refuse(error))
+    with pytest.raises((StoreError, app.CutFailed)) as caught:
+        app.handler({"run": "june", "step": "plan", "epoch": None}, stack.context)
+    assert (caught.value is error) == isinstance(error, StoreError)
+    assert MARKER not in str(caught.value) + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("function", ["worker", "bury", "tally", "reduce", "cut"])
 def test_metrics_have_no_run_among_their_dimensions(stack, function, capfd):
     """Every new value of a dimension is a new metric, and is billed for a month."""
     app = stack.load(function)
-    answers = {"worker": Worked(100, 3), "bury": 2, "tally": {"phase": "done", "wait_s": 0}, "reduce": {}}
-    app.cloud = ScriptedCloud(lambda: answers[function])
-    event = stack.receive(TASK) if function in ("worker", "bury") else {"run": "june", "epoch": 0}
+    answers = {"worker": Worked(100, 3), "bury": 2, "tally": {"phase": "done", "wait_s": 0}}
+    app.cloud = ScriptedCloud(lambda: answers.get(function, {}))
+    is_task = function in ("worker", "bury")
+    event = stack.receive(TASK) if is_task else {"run": "june", "epoch": 0, "step": "plan"}
     app.handler(event, stack.context)
     (metrics,) = list_metrics(capfd.readouterr().out)
     (about,) = metrics["_aws"]["CloudWatchMetrics"]

@@ -100,7 +100,7 @@ def test_functions_that_send_to_queues_may_loop(deploy):
     for name, function in found.of_type("AWS::Lambda::Function").items():
         statements = list_statements(roles[function["Role"]["Fn::GetAtt"][0]])
         sends = any("sqs:SendMessage" in as_list(each["Action"]) for each in statements)
-        assert sends == (name != "Reduce")
+        assert sends == (name not in ("Reduce", "Cut"))
         assert function.get("RecursiveLoop") == ("Allow" if sends else None), name
 
 
@@ -152,7 +152,7 @@ def test_roles_take_boundary_and_path(deploy):
 
 
 def test_results_and_references_never_expire(deploy):
-    (bucket,) = deploy().of_type("AWS::S3::Bucket").values()
+    bucket = deploy().of_type("AWS::S3::Bucket")["RunBucket"]
     expiring = {
         rule["Prefix"]: rule["ExpirationInDays"]
         for rule in bucket["LifecycleConfiguration"]["Rules"]
@@ -161,12 +161,14 @@ def test_results_and_references_never_expire(deploy):
     assert expiring == {"runs/": "30", "unclaimed/": "30"}
 
 
-def test_bucket_outlives_the_stack_and_is_private(deploy):
+@pytest.mark.parametrize("name", ["RunBucket", "InboxBucket"])
+def test_bucket_outlives_the_stack_and_is_private(deploy, name):
     found = deploy()
-    bucket = found.resources["RunBucket"]
+    bucket = found.resources[name]
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
-    (policy,) = found.of_type("AWS::S3::BucketPolicy").values()
+    policies = found.of_type("AWS::S3::BucketPolicy").values()
+    (policy,) = (each for each in policies if each["Bucket"] == {"Ref": name})
     only_tls, only_here = policy["PolicyDocument"]["Statement"]
     assert {(each["Effect"], each["Action"]) for each in (only_tls, only_here)} == {("Deny", "s3:*")}
     assert only_tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -176,13 +178,39 @@ def test_bucket_outlives_the_stack_and_is_private(deploy):
     }
 
 
+def test_inbox_tells_of_what_is_dropped_and_forgets_it(deploy):
+    inbox = deploy().of_type("AWS::S3::Bucket")["InboxBucket"]
+    assert inbox["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    (rule,) = inbox["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] == "30"
+
+
+def test_datasets_are_read_where_the_stack_was_told_and_nowhere_else(deploy):
+    """The cutting function reads what users name: its rights are the bound, not their word."""
+    runs, inbox = {"Fn::Sub": "${RunBucket.Arn}/runs/*"}, {"Fn::Sub": "${InboxBucket.Arn}/*"}
+    own = list_statements(deploy().of_type("AWS::IAM::Role")["CutRole"])
+    assert [each["Resource"] for each in own if each["Action"] == "s3:GetObject"] == [[runs, inbox]]
+    assert [each["Resource"] for each in own if each["Action"] == "s3:PutObject"] == [[runs]]
+    told = deploy(DataBuckets="arn:aws:s3:::a,arn:aws:s3:::b").of_type("AWS::IAM::Role")["CutRole"]
+    added = {each["Action"]: each["Resource"] for each in list_statements(told) if each not in own}
+    objects = {"Fn::Join": ["", ["arn:aws:s3:::a/*,arn:aws:s3:::b", "/*"]]}
+    assert added == {
+        "s3:ListBucket": "arn:aws:s3:::a,arn:aws:s3:::b",
+        "s3:GetObject": {"Fn::Split": [",", objects]},
+    }
+
+
+def test_nobodys_code_runs_beside_the_rights_to_data(deploy):
+    functions = deploy(AllowCode="true").of_type("AWS::Lambda::Function")
+    assert not [each for each in functions["Cut"]["Layers"] if "Chem" in str(each)]
+
+
 def test_key_encrypts_bucket_and_puts(deploy):
     found = deploy(KmsKeyArn="arn:aws:kms:us-east-1:1:key/1")
-    (rule,) = found.of_type("AWS::S3::Bucket")["RunBucket"]["BucketEncryption"][
-        "ServerSideEncryptionConfiguration"
-    ]
-    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
-    assert rule["BucketKeyEnabled"] is True
+    for bucket in found.of_type("AWS::S3::Bucket").values():
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+        assert rule["BucketKeyEnabled"] is True
     for function in found.of_type("AWS::Lambda::Function").values():
         said = function["Environment"]["Variables"]["ALIQUOT_ENCRYPTION"]["Fn::Sub"]
         assert json.loads(said)["ServerSideEncryption"] == "aws:kms"
@@ -294,13 +322,23 @@ def test_history_of_an_execution_is_bounded(machine):
     assert hand_over["NumericGreaterThanEquals"] * n_events < 25_000 / 2
 
 
-def test_answers_of_groups_stay_out_of_the_state(machine):
+@pytest.mark.parametrize("name", ["Merge", "CutParts"])
+def test_answers_of_children_stay_out_of_the_state(machine, name):
     """A state holds 256 KiB, and all children's answers together are one."""
-    merge = machine["States"]["Merge"]
-    assert merge["ResultPath"] is None
-    for state in merge["ItemProcessor"]["States"].values():
-        assert state["OutputPath"] is None
-    assert merge["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
+    found = machine["States"][name]
+    assert found["ResultPath"] is None
+    for state in found["ItemProcessor"]["States"].values():
+        assert not state.get("End") or state["OutputPath"] is None
+    assert found["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
+
+
+def test_cutting_ends_in_the_epoch_in_which_it_began(machine):
+    """A tally that begins without one takes the epoch after a cancelled one, and would run it."""
+    states = machine["States"]
+    before, after = (states[name]["Parameters"] for name in ("Begin", "BeginInEpoch"))
+    assert after.pop("last") == {"tick": {"state": {"epoch.$": "$.cut.epoch"}}}
+    assert before.pop("last") == {"tick": {"state": None}}
+    assert before == after
 
 
 def test_every_call_is_retried_and_caught(machine):

@@ -1,5 +1,7 @@
 """A run's objects in S3 and its tasks in SQS: the same promises as the folder's, kept by AWS.
 
+The objects of a dataset are read by ranges, each as it was pinned by its ETag: one that changes is an error.
+
 The one module of the core that imports boto3's errors; clients are arguments, so nothing here makes one.
 S3 is strongly consistent for reads and listings, and a put with `If-None-Match: *` decides between writers.
 A client that retries its own successful put meets 412: the object's content decides, as everywhere.
@@ -10,20 +12,25 @@ Owns the calls to S3 and SQS. When it is wrong, two workers both believe that th
 from __future__ import annotations
 
 import hashlib
+import io
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aliquot.errors import AlreadyPut, StoreError
+from aliquot.errors import AlreadyPut, DatasetError, StoreError
+from aliquot.readers.objects import Listed, split_url
+from aliquot.readers.sources import Source
 
 _GONE = frozenset({"404", "NoSuchKey", "NotFound"})
+_DENIED = frozenset({"AccessDenied", "403"})
 _CONFLICT = "ConditionalRequestConflict"  # 409: another conditional put is under way
 _MOST_CONFLICTS = 5
 _PIECE_BYTES = 1 << 20
+_MOST_READS = 4  # of one range: botocore tries a request again, not a body that breaks off
 
 
 class S3Store:
@@ -130,6 +137,93 @@ class S3Store:
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
 
+class S3Objects:
+    """The objects of datasets, in any bucket that the client may read.
+
+    Args:
+        client: a boto3 S3 client.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def list_objects(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """The bucket's objects whose keys begin with `prefix`, in order of keys; raises StoreError."""
+        with _explained(f"s3://{bucket}/{prefix}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for found in page.get("Contents", ()):
+                    yield Listed(found["Key"], found["Size"], found["ETag"].strip('"'))
+
+    def open(self, source: Source) -> BinaryIO:
+        """An object as a raw file of which every read is a request; raises DatasetError, StoreError."""
+        return cast("BinaryIO", _ObjectFile(self._client, source))
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as it was pinned, read by ranges."""
+
+    def __init__(self, client: Any, source: Source) -> None:
+        self._client, self._path = client, source.path
+        self._bucket, self._key = split_url(source.path)
+        self._etag, self._size = source.etag, source.size_bytes or 0
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, but for the object's end."""
+        n_bytes = min(len(buffer), self._size - self._at)
+        if n_bytes <= 0:
+            return 0
+        buffer[:n_bytes] = self._fetch(self._at, n_bytes)
+        self._at += n_bytes
+        return n_bytes
+
+    def _fetch(self, first: int, n_bytes: int) -> bytes:
+        for attempt in range(_MOST_READS):
+            try:
+                body = self._get(f"bytes={first}-{first + n_bytes - 1}")
+            except ClientError as err:
+                raise self._judge(err) from err
+            except BotoCoreError as err:  # a body that broke off among them
+                if attempt == _MOST_READS - 1:
+                    raise StoreError(self._path, str(err)) from err
+            else:
+                if len(body) == n_bytes:
+                    return body
+        raise StoreError(self._path, f"gives other than {n_bytes:,} bytes from byte {first:,} on")
+
+    def _get(self, span: str) -> bytes:
+        pin = {"IfMatch": f'"{self._etag}"'} if self._etag else {}
+        found = self._client.get_object(Bucket=self._bucket, Key=self._key, Range=span, **pin)
+        body: bytes = found["Body"].read()
+        return body
+
+    def _judge(self, err: ClientError) -> Exception:
+        code = err.response["Error"]["Code"]
+        if code in ("PreconditionFailed", "412", "InvalidRange", "416"):
+            return DatasetError(self._path, "has changed since the run began: restore it, or begin a new run")
+        if code in _GONE or code == "NoSuchBucket":
+            return DatasetError(self._path, "is not there any more: restore it, or begin a new run")
+        if code in _DENIED:
+            return DatasetError(
+                self._path, "may not be read by the stack: name its bucket in the stack's DataBuckets"
+            )
+        return StoreError(self._path, _describe(err))
+
+
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     try:
@@ -142,6 +236,6 @@ def _explained(name: str) -> Iterator[None]:
 
 def _describe(err: ClientError) -> str:
     code, message = err.response["Error"]["Code"], err.response["Error"].get("Message", "")
-    if code in ("AccessDenied", "403"):
+    if code in _DENIED:
         return "access denied: the role or profile lacks the right, or there is no such object"
     return "there is no such object" if code in _GONE else f"{code}: {message}"

@@ -1,5 +1,6 @@
 """What the Lambda handlers do, without Lambda: one method for each, over a bucket, queues and hosts.
 
+    cut           a step of cutting a dataset that lies in S3
     work          a task of a queue: one slice on hosts of the run's job
     tick          a tally: what is answered, then dispatch, repair, drain or settle
     reduce_group  the tables of one group of a settled roster
@@ -24,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aliquot.aws import S3Store
+from aliquot.aws import S3Objects, S3Store
 from aliquot.carried import Carried
 from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.host import HostLimits
@@ -129,6 +130,14 @@ class Cloud:
     def ledger_of(self, run: str) -> Ledger:
         """The ledger of a run of this stack."""
         return Ledger(self._store(f"{RUNS}{run}/"))
+
+    def cut(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
+        """One step of cutting a dataset that lies in S3; see `cutter.Cutter.take`."""
+        from aliquot.cutter import Cutter
+
+        run = event["run"]
+        cutter = Cutter(self.ledger_of(run), run, f"{RUNS}{run}/", S3Objects(self._s3).open)
+        return cutter.take(event, remaining_s)
 
     def work(self, body: str, receives: int, remaining_s: float) -> Worked:
         """One slice on the task in a message.

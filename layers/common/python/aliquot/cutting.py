@@ -1,8 +1,10 @@
 """Batches of records cut into chunks: where one ends and the next begins.
 
 A pure function of the records, whatever batches they come in, so that the same input gives the same chunks
-every time, on a laptop and in a stack. Owns the size of chunks. Imports the readers' `Batch` and `chunk`.
-When it is wrong, a resumed run works on other records than before.
+every time. Where a stack cuts a dataset, each part of it begins a chunk (`counting`).
+
+Owns the size of chunks. Imports the readers' `Batch` and `chunk`. When it is wrong, a resumed run works on
+other records than before.
 """
 
 from __future__ import annotations
@@ -32,13 +34,16 @@ class Cut:
     fraction: float | None
 
 
-def cut_chunks(batches: Iterable[Batch]) -> Iterator[Cut]:
+def cut_chunks(batches: Iterable[Batch], seq: int = 0, first: int = 0) -> Iterator[Cut]:
     """Group consecutive records into chunks of about CHUNK_BYTES, each of one source's columns.
 
     Every chunk but the last of its source's columns ends with the record that fills it. A record lacks no
     column that another of its chunk has: it holds None there.
+
+    Args:
+        seq, first: place of the first chunk and number of the first record, where a part of a dataset is cut.
     """
-    waiting = _Waiting(0, 0)
+    waiting = _Waiting(seq, first)
     for batch in batches:
         if waiting.parts and not waiting.can_take(batch):
             yield waiting.join()

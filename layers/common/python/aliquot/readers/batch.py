@@ -38,6 +38,17 @@ class Limits:
     records: int = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place between two lines of a text: the bytes before it (unpacked), the 1-based line behind it."""
+
+    byte: int
+    line: int
+
+
+START = Place(0, 1)
+
+
 @dataclass(slots=True)
 class Batch:
     """Consecutive records of one source.
@@ -52,6 +63,8 @@ class Batch:
             `RAW_CHARS`). Its columns hold None.
         sizes: about how many bytes each record takes, shape (n_records,).
         fraction: how far the reading is through the bytes of all sources, 0 to 1; None where stdin is one.
+        end: where another reading of the text may begin with what follows this batch; None where the reader
+            holds a row that is not whole, and where the source is no text.
     """
 
     source: int
@@ -61,6 +74,7 @@ class Batch:
     bad: Bad
     sizes: list[int]
     fraction: float | None
+    end: Place | None = None
 
     @property
     def n_records(self) -> int:
@@ -78,6 +92,7 @@ def make_batch(
     fraction: float | None,
     line_field: str | None,
     get_raw: Callable[[int], str],
+    end: Place | None = None,
 ) -> Batch:
     """A batch in which records without text in `line_field` are at fault too, and those at fault hold None.
 
@@ -90,7 +105,7 @@ def make_batch(
     for values in (*columns.values(), *kept.values()):
         for index in bad:
             values[index] = None
-    return Batch(0, columns, kept, lines, bad, sizes, fraction)
+    return Batch(0, columns, kept, lines, bad, sizes, fraction, end)
 
 
 def _find_textless(values: list[Any], field: str) -> Iterator[tuple[int, str]]:
@@ -118,6 +133,7 @@ def cut_batch(batch: Batch, limit: int) -> Iterator[Batch]:
             {i - first: why for i, why in batch.bad.items() if first <= i < first + limit},
             batch.sizes[part],
             batch.fraction,
+            batch.end if part.stop >= batch.n_records else None,
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aliquot.errors import DatasetError
-from aliquot.readers.batch import RAW_CHARS, Limits
+from aliquot.readers.batch import RAW_CHARS, START, Limits, Place
 from aliquot.readers.streams import Stream
 
 BOM = b"\xef\xbb\xbf"
@@ -28,6 +28,7 @@ class Block:
         is_clean: there are no such bytes.
         too_long_bytes: 0; else the block is one line of that length, and `text` its beginning.
         fraction: how far through the file the reading is.
+        end: the place behind the last line.
     """
 
     first_line: int
@@ -35,6 +36,7 @@ class Block:
     is_clean: bool = True
     too_long_bytes: int = 0
     fraction: float | None = None
+    end: Place = START
 
     @property
     def too_long_reason(self) -> str:
@@ -57,27 +59,46 @@ class Block:
         return [self.first_line + index for index in stay], [lines[index] for index in stay]
 
 
-def read_blocks(stream: Stream, limits: Limits) -> Iterator[Block]:
+def read_blocks(stream: Stream, limits: Limits, begin: Place = START) -> Iterator[Block]:
     """All of the stream's lines, in order.
+
+    Blocks end where they would end in a reading of the whole text, wherever the stream begins in it: what a
+    reader makes of a row that spans blocks is then the same too.
+
+    Args:
+        begin: where in its text the stream begins; a byte order mark stands at the text's beginning alone.
 
     Raises:
         DatasetError: UTF-16, or a stream that cannot be read to its end; says after how many lines.
     """
+    at = skip_mark(stream) if begin == START else begin
+    for whole, too_long_bytes in _cut_whole(stream, limits, at.byte):
+        for body, over_bytes in _part_long(whole, too_long_bytes, limits.line_bytes):
+            n_ends = body.endswith(b"\n") if over_bytes else body.count(b"\n")
+            end = Place(at.byte + (over_bytes + n_ends if over_bytes else len(body)), at.line + n_ends)
+            yield _decode(at.line, body, over_bytes, stream.fraction, end)
+            at = end
+
+
+def skip_mark(stream: Stream) -> Place:
+    """Read over a byte order mark at a text's beginning; gives where its first line begins.
+
+    Raises:
+        DatasetError: it is the mark of UTF-16.
+    """
     if stream.head.startswith(UTF16_BOMS):
         raise DatasetError(stream.path, "is UTF-16 text: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)")
-    line = 1
-    for whole, too_long_bytes in _cut_whole(stream, limits):
-        for body, over_bytes in _part_long(whole, too_long_bytes, limits.line_bytes):
-            block = _decode(line, body, over_bytes, stream.fraction)
-            line += 1 if over_bytes else body.count(b"\n")
-            yield block
+    if not stream.head.startswith(BOM):
+        return START
+    stream.read(len(BOM))
+    return Place(len(BOM), 1)
 
 
-def _cut_whole(stream: Stream, limits: Limits) -> Iterator[tuple[bytes, int]]:
+def _cut_whole(stream: Stream, limits: Limits, first_byte: int) -> Iterator[tuple[bytes, int]]:
     """Bytes up to a line's end, with 0; or the beginning of a line too long to hold, with its length."""
     held: list[bytes] = []
     held_bytes = 0
-    for piece in _read_pieces(stream, limits.block_bytes):
+    for piece in _read_pieces(stream, limits.block_bytes, first_byte):
         end = piece.rfind(b"\n") + 1
         if end:
             first_end = piece.find(b"\n") + 1
@@ -97,18 +118,18 @@ def _cut_whole(stream: Stream, limits: Limits) -> Iterator[tuple[bytes, int]]:
         yield b"".join(held), held_bytes if held_bytes > limits.line_bytes else 0
 
 
-def _read_pieces(stream: Stream, size: int) -> Iterator[bytes]:
-    if stream.head.startswith(BOM):
-        stream.read(len(BOM))
+def _read_pieces(stream: Stream, size: int, at: int) -> Iterator[bytes]:
+    """Pieces that end at multiples of `size` bytes of the text, at whose byte `at` the stream is."""
     n_lines = 0
     while True:
         try:
-            piece = stream.read(size)
+            piece = stream.read(size - at % size)
         except DatasetError as err:
             raise DatasetError(err.source, f"after {n_lines:,} lines {err.reason}") from err
         if not piece:
             return
         n_lines += piece.count(b"\n")
+        at += len(piece)
         yield piece
 
 
@@ -138,11 +159,11 @@ def _split_lf(body: bytes) -> list[bytes]:
     return [line for line in lines if line]
 
 
-def _decode(first_line: int, body: bytes, too_long_bytes: int, fraction: float | None) -> Block:
+def _decode(first_line: int, body: bytes, too_long_bytes: int, fraction: float | None, end: Place) -> Block:
     if too_long_bytes:
         text = body[:RAW_CHARS].decode("utf-8", "surrogateescape").rstrip("\n")
-        return Block(first_line, text, True, too_long_bytes, fraction)
+        return Block(first_line, text, True, too_long_bytes, fraction, end)
     try:
-        return Block(first_line, body.decode("utf-8"), True, 0, fraction)
+        return Block(first_line, body.decode("utf-8"), True, 0, fraction, end)
     except UnicodeDecodeError:
-        return Block(first_line, body.decode("utf-8", "surrogateescape"), False, 0, fraction)
+        return Block(first_line, body.decode("utf-8", "surrogateescape"), False, 0, fraction, end)

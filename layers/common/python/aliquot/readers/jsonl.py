@@ -20,26 +20,43 @@ from aliquot.readers.keys import Record, cut_records, refuse_absent, take_column
 SEPARATOR = 720_347_193
 
 
-def read_jsonl(blocks: Iterable[Block], path: str, wanted: Wanted) -> Iterator[Batch]:
+def read_jsonl(
+    blocks: Iterable[Block], path: str, wanted: Wanted, is_checked: bool = False
+) -> Iterator[Batch]:
     """The records of a JSON Lines text, about a batch per block.
 
     A field is looked up in each record by itself; a record that lacks a required one is at fault.
 
+    Args:
+        is_checked: the text's beginning was found to have the wanted columns; the blocks begin behind it.
+
     Raises:
         DatasetError: a required, chosen or kept column is in none of the first block's records.
     """
-    is_checked = False
     for block in blocks:
         numbers, lines = block.number_records()
         records, reasons = _parse(block, lines)
-        if not is_checked and len(reasons) < len(lines):
-            refuse_absent(path, [record for i, record in enumerate(records) if i not in reasons], wanted)
-            is_checked = True
+        is_checked = is_checked or _check(path, records, reasons, wanted)
         for part in cut_records(records, wanted):
             here = {i - part.start: why for i, why in reasons.items() if part.start <= i < part.stop}
-            yield _make_batch(
+            batch = _make_batch(
                 records[part], here, numbers[part], lines[part], wanted=wanted, at=block.fraction
             )
+            batch.end = block.end if part.stop >= len(records) else None
+            yield batch
+
+
+def check_jsonl(blocks: Iterable[Block], path: str, wanted: Wanted) -> None:
+    """Raise DatasetError where `read_jsonl` would for the text's beginning."""
+    any(_check(path, *_parse(block, block.number_records()[1]), wanted) for block in blocks)
+
+
+def _check(path: str, records: list[Record], reasons: dict[int, str], wanted: Wanted) -> bool:
+    """Whether there are records to tell the columns by; raises DatasetError where they lack one."""
+    if len(reasons) == len(records):
+        return False
+    refuse_absent(path, [record for i, record in enumerate(records) if i not in reasons], wanted)
+    return True
 
 
 def _make_batch(

@@ -16,43 +16,64 @@ from typing import Any
 from aliquot.readers.batch import ESCAPED_BYTE, Bad, Batch, list_unclean, make_batch, show_raw
 from aliquot.readers.blocks import Block
 from aliquot.readers.columns import Layout, Wanted, lay_out_line
+from aliquot.readers.heads import Head, Header
 from aliquot.readers.sniff import is_header
 
 LINE_NAMES = {"smi": "smiles", "rsmi": "reaction"}
 
 
-def read_lines(blocks: Iterable[Block], path: str, line_format: str, wanted: Wanted) -> Iterator[Batch]:
+def read_lines(
+    blocks: Iterable[Block], path: str, line_format: str, wanted: Wanted, head: Head | None = None
+) -> Iterator[Batch]:
     """The records of a `.smi` or `.rsmi` text, a batch per block.
+
+    Args:
+        head: the text's beginning, where the blocks begin behind it.
 
     Raises:
         DatasetError: a wanted column is missing.
     """
-    header: tuple[str, ...] | None = None
-    layout: Layout | None = None
-    is_tabbed = False
+    header = head.header if head else None
+    layout = _lay_out(path, header, line_format, wanted) if head else None
     for block in blocks:
         numbers, lines = block.number_records()
         if layout is None and lines:
-            if _is_whole(block, lines[0]) and is_header(lines[0], line_format):
-                header, is_tabbed = _read_header(lines[0])
+            header = _find_header(block, lines[0], line_format)
+            if header:
                 numbers, lines = numbers[1:], lines[1:]
-            layout = lay_out_line(
-                path, header or (LINE_NAMES[line_format], "id"), wanted, LINE_NAMES[line_format]
-            )
+            layout = _lay_out(path, header, line_format, wanted)
         if layout is not None and lines:
-            width = len(header) if header and is_tabbed else 0
+            width = len(header.names) if header and header.is_tabbed else 0
             yield _make_batch(block, numbers, lines, layout, width)
 
 
-def _is_whole(block: Block, line: str) -> bool:
-    return not block.too_long_bytes and (block.is_clean or not ESCAPED_BYTE.search(line))
+def find_line_header(
+    blocks: Iterable[Block], path: str, line_format: str, wanted: Wanted
+) -> tuple[Header, int] | None:
+    """The header, and the number of the line behind it; None where the text has none. Raises DatasetError."""
+    for block in blocks:
+        numbers, lines = block.number_records()
+        if lines:
+            header = _find_header(block, lines[0], line_format)
+            _lay_out(path, header, line_format, wanted)
+            return (header, numbers[0] + 1) if header else None
+    return None
 
 
-def _read_header(line: str) -> tuple[tuple[str, ...], bool]:
+def _lay_out(path: str, header: Header | None, line_format: str, wanted: Wanted) -> Layout:
+    name = LINE_NAMES[line_format]
+    return lay_out_line(path, header.names if header else (name, "id"), wanted, name)
+
+
+def _find_header(block: Block, line: str, line_format: str) -> Header | None:
+    """The names in the first line that is not blank, if it is a header."""
+    is_whole = not block.too_long_bytes and (block.is_clean or not ESCAPED_BYTE.search(line))
+    if not is_whole or not is_header(line, line_format):
+        return None
     if "\t" in line:
-        return tuple(name.strip() for name in line.split("\t")), True
+        return Header(tuple(name.strip() for name in line.split("\t")), is_tabbed=True)
     words = line.split(None, 1)
-    return (words[0], words[1].strip() if len(words) > 1 else "id"), False
+    return Header((words[0], words[1].strip() if len(words) > 1 else "id"))
 
 
 def _make_batch(block: Block, numbers: list[int], lines: list[str], layout: Layout, width: int) -> Batch:
@@ -76,6 +97,7 @@ def _make_batch(block: Block, numbers: list[int], lines: list[str], layout: Layo
         fraction=block.fraction,
         line_field=layout.line_field,
         get_raw=lines.__getitem__,
+        end=block.end,
     )
 
 

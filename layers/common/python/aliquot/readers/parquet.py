@@ -13,13 +13,15 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from aliquot.errors import DatasetError
 from aliquot.readers.batch import Batch, Limits, make_batch
 from aliquot.readers.columns import Layout, Wanted, lay_out
 from aliquot.readers.sources import Source
+from aliquot.readers.streams import Opener, buffer_windows, open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,47 +30,110 @@ BATCH_BYTES = 1 << 20
 BUFFER_BYTES = 1 << 20
 
 
-def read_parquet(source: Source, wanted: Wanted, limits: Limits) -> Iterator[Batch]:
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """A row group: its rows, and about the bytes of the wanted columns, decoded but for dictionaries."""
+
+    n_rows: int
+    n_bytes: int
+
+
+def read_parquet(
+    source: Source,
+    wanted: Wanted,
+    limits: Limits,
+    opener: Opener = open_file,
+    rows: tuple[int, int] | None = None,
+) -> Iterator[Batch]:
     """The records of a Parquet file in batches of about 1 MiB; nested values as lists and dicts.
 
     Times finer than a microsecond are cut to it, whether or not pandas is there to hold them.
 
+    Args:
+        opener: gives the file; it is read in pieces of about a megabyte.
+        rows: half-open; None for all. Row groups without any of them are not touched.
+
     Raises:
         DatasetError: not Parquet, damaged, or without a wanted column.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    n_read = 0
-    try:
-        # A column is read through a small buffer: pre-buffered, a whole row group would lie in memory.
-        with (
-            _open_plain(source) as plain,
-            pq.ParquetFile(plain, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
-        ):
-            names = file.schema_arrow.names
-            layout = lay_out(source.path, names, wanted)
-            indices = {i for i in (*layout.fields.values(), *layout.keep.values()) if i is not None}
-            wanted_names = [names[i] for i in sorted(indices)]
-            n_rows = max(1, file.metadata.num_rows)
-            size = _count_per_batch(file.metadata, limits.records)
-            for table in file.iter_batches(size, columns=wanted_names, use_threads=False):
-                if table.num_rows:
-                    yield _make_batch(table, layout, names, n_read, n_rows)
-                n_read += table.num_rows
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as err:
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-        raise DatasetError(source.path, f"cannot be read as Parquet after {n_read:,} rows: {reason}") from err
+    at = [0]
+    # A column is read through a small buffer: pre-buffered, a whole row group would lie in memory.
+    with (
+        _explained(source, at),
+        _open_plain(source, opener) as plain,
+        pq.ParquetFile(plain, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
+    ):
+        names = file.schema_arrow.names
+        layout = lay_out(source.path, names, wanted)
+        n_rows = max(1, file.metadata.num_rows)
+        first, end = rows or (0, n_rows)
+        size = _count_per_batch(file.metadata, limits.records)
+        at[0], groups = _choose_groups(file.metadata, first, end)
+        columns = _name_columns(layout, names)
+        for whole in file.iter_batches(size, row_groups=groups, columns=columns, use_threads=False):
+            before = max(0, min(first - at[0], whole.num_rows))
+            table = whole.slice(before, max(0, min(end - at[0], whole.num_rows) - before))
+            if table.num_rows:
+                yield _make_batch(table, layout, names, at[0] + before, n_rows)
+            at[0] += whole.num_rows
+
+
+def list_row_groups(source: Source, wanted: Wanted, opener: Opener = open_file) -> list[RowGroup]:
+    """The file's row groups, from its footer; raises DatasetError as `read_parquet` does."""
+    import pyarrow.parquet as pq
+
+    with _explained(source, [0]), _open_plain(source, opener) as plain, pq.ParquetFile(plain) as file:
+        names = file.schema_arrow.names
+        columns = set(_name_columns(lay_out(source.path, names, wanted), names))
+        return [_describe_group(file.metadata.row_group(i), columns) for i in range(file.num_row_groups)]
+
+
+def _describe_group(group: Any, columns: set[str]) -> RowGroup:
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    n_bytes = sum(
+        chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns
+    )
+    return RowGroup(group.num_rows, n_bytes)
+
+
+def _name_columns(layout: Layout, names: list[str]) -> list[str]:
+    indices = {i for i in (*layout.fields.values(), *layout.keep.values()) if i is not None}
+    return [names[i] for i in sorted(indices)]
+
+
+def _choose_groups(metadata: Any, first: int, end: int) -> tuple[int, list[int]]:
+    """The first row of the row groups that hold rows from `first` to `end`, and their indices."""
+    ends = list(accumulate(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)))
+    starts = [0, *ends[:-1]]
+    groups = [i for i, (a, b) in enumerate(zip(starts, ends, strict=False)) if a < end and b > first]
+    return (starts[groups[0]] if groups else 0), groups
 
 
 @contextmanager
-def _open_plain(source: Source) -> Iterator[BinaryIO]:
+def _explained(source: Source, at: list[int]) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as err:
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise DatasetError(source.path, f"cannot be read as Parquet after {at[0]:,} rows: {reason}") from err
+
+
+@contextmanager
+def _open_plain(source: Source, opener: Opener) -> Iterator[BinaryIO]:
     """The file as it is, or unpacked on disk where it lies within gzip: Parquet is read from its end."""
     if not source.is_gzip:
-        with Path(source.path).open("rb") as file:
+        with opener(source) as file:
             yield file
         return
-    with gzip.open(source.path) as packed, tempfile.TemporaryFile() as unpacked:
+    with (
+        opener(source) as raw,
+        gzip.GzipFile(fileobj=buffer_windows(raw), mode="rb") as packed,
+        tempfile.TemporaryFile() as unpacked,
+    ):
         shutil.copyfileobj(packed, unpacked, BUFFER_BYTES)
         unpacked.seek(0)
         yield cast("BinaryIO", unpacked)

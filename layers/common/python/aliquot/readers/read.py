@@ -6,20 +6,21 @@ standard library. When it is wrong, a source is read as another format.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from aliquot.job import Column
 from aliquot.readers.batch import Batch, Limits, cut_batch
-from aliquot.readers.blocks import read_blocks
+from aliquot.readers.blocks import Block, read_blocks
 from aliquot.readers.columns import Wanted
+from aliquot.readers.heads import Head
 from aliquot.readers.jsonl import read_jsonl
 from aliquot.readers.lines import read_lines
 from aliquot.readers.parquet import read_parquet
 from aliquot.readers.sniff import sniff_format
 from aliquot.readers.sources import Source
-from aliquot.readers.streams import open_stream
-from aliquot.readers.table import read_table
+from aliquot.readers.streams import Opener, Stream, open_file, open_stream
+from aliquot.readers.table import DELIMITERS, read_table
 
 DEFAULT_LIMITS = Limits()
 
@@ -33,6 +34,7 @@ def read_batches(
     optional: Collection[str] = (),
     stdin: BinaryIO | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    opener: Opener = open_file,
 ) -> Iterator[Batch]:
     """Every record of the sources, in order, whatever its fault; memory does not grow with their length.
 
@@ -44,6 +46,7 @@ def read_batches(
         optional: fields that may lack a column, besides those of kind "id"; they hold None then.
         stdin: what "-" reads; the process's own by default.
         limits: how much is held at a time.
+        opener: gives a source's bytes; by default those of the file at its path.
 
     Raises:
         DatasetError: a source that cannot be read to its end, or lacks a wanted column.
@@ -52,25 +55,41 @@ def read_batches(
     wanted = Wanted(fields, tuple(keep), dict(chosen or {}), frozenset(optional))
     sizes = [source.size_bytes for source in sources]
     for index, source in enumerate(sources):
-        for batch in _read_source(source, wanted, stdin, limits):
+        for batch in _read_source(source, wanted, stdin, limits, opener):
             batch.source = index
             batch.fraction = _place(batch.fraction, index, sizes)
             yield from cut_batch(batch, limits.records)
 
 
-def _read_source(source: Source, wanted: Wanted, stdin: BinaryIO | None, limits: Limits) -> Iterator[Batch]:
+def _read_source(
+    source: Source, wanted: Wanted, stdin: BinaryIO | None, limits: Limits, opener: Opener
+) -> Iterator[Batch]:
     if source.format == "parquet":
-        yield from read_parquet(source, wanted, limits)
+        yield from read_parquet(source, wanted, limits, opener)
         return
-    with open_stream(source, stdin) as stream:
-        text_format = source.format or sniff_format(stream.head)
+    with open_stream(source, stdin, opener) as stream:
         blocks = read_blocks(stream, limits)
-        if text_format == "jsonl":
-            yield from read_jsonl(blocks, source.path, wanted)
-        elif text_format in ("csv", "tsv"):
-            yield from read_table(blocks, source.path, text_format, wanted, limits)
-        else:
-            yield from read_lines(blocks, source.path, text_format, wanted)
+        yield from read_text(blocks, source.path, _name_format(source, stream), wanted, limits)
+
+
+def read_text(
+    blocks: Iterable[Block],
+    path: str,
+    text_format: str,
+    wanted: Wanted,
+    limits: Limits,
+    head: Head | None = None,
+) -> Iterator[Batch]:
+    """The records of a text, whose beginning is `head` where the blocks begin behind it."""
+    if text_format == "jsonl":
+        return read_jsonl(blocks, path, wanted, is_checked=head is not None)
+    if text_format in DELIMITERS:
+        return read_table(blocks, path, text_format, wanted, limits, head.header if head else None)
+    return read_lines(blocks, path, text_format, wanted, head)
+
+
+def _name_format(source: Source, stream: Stream) -> str:
+    return source.format or sniff_format(stream.head)
 
 
 def _place(fraction: float | None, index: int, sizes: Sequence[int | None]) -> float | None:

@@ -65,6 +65,29 @@ def split_rows(lines: list[str], delimiter: str, is_last: bool = True, is_full: 
     return rows
 
 
+def spans_lines(lines: list[str], delimiter: str) -> bool:
+    """Whether a quote that one of the lines opens is not closed on it: by another, or never."""
+    csv.field_size_limit(FIELD_CHARS)
+    at = 0
+    while at < len(lines):
+        reader = csv.reader(map(lines.__getitem__, range(at, len(lines))), delimiter=delimiter, strict=True)
+        n_rows = 0
+        try:
+            for _ in reader:  # blank lines too
+                n_rows += 1
+        except csv.Error:  # a row at fault on its own line, or one that this line does not end
+            if reader.line_num > n_rows + 1 or _is_open(lines[at + n_rows], delimiter):
+                return True
+        else:
+            return reader.line_num > n_rows
+        at += reader.line_num
+    return False
+
+
+def _is_open(line: str, delimiter: str) -> bool:
+    return _read_on(Rows(), [line], 0, delimiter)[2] == UNCLOSED
+
+
 def _read_on(rows: Rows, lines: list[str], at: int, delimiter: str) -> tuple[int, int, str]:
     """Add the rows from line `at` on; where that ended, where the last row began, and its fault if any."""
     has_ended: list[bool] = []

@@ -42,6 +42,7 @@ class Source:
         is_gzip: by its ending; stdin's shows when it is read.
         size_bytes, mtime_ns: of the file as it lies there; None for stdin.
         ends_sha256: of the first and last 64 KiB (of the whole where it is no longer); None for stdin.
+        etag: of an object in a bucket, which has neither of the two before; None elsewhere.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Source:
     size_bytes: int | None = None
     mtime_ns: int | None = None
     ends_sha256: str | None = None
+    etag: str | None = None
 
 
 def find_sources(items: Sequence[str | os.PathLike[str]]) -> tuple[Source, ...]:
@@ -92,7 +94,7 @@ def _list_glob(pattern: str) -> list[str]:
 
 
 def _list_folder(folder: str) -> list[str]:
-    paths = sorted(path for path in _walk(folder) if _find_ending(path) is not None)
+    paths = sorted(path for path in _walk(folder) if find_ending(path) is not None)
     if not paths:
         raise DatasetError(folder, f"holds no file with a known ending; known are {KNOWN}")
     return paths
@@ -107,13 +109,14 @@ def _walk(folder: str) -> Iterator[str]:
         yield from (str(Path(parent, name)) for name in names if not name.startswith("."))
 
 
-def _find_ending(path: str) -> str | None:
+def find_ending(path: str) -> str | None:
+    """The ending of a path that tells its format, without `.gz`; None where it tells none."""
     name = Path(path).name.lower().removesuffix(".gz")
     return next((ending for ending in FORMATS if name.endswith(ending)), None)
 
 
 def _describe(path: str) -> Source:
-    ending = _find_ending(path)
+    ending = find_ending(path)
     is_gzip = path.lower().endswith(".gz")
     if ending is None:
         raise DatasetError(path, f"has an ending that says nothing about its format; known are {KNOWN}")

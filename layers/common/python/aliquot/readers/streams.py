@@ -6,9 +6,10 @@ neighbours. When it is wrong, a damaged file passes for a short one.
 
 from __future__ import annotations
 
+import io
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from gzip import GzipFile
 from pathlib import Path
@@ -19,6 +20,9 @@ from aliquot.readers.sources import STDIN, Source
 
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 64 << 10
+WINDOW_BYTES = 4 << 20  # of an object that is fetched by ranges: about a tenth of a second each
+
+Opener = Callable[[Source], BinaryIO]
 
 
 class Readable(Protocol):
@@ -121,13 +125,52 @@ class _Piped:
         return piece
 
 
+class _Cut:
+    """A body without what comes before byte `begin` and from byte `end` on."""
+
+    def __init__(self, body: Readable, begin: int, end: int | None) -> None:
+        self._body, self._at, self._begin, self._end = body, 0, begin, end
+
+    def read(self, size: int, /) -> bytes:
+        while self._at < self._begin:
+            skipped = len(self._body.read(min(WINDOW_BYTES, self._begin - self._at)))
+            if not skipped:
+                return b""
+            self._at += skipped
+        if self._end is not None:
+            size = min(size, self._end - self._at)
+        piece = self._body.read(size) if size > 0 else b""
+        self._at += len(piece)
+        return piece
+
+
+def open_file(source: Source) -> BinaryIO:
+    """The file that a source's path names."""
+    return Path(source.path).open("rb")
+
+
+def buffer_windows(file: BinaryIO, window_bytes: int = WINDOW_BYTES) -> BinaryIO:
+    """The same file, in large pieces where each is fetched from elsewhere."""
+    return io.BufferedReader(file, window_bytes) if isinstance(file, io.RawIOBase) else file
+
+
 @contextmanager
-def open_stream(source: Source, stdin: BinaryIO | None = None) -> Iterator[Stream]:
+def open_stream(
+    source: Source,
+    stdin: BinaryIO | None = None,
+    opener: Opener = open_file,
+    begin: int = 0,
+    end: int | None = None,
+    window_bytes: int = WINDOW_BYTES,
+) -> Iterator[Stream]:
     """The source's text as a stream.
 
     Args:
         source: what to open; closed again at the end, stdin excepted.
         stdin: what "-" reads; the process's own by default. Gzip is known by its first two bytes there.
+        opener: gives a source's bytes as a file in which one can seek; what it gives raw is read in windows.
+        begin, end: bytes of the text, unpacked. Gzip is unpacked from its beginning all the same.
+        window_bytes: size of the pieces in which what is raw is read.
 
     Raises:
         DatasetError: the file cannot be opened, or not read to its end.
@@ -137,10 +180,16 @@ def open_stream(source: Source, stdin: BinaryIO | None = None) -> Iterator[Strea
             yield _open_stdin(stdin or sys.stdin.buffer)
             return
         try:
-            raw = stack.enter_context(Path(source.path).open("rb"))
+            raw = stack.enter_context(opener(source))
         except OSError as err:
             raise DatasetError(source.path, f"cannot be opened: {err.strerror}") from err
-        body: Readable = _Unzipped(GzipFile(fileobj=raw, mode="rb")) if source.is_gzip else raw
+        raw = buffer_windows(raw, window_bytes)
+        body: Readable = raw
+        if source.is_gzip:
+            body = _Cut(_Unzipped(GzipFile(fileobj=raw, mode="rb")), begin, end)
+        elif begin or end is not None:
+            raw.seek(begin)
+            body = _Cut(raw, 0, None if end is None else end - begin)
         yield Stream(source.path, body, raw, source.size_bytes)
 
 

@@ -13,10 +13,11 @@ from itertools import accumulate
 from typing import Any
 
 from aliquot.errors import DatasetError
-from aliquot.readers.batch import ESCAPED_BYTE, NOT_UTF8, Bad, Batch, Limits, make_batch, show_raw
+from aliquot.readers.batch import ESCAPED_BYTE, NOT_UTF8, Bad, Batch, Limits, Place, make_batch, show_raw
 from aliquot.readers.blocks import Block
 from aliquot.readers.columns import Layout, Wanted, lay_out
-from aliquot.readers.rows import Rows, split_rows
+from aliquot.readers.heads import Header
+from aliquot.readers.rows import Rows, spans_lines, split_rows
 
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 QUOTED_LINES = 1 << 16  # as `Limits.quoted_bytes`: a short line takes ten times its bytes in memory
@@ -24,13 +25,17 @@ QUOTED_LINES = 1 << 16  # as `Limits.quoted_bytes`: a short line takes ten times
 
 @dataclass(slots=True)
 class _Piece:
-    """Rows of some lines, of which the first is line `first_line` of the file."""
+    """Rows of some lines, of which the first is line `first_line` of the file.
+
+    `end` is the place behind them where nothing waits for more lines.
+    """
 
     first_line: int
     lines: list[str]
     rows: Rows
     is_clean: bool
     fraction: float | None
+    end: Place | None = None
 
     def get_raw(self, index: int) -> str:
         """A row's text; of a row at fault its first line."""
@@ -44,23 +49,52 @@ class _Piece:
 
 
 def read_table(
-    blocks: Iterable[Block], path: str, table_format: str, wanted: Wanted, limits: Limits
+    blocks: Iterable[Block],
+    path: str,
+    table_format: str,
+    wanted: Wanted,
+    limits: Limits,
+    header: Header | None = None,
 ) -> Iterator[Batch]:
     """The records of a CSV or TSV text, about a batch per block; an empty value is None.
+
+    Args:
+        header: the text's, where the blocks begin behind it.
 
     Raises:
         DatasetError: a header that cannot be read, or without a wanted column.
     """
-    layout: Layout | None = None
-    width = 0
+    layout = lay_out(path, header.names, wanted) if header else None
+    width = len(header.names) if header else 0
     for piece in _cut_pieces(blocks, DELIMITERS[table_format], limits):
         if layout is None and piece.rows.starts:
             header = _read_header(piece, path)
-            layout, width = lay_out(path, header, wanted), len(header)
+            layout, width = lay_out(path, header.names, wanted), len(header.names)
         if layout is not None and piece.rows.starts:
             batch = _make_batch(piece, layout, width)
             if batch.n_records:
                 yield batch
+
+
+def find_table_header(
+    blocks: Iterable[Block], path: str, table_format: str, wanted: Wanted, limits: Limits
+) -> tuple[Header, int] | None:
+    """The header, and the number of the line behind it; None where the text is empty. Raises DatasetError."""
+    for piece in _cut_pieces(blocks, DELIMITERS[table_format], limits):
+        if piece.rows.starts:
+            line = piece.first_line + piece.rows.ends[0]
+            header = _read_header(piece, path)
+            lay_out(path, header.names, wanted)
+            return header, line
+    return None
+
+
+def has_open_quote(block: Block, table_format: str) -> bool:
+    """Whether a quote is not closed on the line that opens it, if the block begins with a row."""
+    if '"' not in block.text or block.too_long_bytes:
+        return False
+    lines = io.StringIO(block.text, newline="\n").readlines()
+    return spans_lines(lines, DELIMITERS[table_format])
 
 
 def _cut_pieces(blocks: Iterable[Block], delimiter: str, limits: Limits) -> Iterator[_Piece]:
@@ -76,13 +110,15 @@ def _cut_pieces(blocks: Iterable[Block], delimiter: str, limits: Limits) -> Iter
                 yield open_piece.cut(delimiter, is_last=True)
                 open_piece = None
             rows = Rows([0], [1], [[]], {0: block.too_long_reason}, 1)
-            yield _Piece(block.first_line, [block.text], rows, True, block.fraction)
+            yield _Piece(block.first_line, [block.text], rows, True, block.fraction, block.end)
             continue
         open_piece = open_piece or _Open(block.first_line)
         open_piece.add(block)
         if open_piece.is_due(limits.quoted_bytes):
-            yield open_piece.cut(delimiter, is_full=open_piece.is_full(limits.quoted_bytes))
-            open_piece = open_piece if open_piece.lines else None
+            piece = open_piece.cut(delimiter, is_full=open_piece.is_full(limits.quoted_bytes))
+            if not open_piece.lines:
+                open_piece, piece.end = None, block.end
+            yield piece
     if open_piece is not None:
         yield open_piece.cut(delimiter, is_last=True)
 
@@ -95,7 +131,7 @@ def _split_plain(block: Block, delimiter: str) -> _Piece | None:
     starts = list(range(len(lines))) if all(lines) else [i for i, line in enumerate(lines) if line]
     fields = [lines[start].split(delimiter) for start in starts]
     rows = Rows(starts, [start + 1 for start in starts], fields, {}, len(lines))
-    return _Piece(block.first_line, lines, rows, block.is_clean, block.fraction)
+    return _Piece(block.first_line, lines, rows, block.is_clean, block.fraction, block.end)
 
 
 class _Open:
@@ -135,14 +171,14 @@ class _Open:
         return piece
 
 
-def _read_header(piece: _Piece, path: str) -> list[str]:
+def _read_header(piece: _Piece, path: str) -> Header:
     line = piece.first_line + piece.rows.starts[0]
     reason = piece.rows.bad.get(0)
     if reason is None and not piece.is_clean and ESCAPED_BYTE.search(piece.get_raw(0)):
         reason = NOT_UTF8
     if reason is not None:
         raise DatasetError(path, f"its header (line {line}) cannot be read: {reason}")
-    return [name.strip() for name in piece.drop_first()]
+    return Header(tuple(name.strip() for name in piece.drop_first()))
 
 
 def _make_batch(piece: _Piece, layout: Layout, width: int) -> Batch:
@@ -161,6 +197,7 @@ def _make_batch(piece: _Piece, layout: Layout, width: int) -> Batch:
         fraction=piece.fraction,
         line_field=layout.line_field,
         get_raw=piece.get_raw,
+        end=piece.end,
     )
 
 

@@ -1,0 +1,132 @@
+"""The project's own stack, cutting what lies in buckets: state machine, handlers and layers together."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aliquot.aws import S3Objects, S3Store
+from aliquot.cutter import REFUSED, describe_reads
+from aliquot.ledger import SETTLED, Ledger
+from aliquot.readers.objects import find_objects
+from orchestrator.installed_layers import assemble_layers, plan_layers
+from orchestrator.rehearsal import rehearse
+
+JOB = "def double(record):\n    return {'name': record['name'], 'twice': 2 * int(record['n'])}\n"
+N_RECORDS = 400
+
+
+@pytest.fixture(scope="module")
+def stack(project_root, tmp_path_factory):
+    if missing := plan_layers(project_root).missing:
+        pytest.skip(f"not installed here: {', '.join(map(str, missing))}")
+    layers = assemble_layers(project_root, tmp_path_factory.mktemp("layers"))
+    given = {"AllowCode": "true", "DataBuckets": "arn:aws:s3:::data"}
+    with rehearse(project_root / "template.yaml", parameters=given, code=layers) as found:
+        boto3.client("s3").create_bucket(Bucket="data")
+        yield found
+
+
+def put_dataset(bucket):
+    """A table in each of three forms; some rows are at fault, one has a newline in quotes."""
+    rows = [f"r{i},{i}" for i in range(N_RECORDS)]
+    rows[7], rows[9] = "r7", '"r\n9",9'
+    table = ("name,n\n" + "\n".join(rows) + "\n").encode()
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"name": [f"p{i}" for i in range(50)], "n": list(range(50))}), parquet)
+    for name, body in {
+        "1.csv": table,
+        "2.csv.gz": gzip.compress(table),
+        "3.parquet": parquet.getvalue(),
+    }.items():
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"in/{name}", Body=body)
+
+
+def submit(stack, run, bucket, *, changes=False):
+    """Put what a run needs that is cut in the stack, and start it; gives its ledger."""
+    s3, runs = boto3.client("s3"), stack.outputs["Bucket"]
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as file:
+        file.writestr("brought.py", JOB)
+    sha256 = hashlib.sha256(package.getvalue()).hexdigest()
+    s3.put_object(Bucket=runs, Key=f"references/{sha256}", Body=package.getvalue())
+    sources = find_objects([f"s3://{bucket}/in/"], S3Objects(s3).list_objects)
+    ledger = Ledger(S3Store(s3, runs, f"runs/{run}/"))
+    ledger.begin(
+        {
+            "job": "brought:double",
+            "stage": "call",
+            "options": {},
+            "settings": {"record_timeout_s": 20.0, "window": 10, "max_failed": "50%"},
+            "versions": {},
+            "created": "2026-11-22T12:00:00+00:00",
+            "source_names": [source.path for source in sources],
+            "package": sha256,
+            "is_function": True,
+            "identity": {
+                "job": "brought:double",
+                "sources": [asdict(source) for source in sources],
+                "columns": {},
+                "keep": [],
+            },
+            "reads": describe_reads(None),
+        }
+    )
+    if changes:
+        s3.put_object(Bucket=bucket, Key="in/2.csv.gz", Body=gzip.compress(b"name,n\nother,1\n"))
+    boto3.client("stepfunctions").start_execution(
+        stateMachineArn=stack.outputs["StateMachineArn"],
+        name=f"{run}-0",
+        input=json.dumps({"run": run, "cut": True}),
+    )
+    stack.drain()
+    return ledger
+
+
+def read_published(stack, run):
+    s3, runs = boto3.client("s3"), stack.outputs["Bucket"]
+
+    def get(key):
+        return s3.get_object(Bucket=runs, Key=f"results/{run}/{key}")["Body"].read()
+
+    said = json.loads(get("published/0000.json"))
+    tables = {"result": [], "failures": []}
+    for name in sorted(each["name"] for each in said["files"]):
+        table = name.split("/")[0]
+        if table in tables:
+            tables[table] += pq.read_table(io.BytesIO(get(said["prefix"] + name))).to_pylist()
+    return said["reason"], tables
+
+
+@pytest.mark.parametrize("where", ["inbox", "named"])
+def test_dataset_in_a_bucket_becomes_a_result(stack, where):
+    bucket = stack.outputs["InboxBucket"] if where == "inbox" else "data"
+    put_dataset(bucket)
+    ledger = submit(stack, f"run-{where}", bucket)
+    assert ledger.is_sealed
+    reason, tables = read_published(stack, f"run-{where}")
+    assert reason == SETTLED
+    names = [f"r{i}" for i in range(N_RECORDS) if i != 7]
+    names[8] = "r\n9"
+    assert [row["name"] for row in tables["result"]] == [*names, *names, *(f"p{i}" for i in range(50))]
+    assert [(row["source"], row["line"], row["record"]) for row in tables["failures"]] == [
+        (f"s3://{bucket}/in/1.csv", 9, 7),
+        (f"s3://{bucket}/in/2.csv.gz", 9, N_RECORDS + 7),
+    ]
+
+
+def test_object_that_has_changed_ends_the_run_and_is_named(stack):
+    put_dataset("data")
+    ledger = submit(stack, "run-changed", "data", changes=True)
+    reason, tables = read_published(stack, "run-changed")
+    assert (reason, tables["result"]) == (REFUSED, [])
+    assert "s3://data/in/2.csv.gz: has changed" in ledger.list_stops()[0].facts["message"]
