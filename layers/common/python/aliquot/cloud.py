@@ -272,7 +272,7 @@ class Cloud:
         spec = self._carried.localize(run, manifest)
         self._page = Page.create()
         limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
-        self._launcher, self._open_run = ZygoteLauncher(spec, limits, self._page), run
+        self._launcher, self._open_run = ZygoteLauncher(spec, limits, self._page, is_silent=True), run
         try:
             _refuse_versions(manifest, self._launcher.open())
         except BaseException:

@@ -97,10 +97,18 @@ class Launcher(Protocol):
 
 
 class ZygoteLauncher:
-    """Forks hosts from a process that has opened the job: 3-13 ms a host."""
+    """Forks hosts from a process that has opened the job: 3-13 ms a host.
 
-    def __init__(self, spec: JobSpec, limits: HostLimits, page: Page) -> None:
+    Args:
+        is_silent: what the job and its libraries print goes nowhere: where it would end in a log, it may hold
+            records.
+    """
+
+    def __init__(self, spec: JobSpec, limits: HostLimits, page: Page, *, is_silent: bool = False) -> None:
         self._spec, self._limits, self._page = spec, limits, page
+        self._streams = (
+            {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if is_silent else {"stdout": 2}
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self.n_threads = 1
@@ -198,7 +206,7 @@ class ZygoteLauncher:
             with theirs:
                 fds = (theirs.fileno(), self._page.fd)
                 self._process = _start_python(
-                    "aliquot.zygote", [*fds, os.getpid()], fds, stdin=subprocess.DEVNULL, stdout=2
+                    "aliquot.zygote", [*fds, os.getpid()], fds, stdin=subprocess.DEVNULL, **self._streams
                 )
         return self._control
 
