@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 PIP_TOOLS := pip-tools==7.6.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint demo bench-crossref layers sample lock clean
+.PHONY: help setup test check lint demo bench-crossref layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ bench-crossref: setup ## measure the main job on real data
 
 layers: setup ## build the Lambda layers for both processors and print what each function weighs
 	$(BIN)/python scripts/layers.py
+
+sam-local: setup ## run every function with its event, and a small run, in SAM's containers (needs Docker)
+	$(BIN)/python scripts/sam_local.py $(if $(IMAGE),--image $(IMAGE))
 
 sample: setup ## write the sample in examples/crossref again
 	$(BIN)/python examples/crossref/make_sample.py

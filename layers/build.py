@@ -30,11 +30,16 @@ def build_layer(layer: str, platform: str, folder: Path) -> None:
     command += ["--no-deps", "--only-binary", ":all:", "--no-compile", *wanted]
     command += ["--target", str(target), "--requirement", str(LAYERS / layer / "requirements.txt")]
     subprocess.run(command, check=True)
+    prune_layer(layer, folder)
+    if platform == "here" or ".".join(map(str, sys.version_info[:2])) == PYTHON_VERSION:
+        compile_modules(target)
+
+
+def prune_layer(layer: str, folder: Path) -> None:
+    """Remove from `folder` what the layer's prune.txt lists."""
     for pattern in read_lines(LAYERS / layer / "prune.txt"):
         for found in list(folder.glob(pattern)):
             remove(found)
-    if platform == "here" or ".".join(map(str, sys.version_info[:2])) == PYTHON_VERSION:
-        compile_modules(target)
 
 
 def compile_modules(folder: Path) -> None:

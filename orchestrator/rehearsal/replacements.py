@@ -7,6 +7,7 @@ moto our clock. Imports moto and this package. When it is wrong, messages vanish
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import functools
 import logging
 import threading
@@ -48,6 +49,7 @@ def replace_parts_of_moto(
         parts.enter_context(reach_all_targets(bus))
         parts.enter_context(wait_by_clock(clock))
         parts.enter_context(name_executions())
+        parts.enter_context(spell_arguments_of_executions())
         parts.enter_context(reuse_clients())
         parts.enter_context(spell_keys())
         parts.enter_context(drop_tag_events_of_puts())
@@ -175,6 +177,42 @@ def name_executions() -> Iterator[None]:
         return kept(backend, arn, name or str(uuid.uuid4()), *args, **named)
 
     with _replaced(StepFunctionsParserBackend, "start_execution", start_execution):
+        yield
+
+
+@contextmanager
+def spell_arguments_of_executions() -> Iterator[None]:
+    """Let state machines start each other: a state writes StateMachineArn, the API wants stateMachineArn.
+
+    moto's interpreter hands such names on as they are, both ways, which fails with a KeyError:
+    test_moto_still_starts_no_execution_from_a_state fails on the day that this is mended.
+    """
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+        StateTaskServiceSfn,
+    )
+
+    keep_asked, keep_answered = (
+        StateTaskServiceSfn._normalise_parameters,  # noqa: SLF001  moto has no other place for it
+        StateTaskServiceSfn._normalise_response,  # noqa: SLF001  the same
+    )
+
+    def spell_asked(state: Any, parameters: dict[str, Any], *args: Any, **named: Any) -> None:
+        keep_asked(state, parameters, *args, **named)
+        for name in list(parameters):
+            parameters[name[:1].lower() + name[1:]] = parameters.pop(name)
+
+    def spell_answered(state: Any, response: Any, *args: Any, **named: Any) -> None:
+        keep_answered(state, response, *args, **named)
+        for name in list(response):
+            value = response.pop(name)
+            if isinstance(value, dt.datetime):  # in a state it is a number of milliseconds
+                value = round(value.timestamp() * 1000)
+            response[name[:1].upper() + name[1:]] = value
+
+    with (
+        _replaced(StateTaskServiceSfn, "_normalise_parameters", spell_asked),
+        _replaced(StateTaskServiceSfn, "_normalise_response", spell_answered),
+    ):
         yield
 
 

@@ -112,6 +112,25 @@ def test_moto_still_names_no_executions():
     assert states.start_execution(stateMachineArn=machine)["executionArn"].endswith(":None")
 
 
+def test_moto_still_starts_no_execution_from_a_state():
+    """spell_arguments_of_executions: a state's StateMachineArn reaches the API as it is written."""
+    states = boto3.client("stepfunctions")
+    target = states.create_state_machine(name="target", definition=SUCCEED, roleArn=ROLE)["stateMachineArn"]
+    start = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution",
+        "Parameters": {"StateMachineArn": target, "Name": "x"},
+        "End": True,
+    }
+    definition = json.dumps({"StartAt": "Start", "States": {"Start": start}})
+    machine = states.create_state_machine(name="m", definition=definition, roleArn=ROLE)["stateMachineArn"]
+    started = states.start_execution(stateMachineArn=machine, name="y")["executionArn"]
+    while (ended := states.describe_execution(executionArn=started))["status"] == "RUNNING":
+        time.sleep(0.01)
+    assert ended["status"] == "FAILED"
+    assert states.list_executions(stateMachineArn=target)["executions"] == []
+
+
 def test_moto_still_forgets_notifications():
     """set_notifications: a bucket made by CloudFormation has no notifications."""
     wanted = {"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["Queue", "Arn"]}}
