@@ -1,7 +1,8 @@
-"""What Python users call: `plan`, `resume`, and the `Run` that they get.
+"""What Python users call: `plan`, `resume`, `watch`, `attach`, `cancel`, and the `Run` that they get.
 
-A run goes on in a thread of its own; `wait` shows its progress and hands on its errors. Owns the public
-names' behaviour. Imports the local backend and, when a plan is estimated, `estimate`.
+A session goes on in a thread of its own; `wait` shows its progress and hands on its errors. Owns the public
+names' behaviour, and which backend is meant. Imports the local backend; the cloud's when a run is on a stack,
+and `estimate` when a plan is estimated.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from aliquot.errors import JobError
+from aliquot.errors import BadOption, FolderInUse, JobError
 from aliquot.launch import IN_HOST
+from orchestrator.aws.folder import find_address, read_address
+from orchestrator.aws.settings import CloudSettings
+from orchestrator.aws.target import LOCAL, Target
+from orchestrator.catalog import list_jobs
 from orchestrator.local.folder import open_folder
 from orchestrator.local.session import Resume, Session
 from orchestrator.local.settings import Settings
-from orchestrator.progress import show_progress
+from orchestrator.progress import Watched, show_progress
 from orchestrator.request import Dataset, Request, make_request, restore_request
 from orchestrator.results import Result, read_summary, read_table
+from orchestrator.stack.aws import INSTALL
+from orchestrator.stack.errors import MissingTool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +36,17 @@ if TYPE_CHECKING:
     from orchestrator.estimate import Estimate
 
 _INTERRUPT_S = 0.2
+_HERE = Target()
+
+
+class Followed(Watched, Protocol):
+    """A session of any backend: it works in the thread that calls `run`, and any other may interrupt it."""
+
+    def run(self) -> Any:
+        """Work until the result is in the folder; raises what ended it early."""
+
+    def interrupt(self) -> None:
+        """End soon; may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +56,12 @@ class RunPlan:
     Args:
         request: the job, its options and its dataset.
         settings: workers and limits.
+        target: where it is to be done.
     """
 
     request: Request
-    settings: Settings
+    settings: Settings | CloudSettings
+    target: Target = _HERE
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -51,14 +71,28 @@ class RunPlan:
         """
         from orchestrator.estimate import estimate_run
 
-        return estimate_run(self.request, self.settings)
+        local = self.settings
+        if isinstance(local, CloudSettings):
+            local = Settings(record_timeout_s=local.record_timeout_s)
+        return estimate_run(self.request, local)
 
     def __str__(self) -> str:
-        return str(self.estimate)
+        if self.target.is_local:
+            return str(self.estimate)
+        return f"{self.estimate}\nthat is for this machine; {self.target.on} is not estimated yet"
 
     def start(self, out: str | Path) -> Run:
         """Begin the run in the folder `out`, or go on with it where it is this one; returns at once."""
-        return Run(out).follow(Session(self.request, Path(out), self.settings))
+        return Run(out).follow(self._make_session(Path(out)))
+
+    def _make_session(self, out: Path) -> Followed:
+        if isinstance(self.settings, CloudSettings):
+            session: Followed = _load_cloud().CloudSession(out, self.request, self.target, self.settings)
+            return session
+        address = find_address(out)
+        if address is not None:
+            raise FolderInUse(str(out), f"{address.said}: choose another --out, or remove it")
+        return Session(self.request, out, self.settings)
 
 
 def plan(
@@ -72,6 +106,10 @@ def plan(
     memory: int | None = None,
     max_failed: str = "5%",
     format: str = "parquet",  # noqa: A002 - the command's word
+    on: str = LOCAL,
+    code: str | Path | None = None,
+    profile: str | None = None,
+    region: str | None = None,
     **options: Any,
 ) -> RunPlan:
     """The plan of running `job` over `dataset`: print it to be told what it takes, start it to run it.
@@ -81,11 +119,14 @@ def plan(
         dataset: a file, glob or folder, a list of these, or an iterable of records.
         column: input column by field, where names do not tell.
         keep: input columns to carry to the result.
-        workers: processes; the physical cores by default.
+        workers: processes, by default the physical cores; on a stack tasks at a time, by default all it has.
         record_timeout: seconds that one record may take.
         memory: MiB of private memory a worker; by default 80% of what is free, divided by the workers.
         max_failed: how many records may fail: "5%" or "12".
         format: "parquet" or "csv".
+        on: "local", "aws:STACK", or "rehearsal", the stack on this machine.
+        code: the folder with the job's module, which goes to the stack with the run.
+        profile, region: of AWS, where boto3 would choose others.
         options: the job's own options.
     Raises:
         UsageError: what was asked cannot be run; the message says why and what to do.
@@ -93,9 +134,21 @@ def plan(
     if os.environ.get(IN_HOST):
         guard = 'put it under `if __name__ == "__main__":`'
         raise JobError(str(job), f"a script made a plan while a host imported it: {guard}")
-    settings = Settings(workers, record_timeout, memory, str(max_failed), format)
-    request = make_request(job, dataset, options, column or {}, keep)
-    return RunPlan(request, settings)
+    target = Target(on, profile, region)
+    settings: Settings | CloudSettings
+    if target.is_local:
+        settings = Settings(workers, record_timeout, memory, str(max_failed), format)
+    else:
+        _refuse_memory(memory)
+        settings = CloudSettings(workers, record_timeout, str(max_failed), format)
+    list_objects = _load_cloud().list_objects_with(profile, region) if target.stack else None
+    request = make_request(job, dataset, options, column or {}, keep, code, list_objects)
+    if not target.is_local and code is None and request.known.job.name not in list_jobs():
+        address = request.known.address
+        raise BadOption(
+            "--code", f"a stack does not have {address}: add `--code .` to send this folder along"
+        )
+    return RunPlan(request, settings, target)
 
 
 def resume(
@@ -116,6 +169,13 @@ def resume(
         new_code: go on although the job's code has changed; what is done stays as it is.
         workers, record_timeout, memory, max_failed, format: as of `plan`; as before where None.
     """
+    if find_address(Path(out)) is not None:
+        if retry_failed or new_code:
+            flag = "--retry" if retry_failed else "--new-code"
+            raise BadOption(flag, "is for local runs; on a stack a new --out begins afresh")
+        _refuse_memory(memory)
+        chosen = {"window": workers, "record_timeout_s": record_timeout, "max_failed": max_failed}
+        return _resume_cloud(Path(out), {**chosen, "ending": format})
     folder = open_folder(Path(out))
     manifest = folder.ledger.read_manifest() or {}
     request = restore_request(manifest, folder.path)
@@ -131,12 +191,75 @@ def resume(
     return Run(folder.path).follow(session)
 
 
+def watch(
+    out: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the command's word
+    profile: str | None = None,
+) -> Run:
+    """Wait for the run on a stack whose folder `out` is, and fetch its result; returns at once.
+
+    Args:
+        format: "parquet" or "csv"; as it was asked for where None.
+        profile: of AWS, where another one is to be used than before.
+    """
+    read_address(Path(out), "watch")
+    return Run(out).follow(_load_cloud().WatchSession(Path(out), format, profile))
+
+
+def attach(
+    address: str,
+    out: str | Path,
+    *,
+    on: str | None = None,
+    profile: str | None = None,
+    region: str | None = None,
+    format: str | None = None,  # noqa: A002 - the command's word
+) -> Run:
+    """Make `out` the folder of a run that was begun elsewhere, then as `watch`.
+
+    Args:
+        address: `s3://BUCKET/runs/RUN`.
+        on: "aws:STACK", where the run itself does not say it.
+    """
+    _load_cloud().attach(address, Path(out), on, profile, region)
+    return watch(out, format=format)
+
+
+def cancel(out: str | Path, *, profile: str | None = None) -> str:
+    """Stop the run on a stack whose folder `out` is: what finished is kept; gives what is true then."""
+    read_address(Path(out), "cancel")
+    said: str = _load_cloud().cancel(Path(out), profile)
+    return said
+
+
+def _resume_cloud(folder: Path, chosen: Mapping[str, Any]) -> Run:
+    target = Target(read_address(folder, "resume").on)
+    return Run(folder).follow(_load_cloud().CloudSession(folder, None, target, CloudSettings(), chosen))
+
+
+def _refuse_memory(memory: int | None) -> None:
+    if memory is not None:
+        raise BadOption("--memory", "is for local runs: on a stack its rungs decide")
+
+
+def _load_cloud() -> Any:
+    """The cloud's sessions and commands; raises MissingTool where boto3 is not installed."""
+    try:
+        from orchestrator.aws import entrance
+    except ModuleNotFoundError as err:
+        if (err.name or "").partition(".")[0] not in ("boto3", "botocore"):
+            raise
+        raise MissingTool("boto3", "is not installed, and AWS is reached through it", INSTALL) from err
+    return entrance
+
+
 class Run:
     """A run in its folder, under way or over."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._session: Session | None = None
+        self._session: Followed | None = None
         # not `Thread.join`: Ctrl-C in it makes a running thread look ended (Python 3.11, cpython#90882);
         # test_interrupt_leaves_a_folder_that_resumes_only_what_is_missing fails with it
         self._is_over = threading.Event()
@@ -148,7 +271,7 @@ class Run:
     def wait(self, *, quiet: bool = False) -> Run:
         """Wait for the run's end, with a progress bar; raises what ended it early.
 
-        Ctrl-C ends the run so that it can be resumed (Interrupted).
+        Ctrl-C ends the run so that it can be resumed (Interrupted); a run on a stack goes on (Detached).
         """
         if self._session is None:
             return self
@@ -182,7 +305,7 @@ class Run:
         """The run's figures; None while nothing is delivered."""
         return read_summary(self.folder)
 
-    def follow(self, session: Session) -> Run:
+    def follow(self, session: Followed) -> Run:
         """Start the session in a thread; this run waits for it and shows it."""
         self._session = session
         threading.Thread(target=self._work, name="aliquot-run", daemon=True).start()

@@ -1,24 +1,26 @@
-"""The command line: `aliquot run | plan | resume | show | jobs`.
+"""The command line: `aliquot run | plan | resume | watch | attach | cancel | show | jobs`.
 
-Owns words, exit codes and where output goes: results and tables to standard output, progress and errors to
-standard error. Heavy imports wait until a command needs them, so that help is instant.
+The stack's own commands are `orchestrator.stackcli`'s. Owns words, exit codes and where output goes: results
+and tables to standard output, progress and errors to standard error. Heavy imports wait until a command needs
+them, so that help is instant.
 
-Exit codes: 0 finished, 2 bad usage or input, 3 too many failed, 130 interrupted.
+Exit codes: 0 finished, 2 bad usage or input, 3 too many failed, 130 interrupted, stopped or not watched on.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from aliquot import __version__
-from aliquot.errors import AliquotError, BadOption, Interrupted, TooManyFailed
+from aliquot.errors import AliquotError, BadOption, Detached, Interrupted, Stopped, TooManyFailed
 from orchestrator.jobflags import JobCommand, split_options
+from orchestrator.stackcli import COMMANDS
 
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
 
@@ -31,6 +33,7 @@ def cli() -> None:
     \b
     aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/june
     aliquot run my_module:my_function molecules.smi --out runs/july
+    aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/june --on aws:prod
     aliquot resume runs/june
     """
 
@@ -39,7 +42,9 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         [
             click.option(
-                "--workers", type=click.IntRange(min=1), help="Processes.  [default: the physical cores]"
+                "--workers",
+                type=click.IntRange(min=1),
+                help="Processes; on a stack tasks at a time.  [default: the physical cores; all it has]",
             ),
             click.option(
                 "--record-timeout",
@@ -75,7 +80,41 @@ def _dataset_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@cli.command(cls=JobCommand)
+def _find_code(args: Sequence[str]) -> str | None:
+    """The folder that `--code` names, looked for before anything is parsed."""
+    for place, word in enumerate(args):
+        if word == "--code" and place + 1 < len(args):
+            return args[place + 1]
+        if word.startswith("--code="):
+            return word.removeprefix("--code=")
+    return None
+
+
+class _RunCommand(JobCommand):
+    """`run`: the job that gives it its options may lie in the folder of `--code`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let the job be found there, then parse."""
+        code = _find_code(args)
+        if code is not None:
+            sys.path.insert(0, str(Path(code).resolve()))
+        return super().parse_args(ctx, args)
+
+
+_code_option = click.option(
+    "--code",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The folder with the job's module; it goes to the stack with the run.",
+)
+_profile_option = click.option("--profile", help="Of AWS.  [default: as the AWS CLI chooses]")
+_region_option = click.option("--region", help="Of AWS.  [default: as the AWS CLI chooses]")
+_format_option = click.option(
+    "--format", type=click.Choice(["parquet", "csv"]), help="Deliver in this format.  [default: as before]"
+)
+
+
+@cli.command(cls=_RunCommand)
 @_dataset_options
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The run's folder: result and ledger."
@@ -88,6 +127,16 @@ def _dataset_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Of the result and the tables beside it.",
 )
+@click.option(
+    "--on",
+    default="local",
+    metavar="PLACE",
+    show_default=True,
+    help="local, aws:STACK, or rehearsal: the stack on this machine.",
+)
+@_code_option
+@_profile_option
+@_region_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(out: Path, quiet: bool, **words: Any) -> None:
     """Run JOB over DATA into the folder --out.
@@ -96,8 +145,13 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
     globs, folders, or - for a pipe: .csv .tsv .jsonl .parquet .smi .rsmi, also .gz. The same command again
     goes on where a run was interrupted. `aliquot run JOB --help` lists the job's own options.
 
+    With --on aws:STACK the run is done by a stack (see `aliquot deploy`) and goes on when this command is
+    interrupted; then `aliquot watch` waits for it. A function of your own travels with --code FOLDER: at most
+    50 MiB, without hidden files, virtual environments, folders of runs, the dataset and references.
+
     \b
     aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/june
+    aliquot run my_module:my_function molecules.smi --out runs/july --on aws:prod --code .
     """
     made = _make_plan(words)
     _finish(made.start(out), quiet)
@@ -122,9 +176,7 @@ def plan(**words: Any) -> None:
 @click.option("--retry", type=click.Choice(["failed"]), help="Try the records that failed once more.")
 @click.option("--new-code", is_flag=True, help="Go on although the job's code has changed.")
 @_settings_options
-@click.option(
-    "--format", type=click.Choice(["parquet", "csv"]), help="Deliver in this format.  [default: as before]"
-)
+@_format_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words: Any) -> None:
     """Go on with the run in FOLDER: only what is missing is done.
@@ -136,6 +188,55 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words
     from orchestrator import api
 
     _finish(api.resume(folder, retry_failed=retry is not None, new_code=new_code, **words), quiet)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_format_option
+@_profile_option
+@click.option("--quiet", is_flag=True, help="No progress.")
+def watch(folder: Path, quiet: bool, **words: Any) -> None:
+    """Wait for the run on a stack in FOLDER, and fetch its result.
+
+    \b
+    aliquot watch runs/june
+    """
+    from orchestrator import api
+
+    _finish(api.watch(folder, **words), quiet)
+
+
+@cli.command()
+@click.argument("address", metavar="s3://BUCKET/runs/RUN")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--on", metavar="aws:STACK", help="The run's stack.  [default: as the run says]")
+@_format_option
+@_profile_option
+@_region_option
+@click.option("--quiet", is_flag=True, help="No progress.")
+def attach(address: str, folder: Path, quiet: bool, **words: Any) -> None:
+    """Make FOLDER the folder of a run that was begun elsewhere; wait for it and fetch its result.
+
+    \b
+    aliquot attach s3://aliquot-runs/runs/20261122-crossref-4f1d09 runs/june
+    """
+    from orchestrator import api
+
+    _finish(api.attach(address, folder, **words), quiet)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_profile_option
+def cancel(folder: Path, profile: str | None) -> None:
+    """Stop the run on a stack in FOLDER; what finished is kept.
+
+    \b
+    aliquot cancel runs/june
+    """
+    from orchestrator import api
+
+    click.echo(api.cancel(folder, profile=profile), err=True)
 
 
 @cli.command()
@@ -163,6 +264,10 @@ def jobs() -> None:
     click.echo(describe_jobs())
 
 
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
 def _make_plan(words: dict[str, Any]) -> Any:
     """The plan that the words of `run` or `plan` ask for."""
     from orchestrator import api
@@ -179,6 +284,10 @@ def _make_plan(words: dict[str, Any]) -> Any:
         memory=rest["memory"],
         max_failed=rest["max_failed"] or "5%",
         format=rest.get("format", "parquet"),
+        on=rest.get("on", "local"),
+        code=rest.get("code"),
+        profile=rest.get("profile"),
+        region=rest.get("region"),
         **options,
     )
 
@@ -196,7 +305,7 @@ def _finish(run: Any, quiet: bool) -> None:
     try:
         run.wait(quiet=quiet)
     finally:
-        is_over = sys.exc_info()[0] in (None, TooManyFailed)  # in both cases something is delivered
+        is_over = sys.exc_info()[0] in (None, TooManyFailed, Stopped)  # then something is delivered
         if is_over and not quiet:
             click.echo(describe_end(run.folder), err=True)
 
@@ -235,7 +344,7 @@ def _leave(code: int) -> NoReturn:
 def _choose_exit(err: AliquotError) -> int:
     if isinstance(err, TooManyFailed):
         return EXIT_FAILED
-    return EXIT_INTERRUPTED if isinstance(err, Interrupted) else EXIT_USAGE
+    return EXIT_INTERRUPTED if isinstance(err, Detached | Interrupted | Stopped) else EXIT_USAGE
 
 
 if __name__ == "__main__":

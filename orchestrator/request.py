@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +20,9 @@ from typing import Any
 from aliquot import __version__
 from aliquot.errors import BadOption, DatasetError, FolderInUse
 from aliquot.job import read_fields
+from aliquot.loading import NoOptions, wrap_function
 from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
+from aliquot.readers.objects import Listing, find_objects, is_object
 from orchestrator.catalog import KnownJob, find_job, find_job_at
 from orchestrator.options import name_flag, resolve_options
 
@@ -42,6 +45,7 @@ class Request:
         records: the iterable, None where the dataset is files.
         chosen: column by field, where the user told.
         keep: input columns that are carried to the result.
+        code: folder that the job's module was looked for in, and that travels with a run on a stack.
     """
 
     known: KnownJob
@@ -51,6 +55,7 @@ class Request:
     records: Iterable[Any] | None = None
     chosen: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
+    code: Path | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -73,6 +78,11 @@ class Request:
         """Whether the dataset can be read again and is known to be the same: files, not a pipe."""
         return bool(self.sources) and all(source.size_bytes is not None for source in self.sources)
 
+    @property
+    def is_in_s3(self) -> bool:
+        """Whether the dataset lies in S3, where a stack reads it, and not this machine."""
+        return bool(self.sources) and is_object(self.sources[0].path)
+
     def read(self) -> Iterator[Batch]:
         """The dataset's batches, from its beginning; raises DatasetError."""
         reads = self.known.job.reads
@@ -90,9 +100,17 @@ def make_request(
     options: Mapping[str, Any],
     chosen: Mapping[str, str],
     keep: Sequence[str],
+    code: str | Path | None = None,
+    list_objects: Listing | None = None,
 ) -> Request:
-    """The request that a user's words make; raises UnknownJob, BadOption, DatasetError."""
-    known = find_job(job)
+    """The request that a user's words make; raises UnknownJob, BadOption, DatasetError.
+
+    Args:
+        code: folder in which the job's module is looked for, instead of the current one.
+        list_objects: lists a bucket, where the run can read a dataset that lies in S3.
+    """
+    folder = None if code is None else Path(code).resolve()
+    known = find_job(job) if folder is None else find_job_in(job, folder)
     resolved = resolve_options(known.job, options)
     _check_keep(known, keep)
     keep = tuple(dict.fromkeys(keep))
@@ -102,12 +120,56 @@ def make_request(
             raise DatasetError(
                 "dataset", f"is a {type(dataset).__name__}: give files, or an iterable of records"
             )
-        return Request(known, resolved, (), (RECORDS,), dataset, dict(chosen), keep)
+        return Request(known, resolved, (), (RECORDS,), dataset, dict(chosen), keep, folder)
     if not paths:
         raise DatasetError("dataset", "names no file: give files, globs, folders or - for a pipe")
-    sources = find_sources(paths)
+    sources = _find_all(paths, list_objects)
     names = tuple(source.path for source in sources)
-    return Request(known, resolved, tuple(map(_make_absolute, sources)), names, None, dict(chosen), keep)
+    absolute = tuple(map(_make_absolute, sources))
+    return Request(known, resolved, absolute, names, None, dict(chosen), keep, folder)
+
+
+def find_job_in(job: str | Callable[[Any], Any], folder: Path) -> KnownJob:
+    """A function or a Job by its address within a folder; raises UnknownJob, BadOption.
+
+    A file's path becomes a module's name, so that the address holds wherever the folder's content lies.
+    """
+    if not folder.is_dir():
+        raise BadOption("--code", f"{folder} is not a folder: give the one that holds the job's module")
+    if isinstance(job, str) and ":" not in job:
+        raise BadOption("--code", f"is for MODULE:FUNCTION, and {job!r} is the name of an installed job")
+    if callable(job):  # it is not imported once more: a script that calls us would call us again
+        found = find_job(job)
+        _check_file(sys.modules[job.__module__].__file__, folder)
+        address = _address_in(found.address, folder)
+        return KnownJob(wrap_function(address, job), address, (str(folder),))
+    known = find_job_at(_address_in(job, folder), (str(folder),))
+    _check_file(sys.modules[known.address.rpartition(":")[0]].__file__, folder)
+    return known
+
+
+def _address_in(address: str, folder: Path) -> str:
+    """The address as it is within the folder."""
+    module, _, attribute = address.rpartition(":")
+    if not module.endswith(".py"):
+        return address
+    return f"{_name_module(Path(module).resolve(), folder)}:{attribute}"
+
+
+def _name_module(file: Path, folder: Path) -> str:
+    """The name under which a file is imported from a folder."""
+    if not file.is_relative_to(folder):
+        raise BadOption("--code", f"{file} is not in {folder}: give the folder that holds it")
+    parts = file.relative_to(folder).with_suffix("").parts
+    if not all(part.isidentifier() for part in parts):
+        raise BadOption("--code", f"{'/'.join(parts)}.py cannot be imported by that name: rename it")
+    return ".".join(parts)
+
+
+def _check_file(file: str | None, folder: Path) -> None:
+    """Raise BadOption where a module was found elsewhere: in a stack it would be missing, or another."""
+    if file is None or not Path(file).resolve().is_relative_to(folder):
+        raise BadOption("--code", f"the job's module was found at {file}, not in {folder}: name its folder")
 
 
 def as_paths(dataset: Dataset) -> list[str] | None:
@@ -119,8 +181,12 @@ def as_paths(dataset: Dataset) -> list[str] | None:
     return None
 
 
-def make_manifest(request: Request, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The frozen form of a request; the code and the versions that its job opens with are not known yet."""
+def make_manifest(request: Request, settings: Mapping[str, Any], package: str = "") -> dict[str, Any]:
+    """The frozen form of a request; the code and the versions that its job opens with are not known yet.
+
+    Args:
+        package: digest of the code that travels with the run.
+    """
     return {
         "format": FORMAT,
         "aliquot": __version__,
@@ -128,12 +194,14 @@ def make_manifest(request: Request, settings: Mapping[str, Any]) -> dict[str, An
         "client_token": uuid.uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": request.known.job.name,
+        "is_function": request.known.job.options is NoOptions,
         "stage": request.known.job.stage.name,
         "identity": request.identity,
         "source_names": list(request.source_names),
         "search_path": list(request.known.search_path),
         "options": dict(request.options),
         "code": "",
+        "package": package,
         "versions": {},
         "settings": dict(settings),
     }
@@ -211,8 +279,24 @@ def _tell_apart(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "" if was["mtime_ns"] == now["mtime_ns"] else "written to since"
 
 
+def _find_all(paths: Sequence[str], list_objects: Listing | None) -> tuple[Source, ...]:
+    """The sources of a dataset: files of this machine, or objects, not both."""
+    objects = [path for path in paths if is_object(path)]
+    if not objects:
+        return find_sources(paths)
+    if list_objects is None:
+        raise DatasetError(
+            objects[0], "lies in S3, where --on aws:STACK reads it; `aws s3 cp` brings it to this machine"
+        )
+    if len(objects) < len(paths):
+        raise DatasetError(objects[0], "lies in S3 and other inputs do not: copy them to one side")
+    return find_objects(paths, list_objects)
+
+
 def _make_absolute(source: Source) -> Source:
-    return source if source.size_bytes is None else replace(source, path=str(Path(source.path).resolve()))
+    if source.size_bytes is None or is_object(source.path):
+        return source
+    return replace(source, path=str(Path(source.path).resolve()))
 
 
 def _check_keep(known: KnownJob, keep: Sequence[str]) -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aliquot.errors import AliquotError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
-from aliquot.ledger import SETTLED, Ledger
+from aliquot.ledger import SETTLED, TOO_MANY_FAILED, Ledger
+from orchestrator.aws.folder import CloudAddress, find_address
 from orchestrator.catalog import find_job, list_jobs
-from orchestrator.local.closing import TOO_MANY_FAILED
 from orchestrator.local.folder import open_folder
 from orchestrator.options import bare_type, list_choices, name_flag
 from orchestrator.progress import describe_seconds
 from orchestrator.results import ENDINGS, read_summary, read_table
+
+if TYPE_CHECKING:
+    from orchestrator.aws.commands import Standing
 
 _N_FAILURES = 5
 _WIDTH = 100
@@ -35,17 +39,12 @@ def describe_jobs() -> str:
 
 def describe_run(folder: Path) -> str:
     """What the run in a folder is, how far it came, what failed, and the command to type next."""
+    address = find_address(folder)
+    if address is not None:
+        return _describe_cloud(folder, address)
     run = open_folder(folder)
     manifest = run.ledger.read_manifest() or {}
-    identity = manifest["identity"]
-    lines = [
-        f"job       {manifest['job']} (version {identity['version']}, aliquot {manifest['aliquot']})",
-        f"begun     {manifest['created']}",
-        f"dataset   {_list_some(manifest['source_names'])}",
-        f"options   {_describe_options(manifest['options'])}",
-        *_describe_state(folder, run.ledger, manifest),
-    ]
-    return "\n".join(lines)
+    return "\n".join([*_describe_request(manifest), *_describe_state(folder, run.ledger, manifest)])
 
 
 def describe_end(folder: Path) -> str:
@@ -66,20 +65,73 @@ def describe_end(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _describe_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any]) -> list[str]:
+def _describe_request(manifest: Mapping[str, Any]) -> list[str]:
+    identity = manifest["identity"]
+    return [
+        f"job       {manifest['job']} (version {identity['version']}, aliquot {manifest['aliquot']})",
+        f"begun     {manifest['created']}",
+        f"dataset   {_list_some(manifest['source_names'])}",
+        f"options   {_describe_options(manifest['options'])}",
+    ]
+
+
+def _describe_cloud(folder: Path, address: CloudAddress) -> str:
+    """The same of a run on a stack, which is asked how it stands."""
+    lines = _describe_request(address.manifest)
+    if address.is_rehearsal:
+        state = "a rehearsal, which is over" if read_summary(folder) else "a rehearsal that was interrupted"
+        return "\n".join([*lines, f"state     {state}", *_describe_result(folder)])
+    place = f"s3://{address.bucket}/runs/{address.run}"
+    lines += [f"stack     {address.stack} in {address.region}", f"run       {place}"]
+    try:
+        from orchestrator.aws.commands import look
+
+        standing = look(folder)
+    except (AliquotError, ModuleNotFoundError) as err:
+        return "\n".join([*lines, f"state     not known: {err}", *_describe_result(folder)])
+    return "\n".join([*lines, *_describe_standing(folder, standing), *_describe_result(folder)])
+
+
+def _describe_standing(folder: Path, standing: Standing) -> list[str]:
+    """The state of a run on a stack, and the command to type next."""
+    coverage, execution = standing.coverage, standing.execution
+    known = "" if standing.is_sealed else " submitted so far"
+    answered = f"{coverage.n_answered:,} of {coverage.n_records:,} records{known} are answered"
+    if standing.published is not None:
+        reason = standing.published.reason
+        if reason != SETTLED:
+            return [f"state     stopped ({reason}): {answered}", f"next      aliquot resume {folder}"]
+        following = [] if read_summary(folder) else [f"next      aliquot watch {folder}"]
+        return ["state     finished", *following]
+    if execution is None or not standing.is_sealed:
+        return [f"state     its submission is not complete: {answered}", f"next      aliquot resume {folder}"]
+    if execution.is_running:
+        return [f"state     running: {answered}", f"next      aliquot watch {folder}"]
+    return [f"state     broken ({execution.cause}): {answered}", f"next      aliquot resume {folder}"]
+
+
+def _describe_result(folder: Path) -> list[str]:
+    """The figures of what lies in the folder; nothing where nothing does."""
     summary = read_summary(folder)
-    stops = ledger.list_stops()
-    state = _STATES.get(stops[-1].reason, "") if stops else ""
-    if summary is None or not state:
-        return [f"state     {_describe_open(ledger, manifest)}", f"next      aliquot resume {folder}"]
+    if summary is None:
+        return []
     lines = [
-        f"state     {state}",
         f"records   {summary['records']:,}: {_describe_counts(summary)}",
         f"rows      {summary['rows']:,} in {folder / 'result'}",
         f"time      {describe_seconds(summary['elapsed_s'])}, {summary['cpu_s']:,.1f} s of CPU",
     ]
     if summary["failed"]:
         lines += [f"failures  {_describe_kinds(summary)}", *_show_failures(folder)]
+    return lines
+
+
+def _describe_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any]) -> list[str]:
+    summary = read_summary(folder)
+    stops = ledger.list_stops()
+    state = _STATES.get(stops[-1].reason, "") if stops else ""
+    if summary is None or not state:
+        return [f"state     {_describe_open(ledger, manifest)}", f"next      aliquot resume {folder}"]
+    lines = [f"state     {state}", *_describe_result(folder)]
     if summary["not_tried"]:
         lines.append(f"next      aliquot resume {folder}")
     elif summary["failed"]:

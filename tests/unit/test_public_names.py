@@ -13,6 +13,7 @@ PUBLIC = [
     "BatchDependent",
     "Column",
     "DatasetError",
+    "Detached",
     "FolderInUse",
     "Interrupted",
     "Job",
@@ -22,15 +23,20 @@ PUBLIC = [
     "Reference",
     "Run",
     "RunPlan",
+    "SettlingFailed",
     "Stage",
+    "Stopped",
     "StoreError",
     "Summary",
     "TooManyFailed",
     "UnknownJob",
     "UsageError",
     "__version__",
+    "attach",
+    "cancel",
     "plan",
     "resume",
+    "watch",
 ]
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from itertools import chain
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aliquot import cutting
 from aliquot.chunk import ChunkReader
 from aliquot.cutting import cut_chunks, encode_chunk
-from aliquot.errors import DatasetError
+from aliquot.errors import DatasetError, StoreError
 from aliquot.ledger import Ledger
 from aliquot.readers import Batch
 from aliquot.store import FolderStore
-from aliquot import cutting
-from orchestrator.submit import submit_chunks
+from orchestrator.submit import PutsAtOnce, submit_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -166,3 +168,51 @@ def test_records_that_cannot_be_stored_become_faults_with_the_reason(tmp_path):
     reader = ChunkReader(make_ledger(tmp_path).store.get(cut.id.key), cut.id)
     assert reader.column("n") == [1, None, 3]
     assert "object, which cannot be stored" in reader.bad()[1].reason
+
+
+class SlowLedger(Ledger):
+    """A ledger that is far away: it notes how many chunks are on their way, and may refuse one."""
+
+    def __init__(self, store, refused=None):
+        super().__init__(store)
+        self._lock, self._refused = threading.Lock(), refused
+        self.n_under_way = self.most = 0
+
+    def put_chunk(self, chunk, body):
+        with self._lock:
+            self.n_under_way += 1
+            self.most = max(self.most, self.n_under_way)
+        time.sleep(0.002 * (chunk.seq % 3))
+        if chunk.seq == self._refused:
+            raise StoreError(chunk.key, "refused")
+        super().put_chunk(chunk, body)
+        with self._lock:
+            self.n_under_way -= 1
+
+
+def test_chunks_put_at_once_are_those_put_in_turn(tmp_path):
+    """A bucket takes many at a time; memory holds as many bodies as are on their way, and no more."""
+    batches = [batch_of(range(first, first + 20)) for first in range(0, 600, 20)]
+    near, far = make_ledger(tmp_path / "near"), SlowLedger(FolderStore(tmp_path / "far"))
+    list(submit_chunks(near, cut_chunks(batches), is_repeatable=True))
+    puts = PutsAtOnce(far, 4)
+    list(submit_chunks(far, cut_chunks(batches), is_repeatable=True, puts=puts))
+    puts.close()
+    assert far.is_sealed
+    assert 1 < far.most <= 4
+    assert puts.has_any_arrived
+    assert [near.store.get(chunk.key) for chunk in near.list_chunks()] == [
+        far.store.get(chunk.key) for chunk in far.list_chunks()
+    ]
+
+
+@pytest.mark.parametrize("refused", [0, 50, 149])
+def test_nothing_is_sealed_when_one_put_failed(tmp_path, refused):
+    """The last chunk's failure comes after the last record was read; a run must not settle without it."""
+    batches = [batch_of(range(600))]
+    ledger = SlowLedger(FolderStore(tmp_path), refused)
+    puts = PutsAtOnce(ledger, 4)
+    with pytest.raises(StoreError, match="refused"):
+        list(submit_chunks(ledger, cut_chunks(batches), is_repeatable=True, puts=puts))
+    puts.close()
+    assert not ledger.is_sealed

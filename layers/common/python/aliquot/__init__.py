@@ -26,6 +26,7 @@ _HOMES = {
     "BatchDependent": "aliquot.errors",
     "Column": "aliquot.job",
     "DatasetError": "aliquot.errors",
+    "Detached": "aliquot.errors",
     "FolderInUse": "aliquot.errors",
     "Interrupted": "aliquot.errors",
     "Job": "aliquot.job",
@@ -33,7 +34,9 @@ _HOMES = {
     "OpenFailed": "aliquot.errors",
     "ParseFailure": "aliquot.errors",
     "Reference": "aliquot.job",
+    "SettlingFailed": "aliquot.errors",
     "Stage": "aliquot.job",
+    "Stopped": "aliquot.errors",
     "StoreError": "aliquot.errors",
     "Summary": "aliquot.job",
     "TooManyFailed": "aliquot.errors",
@@ -42,8 +45,11 @@ _HOMES = {
     "AliquotError": "aliquot.errors",
     "Run": "orchestrator.api",
     "RunPlan": "orchestrator.api",
+    "attach": "orchestrator.api",
+    "cancel": "orchestrator.api",
     "plan": "orchestrator.api",
     "resume": "orchestrator.api",
+    "watch": "orchestrator.api",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - a list of strings, computed from the table above

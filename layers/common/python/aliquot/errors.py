@@ -17,6 +17,9 @@
     |- ParseFailure            one record that does not parse: raised by jobs, filed with kind `parse`
     |- BatchDependent          a job whose rows depend on a record's neighbours in its batch
     |- TooManyFailed           a run that stopped, or ended, beyond its failure limit (exit code 3)
+    |- SettlingFailed          a run on a stack whose execution ended without a result; it can be resumed
+    |- Detached                a run on a stack goes on, and nobody here watches it (exit code 130)
+    |- Stopped                 a run on a stack was ended before its time (exit code 130)
     `- Interrupted             a run that was interrupted and can be resumed (exit code 130)
 
 Owns the tree only. Imports the standard library alone: jobs import this module and `job`, nothing else
@@ -200,12 +203,54 @@ class TooManyFailed(AliquotError):
         return f"{verb}: {self.failed:,} of {self.tried:,} records failed (limit {self.limit}){first}"
 
 
-class Interrupted(AliquotError):
-    """The run was interrupted; what is done is kept and `resume` goes on from there."""
+class SettlingFailed(AliquotError):
+    """A run on a stack has nobody left that drives it; its outcomes are kept and `resume` takes it up."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.folder = folder
+    def __init__(self, folder: str, run: str, cause: str) -> None:
+        super().__init__(folder, run, cause)
+        self.folder, self.run, self.cause = folder, run, cause
 
     def __str__(self) -> str:
-        return f"interrupted; what is done is kept: aliquot resume {self.folder}"
+        return (
+            f"run {self.run} ended without a result: {self.cause}; what is done is kept: "
+            f"aliquot resume {self.folder}"
+        )
+
+
+class Detached(AliquotError):
+    """A run on a stack is no longer watched from here; it goes on by itself."""
+
+    def __init__(self, folder: str, run: str) -> None:
+        super().__init__(folder, run)
+        self.folder, self.run = folder, run
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run} goes on without being watched: `aliquot watch {self.folder}` waits for it and "
+            f"fetches its result, `aliquot cancel {self.folder}` stops it"
+        )
+
+
+class Stopped(AliquotError):
+    """A run on a stack was ended before its time, by somebody or by its stack; what finished is fetched."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder, self.reason = folder, reason
+
+    def __str__(self) -> str:
+        return f"stopped: {self.reason}; what is done is kept: aliquot resume {self.folder}"
+
+
+class Interrupted(AliquotError):
+    """The run was interrupted; what is done is kept and `resume` goes on from there.
+
+    `advice` stands where that is not all there is to say.
+    """
+
+    def __init__(self, folder: str, advice: str = "") -> None:
+        super().__init__(folder, advice)
+        self.folder, self.advice = folder, advice
+
+    def __str__(self) -> str:
+        return f"interrupted; {self.advice or f'what is done is kept: aliquot resume {self.folder}'}"

@@ -1,0 +1,158 @@
+"""What a run published, as files in its folder: the layout of a local run, in the format that is asked for.
+
+    result/part-00000-00000.parquet ...   -> result/part-00000.parquet ...
+    failures/part-*.parquet               -> failures.parquet, row group by row group
+    summary.json, templates.parquet ...   -> the same
+
+Everything is written aside; then the new files take the old ones' places. Owns this mapping and the note of
+what was fetched. Imports pyarrow. When it is wrong, rows lie in another order than a local run's.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from aliquot.errors import StoreError, TooManyFailed
+from aliquot.failure_limit import FailureLimit
+from aliquot.ledger import TOO_MANY_FAILED
+from aliquot.tables import TableWriter
+from orchestrator.aws.folder import read_note, write_note
+from orchestrator.aws.run import FETCHED, CloudRun, Published
+from orchestrator.local.folder import LEDGER, explained
+from orchestrator.placing import place_files
+from orchestrator.results import read_table
+
+RESULT, SUMMARY = "result", "summary.json"
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """What is fetched and into what.
+
+    Args:
+        folder: the run's.
+        ending: "parquet" or "csv".
+        check: called before each piece; raises where the user has interrupted.
+    """
+
+    run: CloudRun
+    published: Published
+    folder: Path
+    ending: str
+    check: Callable[[], None]
+
+
+def fetch(fetching: Fetching) -> dict[str, Any]:
+    """Write the files of a run; gives the summary. Raises StoreError.
+
+    Nothing is fetched where it was before; what was there is replaced only when everything new is written.
+    """
+    before = read_note(fetching.folder)
+    if _is_there(fetching, before):
+        return _read_summary(fetching.folder)
+    aside = fetching.folder / LEDGER / "delivery"
+    with explained(fetching.folder):
+        shutil.rmtree(aside, ignore_errors=True)
+        (aside / RESULT).mkdir(parents=True)
+        _write_all(fetching, aside)
+        names = sorted(path.name for path in aside.iterdir())
+        open_note = {"epoch": None, "ending": fetching.ending, "names": sorted({*before["names"], *names})}
+        write_note(fetching.folder, open_note)  # until all is in place, nothing counts as fetched
+        placed = place_files(aside, fetching.folder, before["names"])
+        whole = {**open_note, "epoch": fetching.published.epoch, "names": placed}
+        write_note(fetching.folder, whole)
+    return _read_summary(fetching.folder)
+
+
+def mark_fetched(run: CloudRun, published: Published) -> None:
+    """Put the marker that says that somebody holds the result elsewhere; raises StoreError."""
+    said = {"epoch": published.epoch, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    run.results.put(FETCHED, json.dumps(said).encode())
+
+
+def judge(folder: Path, summary: Mapping[str, Any], max_failed: str, reason: str) -> None:
+    """Raise TooManyFailed where more failed than was allowed; what finished is in the folder."""
+    limit = FailureLimit.parse(max_failed)
+    n_tried, is_stopped = summary["done"] + summary["failed"], reason == TOO_MANY_FAILED
+    if limit.allows(summary["failed"], n_tried) and not is_stopped:
+        return
+    failures = read_table(folder, "failures")
+    example = failures["message"][0].as_py() if failures is not None and len(failures) else ""
+    raise TooManyFailed(summary["failed"], n_tried, str(limit), is_stopped, example)
+
+
+def _write_all(fetching: Fetching, aside: Path) -> None:
+    tables: dict[str, list[str]] = {}
+    for name in fetching.published.files:
+        folder, leaf = _split(name)
+        if folder:
+            tables.setdefault(folder, []).append(name)
+        elif leaf.endswith(".parquet"):
+            tables[leaf.removesuffix(".parquet")] = [name]
+        else:
+            _download(fetching, name, aside / leaf)
+    for table, parts in tables.items():
+        if table == RESULT and fetching.ending == "parquet":
+            for place, name in enumerate(sorted(parts)):
+                _download(fetching, name, aside / RESULT / f"part-{place:05d}.parquet")
+        else:
+            _join(fetching, sorted(parts), aside / (f"{RESULT}/part" if table == RESULT else table), aside)
+
+
+def _join(fetching: Fetching, parts: list[str], into: Path, aside: Path) -> None:
+    """One table of several parts, a row group in memory at a time."""
+    writer: TableWriter | None = None
+    for batch in _read_parts(fetching, parts, aside.parent / "fetching.parquet"):
+        if writer is None:
+            writer = TableWriter(into, batch.schema, fetching.ending, is_split=into.parent.name == RESULT)
+        writer.write(dict(zip(batch.schema.names, batch.columns, strict=True)))
+    if writer is not None:
+        writer.close()
+
+
+def _read_parts(fetching: Fetching, parts: list[str], at: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of the parts; an empty batch first, for the columns. `at` holds each part meanwhile."""
+    try:
+        for place, name in enumerate(parts):
+            _download(fetching, name, at)
+            with pyarrow.parquet.ParquetFile(at) as file:
+                if not place:
+                    yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+                for batch in file.iter_batches():
+                    fetching.check()
+                    yield batch
+    finally:
+        at.unlink(missing_ok=True)
+
+
+def _download(fetching: Fetching, name: str, to: Path) -> None:
+    fetching.check()
+    fetching.run.results.get_file(fetching.published.prefix + name, to)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Folder and file of a published name; raises StoreError where it is none of ours."""
+    parts = PurePosixPath(name).parts
+    if not 1 <= len(parts) <= 2 or ".." in parts or name.startswith("/"):
+        raise StoreError(name, "is not a name that a run publishes")
+    return (parts[0], parts[1]) if len(parts) == 2 else ("", parts[0])
+
+
+def _is_there(fetching: Fetching, before: Mapping[str, Any]) -> bool:
+    is_same = before["epoch"] == fetching.published.epoch and before["ending"] == fetching.ending
+    return is_same and all((fetching.folder / name).exists() for name in before["names"])
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    with explained(folder):
+        summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    return summary

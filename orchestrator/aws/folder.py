@@ -1,0 +1,147 @@
+"""The folder of a run on a stack: DIR/cloud.json says where its ledger is; what is fetched lies beside.
+
+    DIR/cloud.json                   the run's address, written before anything is put
+    DIR/ledger/                      the lock, what `prepare` wrote, and a note of what was fetched
+    DIR/result/ failures.* summary.json ...   as of a local run
+
+Owns the address and the note. Imports the local backend's lock. When it is wrong, a repeated command begins a
+second run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aliquot.errors import FolderInUse
+from aliquot.store import FolderStore
+from orchestrator.local.folder import LEDGER, RunFolder
+
+CLOUD = "cloud.json"
+NOTE = "delivered.json"  # as of a local run
+FORMAT = "aliquot/cloud/1"
+_LONGEST_WORD = 32  # an execution's name has 80 characters at most, and more comes behind
+
+
+@dataclass(frozen=True)
+class CloudAddress:
+    """Where a run is, and what was asked.
+
+    Args:
+        stack, region, profile: of AWS; the profile None where boto3 finds credentials without.
+        bucket, run: the run's objects are under `s3://<bucket>/runs/<run>/`.
+        state_machine: ARN of what drives it.
+        token: of the command that began it; a manifest with another one is another run's.
+        kms_key: ARN of the key that encrypts what is put; empty for the bucket's own way.
+        is_rehearsal: whether the stack was rehearsed; then it is gone.
+        manifest: as it is put first; empty where the run was begun elsewhere.
+    """
+
+    stack: str
+    region: str
+    profile: str | None
+    bucket: str
+    run: str
+    state_machine: str
+    token: str
+    kms_key: str = ""
+    is_rehearsal: bool = False
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def on(self) -> str:
+        """The stack as `--on` names it."""
+        return "rehearsal" if self.is_rehearsal else f"aws:{self.stack}"
+
+    @property
+    def said(self) -> str:
+        """What a folder with this address holds, for messages."""
+        return "holds a rehearsal" if self.is_rehearsal else f"holds a run on {self.on}"
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """Arguments of every put that say how it is encrypted."""
+        if not self.kms_key:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
+
+
+def find_address(folder: Path) -> CloudAddress | None:
+    """The address of the run in a folder, None where it holds none on a stack; raises FolderInUse."""
+    try:
+        plain = json.loads((folder / CLOUD).read_bytes())
+        said = plain.pop("format")
+        if said != FORMAT:
+            raise FolderInUse(str(folder), f"holds a run of format {said!r}; this release reads {FORMAT!r}")
+        return CloudAddress(**plain)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError) as err:
+        raise FolderInUse(str(folder / CLOUD), f"is damaged ({err}): choose a new folder") from err
+
+
+def read_address(folder: Path, wanted: str) -> CloudAddress:
+    """The address of the run on a stack in a folder; raises FolderInUse where there is none.
+
+    Args:
+        wanted: the command that needs one.
+    """
+    address = find_address(folder)
+    if address is None and RunFolder(folder).has_run:
+        raise FolderInUse(
+            str(folder),
+            f"holds a local run, and `aliquot {wanted}` is for runs on a stack: "
+            f"`aliquot resume {folder}` goes on with it",
+        )
+    if address is None:
+        raise FolderInUse(str(folder), "holds no run: `aliquot run ... --on aws:STACK --out` begins one")
+    if address.is_rehearsal:
+        raise FolderInUse(
+            str(folder),
+            "holds a rehearsal, which ended with its command and leaves nothing to go on with: "
+            "run that command again",
+        )
+    return address
+
+
+def write_address(folder: Path, address: CloudAddress) -> None:
+    """Write DIR/cloud.json, whole or not at all; raises StoreError."""
+    plain = {"format": FORMAT, **asdict(address)}
+    FolderStore(folder).put(CLOUD, json.dumps(plain, indent=1).encode())
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """What was fetched into a folder: `epoch` (None where nothing is whole), `ending`, the files' `names`."""
+    store = FolderStore(folder / LEDGER)
+    if not store.has(NOTE):
+        return {"epoch": None, "ending": "", "names": []}
+    found: dict[str, Any] = json.loads(store.get(NOTE))
+    return found
+
+
+def write_note(folder: Path, note: Mapping[str, Any]) -> None:
+    """Note what was fetched; raises StoreError."""
+    FolderStore(folder / LEDGER).put(NOTE, json.dumps(note).encode())
+
+
+def read_fetched_epoch(folder: Path) -> int:
+    """The epoch whose result lies in a folder, -1 where none does."""
+    epoch = read_note(folder)["epoch"]
+    return -1 if epoch is None else int(epoch)
+
+
+def name_run(job: str, token: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
+    """A run's id: the date, the job's word, and six hexadecimal digits of the token."""
+    word = re.sub(r"[^A-Za-z0-9_-]+", "-", job.rpartition(":")[2])[:_LONGEST_WORD].strip("-") or "run"
+    return f"{now():%Y%m%d}-{word}-{token[:6]}"
+
+
+def make_token() -> str:
+    """What tells one command's run from another's."""
+    return uuid.uuid4().hex

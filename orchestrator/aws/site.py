@@ -1,0 +1,113 @@
+"""A stack that a run can be sent to: found on AWS by its name, or rehearsed here for as long as it is used.
+
+Owns what is refused before anything is put: another release, code where none is taken. Imports the stack's
+outputs. When it is wrong, a run is sent to a stack that cannot do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aliquot.aws import S3Objects
+from aliquot.errors import BadOption, UnknownJob
+from aliquot.loading import read_versions
+from aliquot.readers.objects import Listed, Listing
+from orchestrator.aws.run import Link
+from orchestrator.aws.target import Target
+from orchestrator.request import Request
+from orchestrator.stack.aws import make_session
+from orchestrator.stack.outputs import StackOutputs, find_stack, refuse_skew
+
+_MOST_CONNECTIONS = 32  # puts and listings at a time
+_MOST_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a run is looked at: seconds between two looks, growing from the first to the last."""
+
+    shortest_s: float = 1.0
+    longest_s: float = 10.0
+    growth: float = 1.2
+
+
+@dataclass(frozen=True)
+class Site:
+    """A stack, and the way there.
+
+    Args:
+        check: raises where the stack itself has gone wrong; a rehearsal's may.
+    """
+
+    stack: StackOutputs
+    link: Link
+    pace: Pace
+    is_rehearsal: bool
+    check: Callable[[], None]
+
+
+@contextmanager
+def open_site(target: Target, request: Request) -> Iterator[Site]:
+    """The stack that a target names, able to do what is asked.
+
+    Raises:
+        MissingTool, BadOption, AwsRefused, NoSuchStack: it was not found.
+        VersionSkew: it might give other rows.
+        UnknownJob: it does not have the job.
+    """
+    if target.is_rehearsal:
+        from orchestrator.aws.rehearsal import rehearse_site
+
+        with rehearse_site(takes_code=request.code is not None) as site:
+            yield site
+        return
+    session = make_session(target.profile, target.region)
+    stack = find_stack(target.stack, session)
+    refuse_skew(stack, request.known.job, read_versions(request.known.job))
+    check_code(stack, request)
+    yield Site(stack, make_link(session), Pace(), is_rehearsal=False, check=lambda: None)
+
+
+def reach(profile: str | None, region: str) -> Link:
+    """The way to AWS of a run that was begun; raises MissingTool, BadOption."""
+    return make_link(make_session(profile, region))
+
+
+def make_link(session: object) -> Link:
+    """Clients that try again by themselves, and may be used by many threads."""
+    from botocore.config import Config
+
+    config = Config(
+        max_pool_connections=_MOST_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": _MOST_ATTEMPTS},
+    )
+    s3, states = (session.client(name, config=config) for name in ("s3", "stepfunctions"))  # type: ignore[attr-defined]
+    return Link(s3, states)
+
+
+def list_objects_with(profile: str | None, region: str | None) -> Listing:
+    """What lists the buckets of datasets; a session is made when the first one is listed."""
+
+    def list_objects(bucket: str, prefix: str) -> Iterable[Listed]:
+        return S3Objects(make_link(make_session(profile, region)).s3).list_objects(bucket, prefix)
+
+    return list_objects
+
+
+def check_code(stack: StackOutputs, request: Request) -> None:
+    """Raise BadOption, UnknownJob where the stack has not the job's code, and may not get it."""
+    if request.code is not None:
+        if not stack.allow_code:
+            raise BadOption(
+                "--code",
+                f"stack {stack.name!r} runs no code that travels with a run: deploy it with AllowCode=true, "
+                "which lets everybody who may submit a run run code with its workers' rights",
+            )
+        return
+    known = stack.versions.get("jobs", {})
+    if request.known.job.name not in known:
+        raise UnknownJob(
+            request.known.job.name, f"stack {stack.name!r} has the jobs {', '.join(known) or 'none'} alone"
+        )

@@ -1,0 +1,120 @@
+"""Runs on a stack through the real command: the same rows as here, whatever happens on the way."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("cloud")
+
+ON = "aws:rehearsal"
+
+
+def test_crossref_gives_the_rows_of_a_local_run(desk, project_root):
+    """The promise that the whole cloud half is about: same rows, same order, same tables beside them."""
+    sample = project_root / "examples" / "crossref"
+    lines = (sample / "reactions.rsmi").read_text().splitlines(keepends=True)[:300]
+    desk.write("data.rsmi", "".join(lines))
+    templates = str(sample / "templates.csv")
+    words = ["run", "crossref", "data.rsmi", "--templates", templates, "--max-failed", "9%"]
+    assert desk.aliquot(*words, "--out", "here").code == 0
+    said = desk.aliquot(*words, "--out", "there", "--on", ON)
+    assert said.code == 0, said.err
+    assert desk.table("there").equals(desk.table("here"))
+    for name in ("failures", "unexplained", "templates"):
+        assert desk.read(name, "there").equals(desk.read(name, "here")), name
+    differing = {
+        name for name, value in desk.summary("here").items() if desk.summary("there").get(name) != value
+    }
+    assert differing <= {"elapsed_s", "cpu_s"}
+    assert "result: there/result" in said.err
+
+
+def test_own_code_travels_with_its_run(desk):
+    data = desk.write_records(200)
+    said = desk.aliquot("run", "jobs:one", data, "--out", "out", "--on", ON, "--code", ".", "--format", "csv")
+    assert said.code == 0, said.err
+    rows = (desk.folder / "out" / "result" / "part-00000.csv").read_text().splitlines()
+    assert rows[1:] == [f'{i},"r{i}",{i % 7 + 1}' for i in range(200)]
+
+
+def test_too_many_failed_is_told_as_of_a_local_run(desk):
+    data = desk.write_records(60)
+    said = desk.aliquot("run", "jobs:every_third", data, "--out", "out", "--on", ON, "--code", ".")
+    assert said.code == 3, said.err
+    assert "20 of 60 records failed (limit 5%); the first: ValueError: no 0" in said.err
+    assert desk.read("failures").num_rows == 20
+
+
+def test_real_reactions_give_the_rows_of_a_local_run(desk, shared_data):
+    """Thousands of extracted templates and rows as they come, tasks handed back and merged in groups."""
+    with (shared_data / "uspto/uspto50k-eval.csv").open() as file:
+        desk.write("data.csv", "".join(islice(file, 1501)))
+    templates = str(shared_data / "uspto/templates.tsv")
+    words = ["run", "crossref", "data.csv", "--templates", templates, "--max-failed", "50%"]
+    said = desk.aliquot(*words, "--out", "here")
+    assert said.code == 0, said.err
+    said = desk.aliquot(*words, "--out", "there", "--on", ON)
+    assert said.code == 0, said.err
+    assert desk.table("here").num_rows
+    assert desk.table("there").equals(desk.table("here"))
+    for name in ("failures", "unexplained", "templates"):
+        assert desk.read(name, "there").equals(desk.read(name, "here")), name
+
+
+def test_run_from_python_is_the_same(desk):
+    """The same plan object, with `on`: records need not be a file."""
+    said = desk.python(
+        """
+        import aliquot, jobs
+
+        if __name__ == "__main__":
+            records = [{"id": f"r{i}", "smiles": "C" * i} for i in range(40)]
+            plan = aliquot.plan(jobs.one, records, on="aws:rehearsal", code=".")
+            run = plan.start(out="out").wait(quiet=True)
+            print(run.result.to_table().column("n").to_pylist() == list(range(40)), run.summary["done"])
+            print(aliquot.cancel("out"))
+            print(aliquot.watch("out").wait(quiet=True).failures.num_rows)
+            try:
+                aliquot.plan(jobs.one, records, on="aws:none", code=".").start(out="other").wait(quiet=True)
+            except aliquot.UsageError as err:
+                print(type(err).__name__)
+        """
+    )
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0] == "True 40"
+    assert "is over already" in lines[1]
+    assert lines[2:] == ["0", "NoSuchStack"]
+
+
+def test_pipe_is_submitted_and_compared(desk):
+    data = desk.write_records(30)
+    words = ["run", "jobs:one", "-", "--out", "out", "--on", ON, "--code", "."]
+    for _ in range(2):
+        said = desk.aliquot(*words, stdin=(desk.folder / data).read_bytes())
+        assert said.code == 0, said.err
+    said = desk.aliquot(*words, stdin=b"id,smiles\nother,C\n")
+    assert (said.code, "gives other records than before" in said.err) == (2, True), said.err
+    assert desk.table().num_rows == 30
+
+
+def test_dataset_in_s3_is_cut_where_it_lies(desk, module_cloud):
+    """Nothing of it passes through the user's machine, and the rows are those of the file."""
+    data = desk.write_records(200)
+    s3 = module_cloud.stack.client("s3")
+    s3.create_bucket(Bucket="datasets")
+    s3.upload_file(str(desk.folder / data), "datasets", "june/data.csv")
+    words = ["--out", "out", "--on", ON, "--code", "."]
+    said = desk.aliquot("run", "jobs:one", "s3://datasets/june/*.csv", *words)
+    assert said.code == 0, said.err
+    assert desk.aliquot("run", "jobs:one", data, "--out", "here").code == 0
+    assert desk.table().equals(desk.table("here"))
+    assert desk.aliquot("run", "jobs:one", "s3://datasets/june/*.csv", *words).code == 0
+    s3.upload_file(str(desk.write("other.csv", "id,smiles\nr9,C\n")), "datasets", "june/data.csv")
+    said = desk.aliquot("run", "jobs:one", "s3://datasets/june/*.csv", *words)
+    assert (said.code, "holds another run" in said.err) == (2, True), said.err
+    said = desk.aliquot("run", "jobs:one", "s3://datasets/july/", *words)
+    assert said.code == 2
+    assert "s3://datasets/july/" in said.err

@@ -1,0 +1,165 @@
+"""A run goes on without its session: commands killed, repeated, interrupted, and others that take over."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+
+ON = "aws:rehearsal"
+N_LARGE = 15_000  # records of 4 kB: 58 chunks
+
+
+def begin_words(data: str, out: str = "out") -> list[str]:
+    return ["run", "jobs:one", data, "--out", out, "--on", ON, "--code", "."]
+
+
+def count_chunks(desk, cloud) -> int:
+    run = desk.address().get("run")
+    return len(cloud.list_keys(f"runs/{run}/chunks/")) if run else 0
+
+
+@pytest.fixture
+def large(desk) -> str:
+    row = "C" * 4000
+    desk.write("large.csv", "id,smiles\n" + "".join(f"r{i},{row}\n" for i in range(N_LARGE)))
+    return "large.csv"
+
+
+def test_submission_that_was_killed_is_completed_by_resume(desk, cloud, large):
+    """The chunks that are there are passed over, the run is the same, and every record is there once."""
+    process = desk.begin(*begin_words(large))
+    desk.wait_for(lambda: count_chunks(desk, cloud) > 2)
+    process.send_signal(signal.SIGKILL)
+    desk.end(process)
+    address = desk.address()
+    assert 2 < count_chunks(desk, cloud) < 58
+    shown = desk.aliquot("show", "out").out
+    assert "its submission is not complete" in shown
+    assert "aliquot resume out" in shown
+    said = desk.aliquot("resume", "out")
+    assert said.code == 0, said.err
+    assert desk.address() == address
+    assert desk.table().column("id").to_pylist() == [f"r{i}" for i in range(N_LARGE)]
+    assert cloud.list_executions(address["run"]) == [f"{address['run']}-0"]
+
+
+def test_interrupted_submission_says_that_it_is_not_complete(desk, cloud):
+    """Ctrl-C while a pipe is read: what is there is kept, and given the same pipe it goes on."""
+    rows = "".join(f"r{i},{'C' * 4000}\n" for i in range(1000)).encode()
+    process = desk.begin(*begin_words("-"), stdin=subprocess.PIPE)
+    process.stdin.write(b"id,smiles\n" + rows)
+    process.stdin.flush()
+    desk.wait_for(lambda: count_chunks(desk, cloud) > 1)
+    desk.wait_for(lambda: cloud.list_executions(desk.address()["run"]))
+    process.send_signal(signal.SIGINT)
+    said = desk.end(process)
+    assert said.code == 130, said.err
+    assert "the submission is not complete" in said.err
+    assert "aliquot resume out" in said.err
+    address = desk.address()
+    said = desk.aliquot("resume", "out", stdin=b"id,smiles\n" + rows)
+    assert said.code == 0, said.err
+    assert desk.address() == address
+    assert desk.table().num_rows == 1000
+
+
+def test_repeated_command_goes_on_with_its_run(desk, cloud):
+    """The same command again must neither pay twice nor give anything else."""
+    data = desk.write_records(50)
+    assert desk.aliquot(*begin_words(data)).code == 0
+    address = desk.address()
+    said = desk.aliquot(*begin_words(data))
+    assert said.code == 0, said.err
+    assert desk.address() == address
+    assert cloud.list_executions(address["run"]) == [f"{address['run']}-0"]
+    other = desk.aliquot("run", "jobs:every_third", data, "--out", "out", "--on", ON, "--code", ".")
+    assert (other.code, "holds another run" in other.err) == (2, True)
+    local = desk.aliquot("run", "jobs:one", data, "--out", "out")
+    assert (local.code, "holds a run on aws:rehearsal" in local.err) == (2, True)
+
+
+def test_interrupted_watcher_leaves_the_run_going_on(desk, still):
+    """Ctrl-C on a terminal must not stop what a stack does, and has to say how to come back."""
+    data = desk.write_records(50)
+    process = desk.begin(*begin_words(data))
+    desk.wait_for(lambda: desk.address() and still.list_executions(desk.address()["run"]))
+    desk.wait_for(lambda: f"runs/{desk.address()['run']}/sealed" in still.list_keys("runs/"))
+    process.send_signal(signal.SIGINT)
+    said = desk.end(process)
+    assert said.code == 130
+    assert "aliquot watch out" in said.err
+    assert "aliquot cancel out" in said.err
+    shown = desk.aliquot("show", "out").out
+    assert "running: 0 of 50 records are answered" in shown
+    still.go()
+    assert desk.aliquot("watch", "out").code == 0
+    still.hold()
+    assert desk.table().num_rows == 50
+    assert f"results/{desk.address()['run']}/fetched" in still.list_keys("results/")
+    assert "state     finished" in desk.aliquot("show", "out").out
+
+
+def test_cancelled_run_gives_what_finished_and_resumes(desk, still):
+    data = desk.write_records(50)
+    process = desk.begin(*begin_words(data))
+    run = desk.wait_for(lambda: desk.address().get("run"))
+    desk.wait_for(lambda: f"runs/{run}/sealed" in still.list_keys("runs/"))
+    desk.wait_for(lambda: any(call.event["run"] == run for call in still.stack.invocations("Tally")))
+    said = desk.aliquot("cancel", "out")
+    assert (said.code, "is being stopped" in said.err) == (0, True)
+    still.go()
+    said = desk.end(process)
+    assert said.code == 130, said.err
+    assert "stopped: cancelled" in said.err
+    assert "50 not tried" in said.err
+    assert desk.summary()["not_tried"] == 50
+    assert "stopped (cancelled)" in desk.aliquot("show", "out").out
+    said = desk.aliquot("resume", "out")
+    still.hold()
+    assert said.code == 0, said.err
+    assert desk.table().num_rows == 50
+    assert not (desk.folder / "out" / "not_tried.parquet").exists()
+    assert still.list_executions(run) == [f"{run}-0", f"{run}-1"]
+
+
+def test_run_whose_execution_broke_says_so_and_resumes(desk, still):
+    """Somebody may stop an execution in the console; its run must not be lost with it."""
+    data = desk.write_records(50)
+    process = desk.begin(*begin_words(data))
+    run = desk.wait_for(lambda: desk.address().get("run"))
+    desk.wait_for(lambda: still.list_executions(run))
+    desk.wait_for(lambda: f"runs/{run}/sealed" in still.list_keys("runs/"))
+    arn = still.stack.outputs["StateMachineArn"].replace(":stateMachine:", ":execution:")
+    still.stack.client("stepfunctions").stop_execution(executionArn=f"{arn}:{run}-0", cause="by hand")
+    said = desk.end(process)
+    assert said.code == 2
+    assert f"run {run} ended without a result: its execution is ABORTED" in said.err
+    assert "aliquot resume out" in said.err
+    assert "broken (its execution is ABORTED)" in desk.aliquot("show", "out").out
+    still.go()
+    assert desk.aliquot("resume", "out").code == 0
+    still.hold()
+    assert desk.table().num_rows == 50
+
+
+@pytest.mark.usefixtures("cloud")
+def test_run_begun_elsewhere_is_attached(desk):
+    """A colleague has the address of the run, and nothing else."""
+    data = desk.write_records(50)
+    assert desk.aliquot(*begin_words(data)).code == 0
+    address = desk.address()
+    place = f"s3://{address['bucket']}/runs/{address['run']}"
+    said = desk.aliquot("attach", place, "other", "--format", "csv")
+    assert said.code == 0, said.err
+    assert len((desk.folder / "other/result/part-00000.csv").read_text().splitlines()) == 51
+    assert desk.aliquot("watch", "other").code == 0
+    assert desk.table("other").equals(desk.table())
+    for words, phrase in [
+        (["s3://nowhere"], "is not of the form s3://BUCKET/runs/RUN"),
+        ([f"s3://{address['bucket']}/runs/20200101-other-000000"], "there is no run"),
+    ]:
+        said = desk.aliquot("attach", *words, "third")
+        assert (said.code, phrase in said.err) == (2, True), said.err
+    assert not (desk.folder / "third").exists()
