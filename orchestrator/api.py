@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,19 +20,21 @@ from aliquot.launch import IN_HOST
 from orchestrator.aws.folder import find_address, read_address
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.target import LOCAL, Target
+from orchestrator.budget import parse_duration
 from orchestrator.catalog import list_jobs
-from orchestrator.local.folder import open_folder
+from orchestrator.local.folder import LEDGER, open_folder
 from orchestrator.local.session import Resume, Session
 from orchestrator.local.settings import Settings
-from orchestrator.progress import Watched, show_progress
+from orchestrator.progress import Watched, describe_range, describe_usd, show_progress
 from orchestrator.request import Dataset, Request, make_request, restore_request
-from orchestrator.results import Result, read_summary, read_table
+from orchestrator.results import Result, read_invoice, read_summary, read_table
 from orchestrator.stack.aws import INSTALL
 from orchestrator.stack.errors import MissingTool
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from orchestrator.aws.estimate import StackEstimate
     from orchestrator.estimate import Estimate
 
 _INTERRUPT_S = 0.2
@@ -76,23 +78,63 @@ class RunPlan:
             local = Settings(record_timeout_s=local.record_timeout_s)
         return estimate_run(self.request, local)
 
+    @cached_property
+    def stack_estimate(self) -> StackEstimate | None:
+        """Time and dollars on the stack that the run is for; None for a run on this machine."""
+        return self._estimate_on_stack(self.settings)
+
     def __str__(self) -> str:
-        if self.target.is_local:
-            return str(self.estimate)
-        return f"{self.estimate}\nthat is for this machine; {self.target.on} is not estimated yet"
+        return str(self.stack_estimate or self.estimate)
 
-    def start(self, out: str | Path) -> Run:
-        """Begin the run in the folder `out`, or go on with it where it is this one; returns at once."""
-        return Run(out).follow(self._make_session(Path(out)))
+    def start(
+        self,
+        out: str | Path,
+        *,
+        budget_usd: float | None = None,
+        budget_time: str | float | None = None,
+        anyway: bool = False,
+    ) -> Run:
+        """Begin the run in the folder `out`, or go on with it where it is this one; returns at once.
 
-    def _make_session(self, out: Path) -> Followed:
-        if isinstance(self.settings, CloudSettings):
-            session: Followed = _load_cloud().CloudSession(out, self.request, self.target, self.settings)
+        Args:
+            budget_usd: dollars that the run may cost; it stops before it would cost more.
+            budget_time: wall time that it may take: seconds, or "10m", "2h".
+            anyway: begin although the plan exceeds the budget.
+        Raises:
+            BadOption: the plan exceeds the budget.
+        """
+        budget_time_s = None if budget_time is None else parse_duration(budget_time)
+        settings = replace(self.settings, budget_usd=budget_usd, budget_time_s=budget_time_s)
+        if not anyway and not (Path(out) / LEDGER).exists():
+            self._refuse_excess(settings)
+        return Run(out).follow(self._make_session(Path(out), settings))
+
+    def _refuse_excess(self, settings: Settings | CloudSettings) -> None:
+        """Raise BadOption where the plan exceeds the budget; what cannot be read twice is not estimated."""
+        if (settings.budget_time_s is None and settings.budget_usd is None) or not self.request.is_repeatable:
+            return
+        on_stack = self._estimate_on_stack(settings)
+        wall_s = (on_stack or self.estimate).wall_s
+        more = "give more, or add --anyway to get as far as it goes"
+        if settings.budget_time_s is not None and wall_s[0] > settings.budget_time_s:
+            raise BadOption("--budget-time", f"the plan takes {describe_range(*wall_s)}: {more}")
+        if settings.budget_usd is not None and on_stack is not None and on_stack.usd[0] > settings.budget_usd:
+            raise BadOption("--budget-usd", f"the plan costs about {describe_usd(on_stack.usd[0])}: {more}")
+
+    def _estimate_on_stack(self, settings: Settings | CloudSettings) -> StackEstimate | None:
+        if not isinstance(settings, CloudSettings):
+            return None
+        estimated: StackEstimate = _load_cloud().estimate_for(self.target, settings, self.estimate)
+        return estimated
+
+    def _make_session(self, out: Path, settings: Settings | CloudSettings) -> Followed:
+        if isinstance(settings, CloudSettings):
+            session: Followed = _load_cloud().CloudSession(out, self.request, self.target, settings)
             return session
         address = find_address(out)
         if address is not None:
             raise FolderInUse(str(out), f"{address.said}: choose another --out, or remove it")
-        return Session(self.request, out, self.settings)
+        return Session(self.request, out, settings)
 
 
 def plan(
@@ -161,6 +203,9 @@ def resume(
     memory: int | None = None,
     max_failed: str | None = None,
     format: str | None = None,  # noqa: A002 - the command's word
+    budget_usd: float | None = None,
+    budget_time: str | float | None = None,
+    profile: str | None = None,
 ) -> Run:
     """Go on with the run in the folder `out`; returns at once.
 
@@ -168,14 +213,22 @@ def resume(
         retry_failed: try the records that failed once more.
         new_code: go on although the job's code has changed; what is done stays as it is.
         workers, record_timeout, memory, max_failed, format: as of `plan`; as before where None.
+        budget_usd, budget_time: new totals, what was spent before included.
+        profile: of AWS, for a run on a stack.
     """
+    budgets = {
+        "budget_usd": budget_usd,
+        "budget_time_s": None if budget_time is None else parse_duration(budget_time),
+    }
     if find_address(Path(out)) is not None:
         if retry_failed or new_code:
             flag = "--retry" if retry_failed else "--new-code"
             raise BadOption(flag, "is for local runs; on a stack a new --out begins afresh")
         _refuse_memory(memory)
         chosen = {"window": workers, "record_timeout_s": record_timeout, "max_failed": max_failed}
-        return _resume_cloud(Path(out), {**chosen, "ending": format})
+        return _resume_cloud(Path(out), {**chosen, **budgets, "ending": format}, profile)
+    if profile is not None:
+        raise BadOption("--profile", "is for a run on a stack, and this one is here")
     folder = open_folder(Path(out))
     manifest = folder.ledger.read_manifest() or {}
     request = restore_request(manifest, folder.path)
@@ -186,6 +239,7 @@ def resume(
         memory_mib=memory,
         max_failed=None if max_failed is None else str(max_failed),
         ending=format,
+        **budgets,
     )
     session = Session(request, folder.path, settings, Resume(retry_failed, new_code))
     return Run(folder.path).follow(session)
@@ -233,8 +287,8 @@ def cancel(out: str | Path, *, profile: str | None = None) -> str:
     return said
 
 
-def _resume_cloud(folder: Path, chosen: Mapping[str, Any]) -> Run:
-    target = Target(read_address(folder, "resume").on)
+def _resume_cloud(folder: Path, chosen: Mapping[str, Any], profile: str | None) -> Run:
+    target = Target(read_address(folder, "resume").on, profile)
     return Run(folder).follow(_load_cloud().CloudSession(folder, None, target, CloudSettings(), chosen))
 
 
@@ -304,6 +358,11 @@ class Run:
     def summary(self) -> dict[str, Any] | None:
         """The run's figures; None while nothing is delivered."""
         return read_summary(self.folder)
+
+    @property
+    def invoice(self) -> dict[str, Any]:
+        """What the run has cost: `total` in dollars, by stage, and what of it was wasted."""
+        return read_invoice(self.folder)
 
     def follow(self, session: Followed) -> Run:
         """Start the session in a thread; this run waits for it and shows it."""

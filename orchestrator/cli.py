@@ -4,7 +4,8 @@ The stack's own commands are `orchestrator.stackcli`'s. Owns words, exit codes a
 and tables to standard output, progress and errors to standard error. Heavy imports wait until a command needs
 them, so that help is instant.
 
-Exit codes: 0 finished, 2 bad usage or input, 3 too many failed, 130 interrupted, stopped or not watched on.
+Exit codes: 0 finished, 1 what `doctor` looked at is wrong, 2 bad usage or input, 3 too many failed or a
+budget reached, 130 interrupted, stopped or not watched on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from typing import Any, NoReturn
 import click
 
 from aliquot import __version__
-from aliquot.errors import AliquotError, BadOption, Detached, Interrupted, Stopped, TooManyFailed
+from aliquot.errors import (
+    AliquotError,
+    BadOption,
+    BudgetReached,
+    Detached,
+    Interrupted,
+    Stopped,
+    TooManyFailed,
+)
 from orchestrator.jobflags import JobCommand, split_options
 from orchestrator.stackcli import COMMANDS
 
@@ -57,6 +66,21 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="MiB of private memory a worker.  [default: 80% of what is free, shared out]",
             ),
             click.option("--max-failed", help="Records that may fail: 5% or 12.  [default: 5%]"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _budget_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        [
+            click.option(
+                "--budget-usd",
+                type=click.FloatRange(min=0, min_open=True),
+                help="Dollars that the whole run may cost: it stops before it would cost more.",
+            ),
+            click.option("--budget-time", metavar="TIME", help="Wall time that it may take: 90s, 10m, 2h."),
         ]
     ):
         command = option(command)
@@ -114,6 +138,19 @@ _format_option = click.option(
 )
 
 
+def _place_options(command: Callable[..., None]) -> Callable[..., None]:
+    place = click.option(
+        "--on",
+        default="local",
+        metavar="PLACE",
+        show_default=True,
+        help="local, aws:STACK, or rehearsal: the stack on this machine.",
+    )
+    for option in (_region_option, _profile_option, _code_option, place):
+        command = option(command)
+    return command
+
+
 @cli.command(cls=_RunCommand)
 @_dataset_options
 @click.option(
@@ -127,16 +164,9 @@ _format_option = click.option(
     show_default=True,
     help="Of the result and the tables beside it.",
 )
-@click.option(
-    "--on",
-    default="local",
-    metavar="PLACE",
-    show_default=True,
-    help="local, aws:STACK, or rehearsal: the stack on this machine.",
-)
-@_code_option
-@_profile_option
-@_region_option
+@_place_options
+@_budget_options
+@click.option("--anyway", is_flag=True, help="Begin although the plan exceeds the budget.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(out: Path, quiet: bool, **words: Any) -> None:
     """Run JOB over DATA into the folder --out.
@@ -154,19 +184,22 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
     aliquot run my_module:my_function molecules.smi --out runs/july --on aws:prod --code .
     """
     made = _make_plan(words)
-    _finish(made.start(out), quiet)
+    budget = {name: words[name] for name in ("budget_usd", "budget_time", "anyway")}
+    _finish(made.start(out, **budget), quiet)
 
 
-@cli.command(cls=JobCommand)
+@cli.command(cls=_RunCommand)
 @_dataset_options
 @_settings_options
+@_place_options
 def plan(**words: Any) -> None:
-    """Say what running JOB over DATA would take: records, chunks, memory and time.
+    """Say what running JOB over DATA would take: records, chunks, time, and memory or dollars.
 
-    The dataset is counted and a seeded sample of it is run on one worker; nothing is written.
+    The dataset is counted and a seeded sample of it is run here on one worker; nothing is written.
 
     \b
     aliquot plan crossref reactions.rsmi.gz --templates templates.csv
+    aliquot plan crossref reactions.rsmi.gz --templates templates.csv --on aws:prod
     """
     click.echo(str(_make_plan(words)))
 
@@ -176,7 +209,9 @@ def plan(**words: Any) -> None:
 @click.option("--retry", type=click.Choice(["failed"]), help="Try the records that failed once more.")
 @click.option("--new-code", is_flag=True, help="Go on although the job's code has changed.")
 @_settings_options
+@_budget_options
 @_format_option
+@_profile_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words: Any) -> None:
     """Go on with the run in FOLDER: only what is missing is done.
@@ -305,7 +340,7 @@ def _finish(run: Any, quiet: bool) -> None:
     try:
         run.wait(quiet=quiet)
     finally:
-        is_over = sys.exc_info()[0] in (None, TooManyFailed, Stopped)  # then something is delivered
+        is_over = sys.exc_info()[0] in (None, BudgetReached, TooManyFailed, Stopped)  # something is delivered
         if is_over and not quiet:
             click.echo(describe_end(run.folder), err=True)
 
@@ -342,7 +377,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _choose_exit(err: AliquotError) -> int:
-    if isinstance(err, TooManyFailed):
+    if isinstance(err, BudgetReached | TooManyFailed):
         return EXIT_FAILED
     return EXIT_INTERRUPTED if isinstance(err, Detached | Interrupted | Stopped) else EXIT_USAGE
 

@@ -17,7 +17,7 @@ from aliquot.cutting import cut_chunks
 from aliquot.errors import DatasetError
 from orchestrator.local.settings import Settings
 from orchestrator.probe import Sample, run_probe
-from orchestrator.progress import describe_seconds
+from orchestrator.progress import describe_range, describe_seconds
 from orchestrator.request import Request
 
 SEED = 20260
@@ -35,6 +35,7 @@ class Estimate:
         wall_s: of the whole run, preparing and opening the job included, and its 90% interval.
         memory_mib: the largest private memory of a host that was seen, times the workers.
         n_sampled, n_failed: records of the probe, and how many of them failed.
+        start_s: wall time of preparing and opening the job.
     """
 
     n_records: int
@@ -46,6 +47,7 @@ class Estimate:
     memory_mib: int
     n_sampled: int
     n_failed: int
+    start_s: float = 0.0
 
     def __str__(self) -> str:
         mean_ms, low_ms, high_ms = self.record_ms
@@ -60,14 +62,6 @@ class Estimate:
             f"memory   {self.memory_mib:,} MiB\n"
             f"from a probe of {_count(self.n_sampled, 'record')}{failed}; intervals are of 90%"
         )
-
-
-def describe_range(mean_s: float, low_s: float, high_s: float) -> str:
-    """A duration with its interval, in one unit where words for both ends are the same."""
-    if high_s < 1:
-        return "less than a second"
-    mean, low, high = map(describe_seconds, (mean_s, low_s, high_s))
-    return f"about {mean}" if low == high else f"about {mean} ({low} to {high})"
 
 
 def estimate_run(request: Request, settings: Settings) -> Estimate:
@@ -105,6 +99,7 @@ def estimate_run(request: Request, settings: Settings) -> Estimate:
         memory_mib=ceil(probe.peak_mib) * resolved.workers,
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
+        start_s=probe.start_s,
     )
 
 

@@ -90,6 +90,19 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def describe_range(mean_s: float, low_s: float, high_s: float) -> str:
+    """A duration with its interval, in one unit where words for both ends are the same."""
+    if high_s < 1:
+        return "less than a second"
+    mean, low, high = map(describe_seconds, (mean_s, low_s, high_s))
+    return f"about {mean}" if low == high else f"about {mean} ({low} to {high})"
+
+
+def describe_usd(usd: float) -> str:
+    """Dollars, with as many digits as say something: $12.40, $0.31, $0.0042."""
+    return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4f}"
+
+
 def _show_bar(session: Watched, is_over: threading.Event) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn

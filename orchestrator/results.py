@@ -66,3 +66,9 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     """The run's summary, None while it is not settled."""
     path = folder / "summary.json"
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def read_invoice(folder: Path) -> dict[str, Any]:
+    """What the run cost, in dollars; a run on this machine costs none."""
+    path = folder / "invoice.json"
+    return json.loads(path.read_text()) if path.is_file() else {"currency": "USD", "total": 0.0}

@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from aliquot.errors import AliquotError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
-from aliquot.ledger import SETTLED, TOO_MANY_FAILED, Ledger
+from aliquot.ledger import SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
 from orchestrator.aws.folder import CloudAddress, find_address
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.local.folder import open_folder
 from orchestrator.options import bare_type, list_choices, name_flag
-from orchestrator.progress import describe_seconds
-from orchestrator.results import ENDINGS, read_summary, read_table
+from orchestrator.progress import describe_seconds, describe_usd
+from orchestrator.results import ENDINGS, read_invoice, read_summary, read_table
 
 if TYPE_CHECKING:
     from orchestrator.aws.commands import Standing
 
 _N_FAILURES = 5
 _WIDTH = 100
-_STATES = {SETTLED: "finished", TOO_MANY_FAILED: "stopped: too many failed"}
+_STATES = {
+    SETTLED: "finished",
+    TOO_MANY_FAILED: "stopped: too many failed",
+    TIME_REACHED: "stopped: its time was up",
+}
 _FUNCTION = (
     "any plain function of one record (a dict of its columns) that returns None, one row (a dict) or several"
 )
@@ -61,6 +65,9 @@ def describe_end(folder: Path) -> str:
     if summary["not_tried"]:
         lines.append(f"{summary['not_tried']:,} not tried: {_find_file(folder, 'not_tried')}")
     lines += summary.get("remarks", [])
+    total_usd = read_invoice(folder)["total"]
+    if total_usd:
+        lines.append(f"cost: {describe_usd(total_usd)} ({folder / 'invoice.json'})")
     lines.append(f"result: {folder / 'result'}")
     return "\n".join(lines)
 
@@ -120,6 +127,11 @@ def _describe_result(folder: Path) -> list[str]:
         f"rows      {summary['rows']:,} in {folder / 'result'}",
         f"time      {describe_seconds(summary['elapsed_s'])}, {summary['cpu_s']:,.1f} s of CPU",
     ]
+    invoice = read_invoice(folder)
+    if invoice["total"]:
+        wasted = sum(invoice["wasted"].values())
+        of_it = f", {describe_usd(wasted)} of it wasted on duplicates and crashes" if wasted else ""
+        lines.append(f"cost      {describe_usd(invoice['total'])}{of_it}")
     if summary["failed"]:
         lines += [f"failures  {_describe_kinds(summary)}", *_show_failures(folder)]
     return lines

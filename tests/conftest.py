@@ -7,6 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# no timed tests: a busy machine is no fault of the code
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # a suite begun in the background inherits "ignore", and so would the commands that tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)

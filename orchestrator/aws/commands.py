@@ -7,6 +7,7 @@ Imports the run's objects. When it is wrong, a run cannot be stopped.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def cancel(folder: Path, profile: str | None = None) -> str:
         return f"run {name} was not begun yet: nothing works on it"
     if not execution.is_running:
         return f"run {name} is over already: `aliquot watch {folder}` fetches what finished"
-    run.ledger.stop(epoch, CANCELLED, {})
+    run.ledger.stop(epoch, CANCELLED, {"at": time.time()})
     return f"run {name} is being stopped: `aliquot watch {folder}` fetches what finished"
 
 

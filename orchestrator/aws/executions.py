@@ -63,7 +63,7 @@ class Executions:
             self._client.start_execution(
                 stateMachineArn=self._state_machine,
                 name=self._name(epoch, 0),
-                input=json.dumps({"run": self._run, **({"cut": True} if is_cutting else {})}),
+                input=json.dumps({"run": self._run, "epoch": epoch, **({"cut": True} if is_cutting else {})}),
             )
         return self.follow(Execution(epoch, 0, RUNNING, ""))
 

@@ -17,13 +17,14 @@ from typing import Any
 
 from aliquot.errors import (
     AliquotError,
+    BudgetReached,
     Detached,
     FolderInUse,
     Interrupted,
     OpenFailed,
     Stopped,
 )
-from aliquot.ledger import OPEN_FAILED, SETTLED, UNREADABLE
+from aliquot.ledger import BUDGET_REACHED, OPEN_FAILED, SETTLED, TIME_REACHED, UNREADABLE
 from aliquot.readers.objects import is_object
 from orchestrator.aws.commands import read_manifest
 from orchestrator.aws.executions import Execution
@@ -136,6 +137,8 @@ class WatchSession:
         if published.reason == OPEN_FAILED:
             raise OpenFailed(manifest["job"], said)
         judge(self._path, summary, manifest["settings"]["max_failed"], published.reason)
+        if published.reason in (BUDGET_REACHED, TIME_REACHED):
+            raise BudgetReached(str(self._path), published.reason)
         if published.reason != SETTLED:
             raise Stopped(str(self._path), f"{published.reason}: {said}" if said else published.reason)
         return summary

@@ -6,16 +6,20 @@ a run asks for more than the stack gives, or records are given up that had time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
+from aliquot.spending import Tariff, choose_window, estimate_settling
+from orchestrator.budget import check_usd, read_prices
 from orchestrator.results import ENDINGS
 from orchestrator.stack.outputs import StackOutputs
 
 MOST_TASKS = 1000
+_BESIDE_RECORD_S = 90.0  # of a worker's timeout: its slice, and a minute
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,15 @@ class CloudSettings:
         record_timeout_s: a record's deadline.
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv", of what is fetched.
+        budget_usd, budget_time_s: ceilings of the whole run; None for no limit.
     """
 
     window: int | None = None
     record_timeout_s: float = 60.0
     max_failed: str = "5%"
     ending: str = "parquet"
+    budget_usd: float | None = None
+    budget_time_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window <= 0:
@@ -41,6 +48,9 @@ class CloudSettings:
             raise BadOption("--record-timeout", f"{self.record_timeout_s} is not positive")
         if self.ending not in ENDINGS:
             raise BadOption("--format", f"{self.ending!r} is not one of {', '.join(ENDINGS)}")
+        if self.budget_time_s is not None and self.budget_time_s <= 0:
+            raise BadOption("--budget-time", f"{self.budget_time_s} is not positive")
+        check_usd(self.budget_usd)
         FailureLimit.parse(self.max_failed)
 
     @classmethod
@@ -54,11 +64,41 @@ class CloudSettings:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def fit(self, stack: StackOutputs) -> CloudSettings:
-        """The same with the window decided; raises BadOption where a record may take longer than there."""
+        """The same with the window decided: what the stack has, or less where a budget is at stake.
+
+        Raises BadOption where a record may take longer than there, or the budget pays for no task.
+        """
         check_record_timeout(self.record_timeout_s, stack.name, stack.record_timeout_s)
-        if self.window is not None:
-            return self
-        return replace(self, window=min(stack.concurrency or MOST_TASKS, MOST_TASKS))
+        window = self.window or min(stack.concurrency or MOST_TASKS, MOST_TASKS)
+        if self.budget_usd is not None:
+            tariff = make_tariff(stack)
+            least_usd = tariff.task_usd + estimate_settling(tariff, 2).total
+            if self.budget_usd <= least_usd:
+                raise BadOption(
+                    "--budget-usd",
+                    f"${self.budget_usd:g} cannot pay for one task and its merge (${least_usd:.4f})",
+                )
+            window = choose_window(tariff, self.budget_usd, window)
+        return replace(self, window=window)
+
+    def freeze(self, stack: StackOutputs) -> dict[str, Any]:
+        """Plain values for a manifest, with what the run is priced by and until when it may go on."""
+        return self.go_on({"tariff": make_tariff(stack).to_plain()}, spent_s=0.0)
+
+    def go_on(self, frozen: Mapping[str, Any], spent_s: float) -> dict[str, Any]:
+        """Those of a manifest with these limits instead, from now on.
+
+        Args:
+            spent_s: wall time that the run has had.
+        """
+        now_s = time.time()
+        until_s = None if self.budget_time_s is None else now_s + self.budget_time_s - spent_s
+        return {**frozen, **self.to_plain(), "begun_s": now_s, "spent_s": spent_s, "until_s": until_s}
+
+
+def make_tariff(stack: StackOutputs) -> Tariff:
+    """What a run on a stack is priced by; raises BadOption where the user's prices cannot be."""
+    return Tariff(read_prices(), stack.architecture, _BESIDE_RECORD_S + stack.record_timeout_s)
 
 
 def check_record_timeout(asked_s: float, stack: str, allowed_s: float) -> None:

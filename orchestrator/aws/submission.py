@@ -10,6 +10,7 @@ neighbours. When it is wrong, a submission that was cut begins a second run, or 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ class Submitting:
         with self._preparing.closing():
             self._check_interrupt()
             opened = self._preparing.open()
-            now = make_manifest(self._request, settings.to_plain(), sha256)
+            now = make_manifest(self._request, settings.freeze(site.stack), sha256)
             now |= {"code": opened.code, "versions": dict(opened.versions)}
             now["reads"] = describe_reads(self._request.known.job.reads)  # for a stack that cuts
             address = before or make_address(site, profile, now)
@@ -229,5 +230,12 @@ def check_request(address: CloudAddress, request: Request, on: str, folder: Path
 def change_settings(run: CloudRun, settings: CloudSettings) -> None:
     """Write down limits that the user chose anew; whoever drives the run reads them at its next look."""
     manifest = run.ledger.read_manifest()
-    if manifest is not None and manifest["settings"] != settings.to_plain():
-        run.ledger.replace_manifest({**manifest, "settings": settings.to_plain()})
+    if manifest is None:
+        return
+    frozen, stops = manifest["settings"], run.ledger.list_stops()
+    spent_s = frozen["spent_s"]
+    if stops and stops[-1].facts.get("at", 0.0) > frozen["begun_s"]:  # an epoch has ended since
+        spent_s += stops[-1].facts["at"] - frozen["begun_s"]
+    else:
+        spent_s += time.time() - frozen["begun_s"]
+    run.ledger.replace_manifest({**manifest, "settings": settings.go_on(frozen, spent_s)})

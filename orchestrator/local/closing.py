@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aliquot.errors import TooManyFailed
+from aliquot.errors import BudgetReached, TooManyFailed
 from aliquot.failure_limit import FailureLimit
 from aliquot.keys import name_roster
 from aliquot.lane import Task
-from aliquot.ledger import SETTLED, TOO_MANY_FAILED
+from aliquot.ledger import SETTLED, TIME_REACHED
 from aliquot.loading import make_options
 from aliquot.merge import UnreadableOutcome
 from aliquot.roster import Roster
@@ -86,10 +86,15 @@ class Closing:
         self._ledger.stop(epoch, SETTLED, self._tell_facts())
         return self._judge(summary)
 
-    def give_up(self, epoch: int) -> NoReturn:
-        """Stop for the failure limit: deliver what finished, list what was not tried; raises its error."""
+    @property
+    def elapsed_s(self) -> float:
+        """Wall time of earlier sessions."""
+        return float(sum(facts["elapsed_s"] for facts in self._earlier))
+
+    def give_up(self, epoch: int, reason: str) -> NoReturn:
+        """Stop for a limit: deliver what finished, list what was not tried; raises the limit's error."""
         facts = self._tell_facts()
-        self._ledger.stop(epoch, TOO_MANY_FAILED, facts)
+        self._ledger.stop(epoch, reason, facts)
         while True:
             try:
                 summary = self._deliver(
@@ -98,7 +103,9 @@ class Closing:
                 break
             except UnreadableOutcome as err:
                 epoch = self.void(err, epoch)
-                self._ledger.stop(epoch, TOO_MANY_FAILED, {})
+                self._ledger.stop(epoch, reason, {})
+        if reason == TIME_REACHED:
+            raise BudgetReached(str(self._folder.path), reason)
         raise self._too_many(summary, is_stopped=True)
 
     def interrupt(self, epoch: int) -> None:

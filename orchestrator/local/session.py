@@ -27,7 +27,7 @@ from aliquot.host import HostLimits
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.launch import Opened
-from aliquot.ledger import Ledger
+from aliquot.ledger import TIME_REACHED, TOO_MANY_FAILED, Ledger
 from aliquot.merge import UnreadableOutcome
 from aliquot.page import Page
 from aliquot.processes import choose_reader
@@ -73,6 +73,7 @@ class Session:
         self._ledger = self._folder.ledger
         self._limit = FailureLimit.parse(settings.max_failed)
         self._interrupt = threading.Event()
+        self._until_s = float("inf")  # on the monotonic clock
         self._started_s = self._running_s = time.monotonic()
         self._started_cpu_s = _read_own_cpu_s()
         self._phase = "starting"
@@ -206,13 +207,15 @@ class Session:
             summary = self._finish_settled(closing)
             if summary is not None:
                 return summary
+        if self._settings.budget_time_s is not None:
+            self._until_s = self._started_s + self._settings.budget_time_s - closing.elapsed_s
         epoch = closing.open_epoch(is_retrying=self._resume.is_retrying and closing.is_settled)
         try:
             is_whole = self._do_open_records()
             self._say("delivering")
             if is_whole:
                 return closing.settle(epoch, self._redo)
-            return closing.give_up(epoch)
+            return closing.give_up(epoch, TIME_REACHED if self._is_time_up() else TOO_MANY_FAILED)
         except Interrupted:
             closing.interrupt(epoch)
             raise
@@ -279,10 +282,10 @@ class Session:
             resolved.workers, resolved.memory_mib, Counts(), defers_memory=can_climb
         )
         self._counts = first.counts
-        is_whole = first.run(tasks, self._should_stop)
+        is_whole = first.run(tasks, self._should_stop, self._is_time_up)
         if is_whole and first.deferred:
             last = self._make_supervisor(1, resolved.most_memory_mib, first.counts, defers_memory=False)
-            is_whole = last.run(LocalTasks(first.deferred), self._should_stop)
+            is_whole = last.run(LocalTasks(first.deferred), self._should_stop, self._is_time_up)
         return is_whole
 
     def _make_supervisor(
@@ -304,6 +307,7 @@ class Session:
     def _redo(self, tasks: list[Task]) -> None:
         """Run tasks of records that were answered once, whatever fails of them."""
         limit, self._limit = self._limit, FailureLimit(1.0)
+        self._until_s = float("inf")
         self._supervise(LocalTasks(tasks))
         self._limit = limit
         self._check_interrupt()
@@ -315,6 +319,9 @@ class Session:
         n_tried = counts.n_answered + (self._n_before if self._resume.is_retrying else 0)
         n_submitted = self._submission.n_records if self._submission is not None else 0
         return self._limit.stops(counts.n_failed, n_tried, max(self._n_known, n_submitted))
+
+    def _is_time_up(self) -> bool:
+        return time.monotonic() >= self._until_s
 
     def _check_interrupt(self) -> None:
         if self._interrupt.is_set():

@@ -13,6 +13,7 @@ from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
 from aliquot.page import N_SLOTS
 from aliquot.processes import count_cores, read_free_mib
+from orchestrator.budget import check_usd
 
 _MEMORY_SHARE = 0.8
 _ENDINGS = ("parquet", "csv")
@@ -28,6 +29,8 @@ class Settings:
         memory_mib: private memory a host; None for 80% of what is free, divided by the workers.
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv".
+        budget_time_s: wall time of all sessions together; None for no limit.
+        budget_usd: kept with the run; what is done here costs nothing.
     """
 
     workers: int | None = None
@@ -35,12 +38,15 @@ class Settings:
     memory_mib: int | None = None
     max_failed: str = "5%"
     ending: str = "parquet"
+    budget_time_s: float | None = None
+    budget_usd: float | None = None
 
     def __post_init__(self) -> None:
         for flag, value in (
             ("--workers", self.workers),
             ("--record-timeout", self.record_timeout_s),
             ("--memory", self.memory_mib),
+            ("--budget-time", self.budget_time_s),
         ):
             if value is not None and value <= 0:
                 raise BadOption(flag, f"{value} is not positive")
@@ -49,6 +55,7 @@ class Settings:
         if self.ending not in _ENDINGS:
             raise BadOption("--format", f"{self.ending!r} is not one of {', '.join(_ENDINGS)}")
         FailureLimit.parse(self.max_failed)
+        check_usd(self.budget_usd)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], **chosen: Any) -> Settings:

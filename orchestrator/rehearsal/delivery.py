@@ -6,10 +6,13 @@ are left, the clock is moved to the first. Imports this package. When it is wron
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from orchestrator.rehearsal.clock import Clock
@@ -84,7 +87,7 @@ class Delivery:
     def _is_settled(self, quiet_s: float, *, is_skipping: bool) -> bool:
         """Say whether all is done; where only timers are left, move the clock to the first."""
         executions = self._list_executions()
-        if executions and quiet_s < QUIET_S:
+        if executions and (quiet_s < QUIET_S or (quiet_s < PARKED_S and _is_any_thread_running())):
             return False
         due = [each.next_due for each in self._mappings] + [self._deferred.next_due]
         if executions:
@@ -136,4 +139,18 @@ class Delivery:
 
 def _waits_for_token(execution: Any) -> bool:
     """Say whether some state of an execution waits for somebody's SendTaskSuccess."""
-    return bool(execution.exec_worker.env.callback_pool_manager._pool)  # noqa: SLF001  moto has no other way
+    environment = execution.exec_worker.env  # None until its first state, and after its last
+    return environment is not None and bool(environment.callback_pool_manager._pool)  # noqa: SLF001  moto has no other way
+
+
+def _is_any_thread_running() -> bool:
+    """Say whether another thread of this process would go on, had it a processor: busy is not quiet.
+
+    Where there is no /proc to tell, what is quiet for long enough is taken for asleep.
+    """
+    own = threading.get_native_id()
+    with contextlib.suppress(OSError):
+        for thread in Path("/proc/self/task").iterdir():
+            if int(thread.name) != own and (thread / "stat").read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False

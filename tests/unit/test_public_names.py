@@ -11,6 +11,7 @@ PUBLIC = [
     "BadOption",
     "BadReference",
     "BatchDependent",
+    "BudgetReached",
     "Column",
     "DatasetError",
     "Detached",

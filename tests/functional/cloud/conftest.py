@@ -145,6 +145,10 @@ class Desk:
         """The run's figures."""
         return json.loads((self.folder / out / "summary.json").read_text())
 
+    def invoice(self, out: str = "out") -> dict[str, Any]:
+        """What the run cost."""
+        return json.loads((self.folder / out / "invoice.json").read_text())
+
     def address(self, out: str = "out") -> dict[str, Any]:
         """Where the run is, once that is decided; empty before."""
         path = self.folder / out / "cloud.json"

@@ -68,9 +68,9 @@ def _raise() -> None:
 
 
 def _hold(mib: int) -> None:
-    """As much memory for as long as two looks at it take."""
+    """As much memory for long enough to be seen, on a busy machine too."""
     held = b"x" * (mib << 20)
-    time.sleep(0.06)
+    time.sleep(0.5)
     del held
 
 

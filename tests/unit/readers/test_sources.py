@@ -107,3 +107,10 @@ def test_a_file_without_permission_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.smi").touch(mode=0o000)
     with pytest.raises(DatasetError, match="Permission denied"):
         find_sources([tmp_path / "a.smi"])
+
+
+def test_a_file_that_a_glob_finds_twice_is_read_once(tmp_path: Path) -> None:
+    """`**` matches no folder in several ways; records would be there twice without a sign."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.smi").write_text("C\n")
+    assert len(find_sources([f"{tmp_path}/**/**/*.smi"])) == 1

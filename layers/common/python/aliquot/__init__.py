@@ -24,6 +24,7 @@ _HOMES = {
     "BadOption": "aliquot.errors",
     "BadReference": "aliquot.errors",
     "BatchDependent": "aliquot.errors",
+    "BudgetReached": "aliquot.errors",
     "Column": "aliquot.job",
     "DatasetError": "aliquot.errors",
     "Detached": "aliquot.errors",

@@ -17,6 +17,7 @@
     |- ParseFailure            one record that does not parse: raised by jobs, filed with kind `parse`
     |- BatchDependent          a job whose rows depend on a record's neighbours in its batch
     |- TooManyFailed           a run that stopped, or ended, beyond its failure limit (exit code 3)
+    |- BudgetReached           a run that stopped before its budget was crossed (exit code 3)
     |- SettlingFailed          a run on a stack whose execution ended without a result; it can be resumed
     |- Detached                a run on a stack goes on, and nobody here watches it (exit code 130)
     |- Stopped                 a run on a stack was ended before its time (exit code 130)
@@ -240,6 +241,21 @@ class Stopped(AliquotError):
 
     def __str__(self) -> str:
         return f"stopped: {self.reason}; what is done is kept: aliquot resume {self.folder}"
+
+
+class BudgetReached(AliquotError):
+    """A run stopped before its budget was crossed. What finished is in the result, the rest is listed."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder, self.reason = folder, reason
+
+    def __str__(self) -> str:
+        flag = "--budget-time" if "time" in self.reason else "--budget-usd"
+        return (
+            f"stopped: {self.reason}; what finished is in the result: "
+            f"`aliquot resume {self.folder} {flag} MORE` goes on, MORE being the new total"
+        )
 
 
 class Interrupted(AliquotError):

@@ -99,7 +99,8 @@ class Ticker:
 
     def _go_on(self, state: TickState) -> dict[str, Any]:
         ledger = self._ledger
-        is_sealed, chunks = ledger.is_sealed, ledger.list_chunks()
+        is_sealed = ledger.is_sealed  # first: what is there when it is sealed is all
+        chunks = ledger.list_chunks() if is_sealed else leave_gap(ledger.list_chunks())
         outcomes = ledger.list_outcomes(self._stage)
         coverage = measure_coverage(chunks, outcomes, ledger.list_voids())
         depths = self._queues.measure()
@@ -118,7 +119,7 @@ class Ticker:
             return self._settle(plan.state)
         reason, facts = self._find_stop(plan, coverage, outcomes, chunks, depths, is_sealed=is_sealed)
         if reason:
-            ledger.stop(state.epoch, reason, facts)
+            ledger.stop(state.epoch, reason, {**facts, "at": self._now_s()})
         else:
             self._queues.send(plan.send)
         return self._wait(plan)
@@ -200,6 +201,11 @@ class Ticker:
             "wait_s": wait_s,
             "groups_key": "",
         }
+
+
+def leave_gap(chunks: list[ChunkId]) -> list[ChunkId]:
+    """The chunks up to the first that is not there yet: they are put many at a time, and counted in order."""
+    return [chunk for place, chunk in enumerate(chunks) if chunk.seq == place]
 
 
 def read_tariff(settings: Mapping[str, Any]) -> Tariff:

@@ -85,7 +85,7 @@ def _expand(item: str) -> Iterator[Source]:
 
 def _list_glob(pattern: str) -> list[str]:
     found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob finds hidden files too
-    paths = sorted(path for path in found if not Path(path).is_dir())
+    paths = sorted({path for path in found if not Path(path).is_dir()})  # `**/**` gives some twice
     if found and not paths:
         raise DatasetError(pattern, "matches folders only; name a folder itself to read all that is in it")
     if not paths:

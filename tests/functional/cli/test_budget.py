@@ -1,0 +1,60 @@
+"""A budget of wall time on this machine: a ceiling, with what finished delivered and the rest listed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+SLOW = "import time\ndef f(record):\n    time.sleep(0.05)\n    return {'id': record['id']}\n"
+
+
+@pytest.fixture
+def slow(desk):
+    desk.write("slow.py", SLOW)
+    return ("run", "slow:f", desk.write_records(400), "--workers", "2")
+
+
+def test_plan_that_exceeds_its_budget_is_refused_unless_told_to_go_on(desk, slow):
+    said = desk.aliquot(*slow, "--out", "out", "--budget-time", "3s")
+    assert said.code == 2
+    assert "the plan takes about" in said.err
+    assert "--anyway" in said.err
+    assert not (desk.folder / "out").exists()
+
+
+def test_run_stops_when_its_time_is_up_and_goes_on_with_more(desk, slow):
+    began_s = time.monotonic()
+    said = desk.aliquot(*slow, "--out", "out", "--budget-time", "3s", "--anyway")
+    assert said.code == 3
+    assert "aliquot resume out --budget-time MORE" in said.err
+    assert time.monotonic() - began_s < 3 + 10  # the machine may be busy; ten times that is the whole run
+    done = desk.summary()["done"]
+    assert 0 < done < 400
+    assert [row["id"] for row in desk.rows()] == [row["id"] for row in desk.rows()[:done]]
+    assert sum(row["last"] - row["first"] + 1 for row in desk.read("not_tried")) == 400 - done
+    again = desk.aliquot("resume", "out")  # the same total, which is used up
+    assert again.code == 3
+    assert desk.aliquot("resume", "out", "--budget-time", "10m").code == 0
+    assert [row["id"] for row in desk.rows()] == [f"r{i}" for i in range(400)]
+
+
+def test_money_is_no_limit_to_what_costs_none(desk):
+    assert (
+        desk.aliquot("run", "jobs:counted", desk.write_records(5), "--out", "o", "--budget-usd", "1").code
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--budget-time", "soon"), "'soon' is not a time: 90s, 10m, 1.5h or 2d"),
+        (("--budget-time", "0"), "'0' is not a time"),
+        (("--budget-usd", "0"), "0 is not in the range x>0"),
+    ],
+)
+def test_budget_that_cannot_be_is_refused(desk, words, said):
+    refused = desk.aliquot("run", "jobs:counted", desk.write_records(5), "--out", "out", *words)
+    assert refused.code == 2
+    assert said in refused.err
