@@ -10,9 +10,10 @@ DEMO_OUT := demo-out
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 PIP_TOOLS := pip-tools==7.6.2
+CHECKOV := checkov==3.3.30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint demo bench-crossref layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-crossref layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +63,12 @@ bench-crossref: setup ## measure the main job on real data
 
 layers: setup ## build the Lambda layers for both processors and print what each function weighs
 	$(BIN)/python scripts/layers.py
+
+lint-stack: setup ## hold the templates against cfn-lint and checkov (installed into build/lint-venv)
+	test -x build/lint-venv/bin/checkov || { python3.11 -m venv build/lint-venv && \
+	    build/lint-venv/bin/python -m pip --disable-pip-version-check install --quiet "$(CHECKOV)"; }
+	$(BIN)/cfn-lint template.yaml examples/events/*.yaml
+	build/lint-venv/bin/checkov --config-file .checkov.yaml
 
 sam-local: setup ## run every function with its event, and a small run, in SAM's containers (needs Docker)
 	$(BIN)/python scripts/sam_local.py $(if $(IMAGE),--image $(IMAGE))

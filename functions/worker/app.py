@@ -1,8 +1,11 @@
 """Receives one task from a rung's queue and works on it for a slice.
 
-An event is one message (BatchSize 1). A task that cannot be worked on is reported as a failure of its item,
-so that the queue delivers it again; a job's own errors are outcomes and never come up here. Neither the text
-of a message nor that of an error is logged: both may hold a user's data.
+    {"Records": [...]}, an event of the queue         -> the messages to deliver again
+    {"prepare": run, "epoch"}, from the state machine -> {"next": "plan" or "done", "epoch"}
+
+An event of a queue is one message (BatchSize 1). A task that cannot be worked on is reported as a failure of
+its item, so that the queue delivers it again; a job's own errors are outcomes and never come up here. Neither
+the text of a message nor that of an error is logged: both may hold a user's data.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aliquot.cloud import Cloud
-from aliquot.errors import Undecodable
+from aliquot.errors import StoreError, Undecodable
 
 _GRACE_S = 30  # after the invocation's end, until a task that was lost with it is delivered again
 
@@ -40,6 +43,33 @@ rung = os.environ["ALIQUOT_RUNG"]
 queue_url = json.loads(os.environ["ALIQUOT_QUEUES"])[rung]
 hide = partial(boto3.client("sqs").change_message_visibility, QueueUrl=queue_url)
 metrics.set_default_dimensions(rung=rung)
+
+
+class PrepareFailed(Exception):
+    """A job was not prepared, in a way that is not foreseen."""
+
+    def __init__(self, error: str, where: str) -> None:
+        super().__init__(error, where)
+        self.error, self.where = error, where
+
+    def __str__(self) -> str:
+        return f"{self.error} at {self.where}; its text is kept back, since it may hold a user's data"
+
+
+def prepare(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """What follows, once a run's job is prepared; why a job refuses stands in the ledger."""
+    metrics.add_metric("Prepared", MetricUnit.Count, 1)
+    try:
+        answer = cloud.prepare(event, context.get_remaining_time_in_millis() / 1000)
+    except StoreError:  # the state machine tries again; it names keys only
+        raise
+    except Exception as err:  # noqa: BLE001 - the handler is a boundary
+        place = traceback.extract_tb(err.__traceback__)[-1]
+        failed = PrepareFailed(type(err).__name__, f"{Path(place.filename).name}:{place.lineno}")
+        logger.error("not prepared", run=event["prepare"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold a user's data
+        raise failed from None
+    logger.info("prepared", run=event["prepare"], next=answer["next"])
+    return answer
 
 
 def work(record: SQSRecord, lambda_context: LambdaContext) -> None:
@@ -78,5 +108,7 @@ def shorten_hiding(receipt: str, remaining_s: float) -> None:
 @metrics.log_metrics
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """The messages to deliver again."""
+    """The messages to deliver again; of a run to prepare what follows."""
+    if "prepare" in event:
+        return prepare(event, context)
     return dict(process_partial_response(event, work, processor, context))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import functools
+import itertools
 import json
 import uuid
 from collections.abc import Callable
@@ -36,6 +37,32 @@ def shape_event(event: dict[str, Any], target: dict[str, Any]) -> Any:
             event={"ingestion-time": event.get("time", ""), **event},
         )
     return event
+
+
+_sequence = itertools.count(0x0061_7F08_2993_29D1)
+
+
+def spell_s3_event(event: dict[str, Any]) -> None:
+    """Spell an event of S3 as AWS does: moto has `eTag`, versions always, and one sequencer for all.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+    test_moto_still_spells_events_of_s3_in_its_own_way fails on the day that this is mended.
+    """
+    found = (event.get("detail") or {}).get("object") or {}
+    if event.get("source") != "aws.s3" or "eTag" not in found:
+        return  # done for a rule before this one
+    found["etag"] = found.pop("eTag")
+    found["sequencer"] = f"{next(_sequence):018X}"
+    if found.get("version-id") in {None, "null"}:
+        found.pop("version-id", None)
+
+
+def hears(rule: Any, event: dict[str, Any]) -> bool:
+    """Say whether an event matches a rule's pattern; a schedule has none and hears no events.
+
+    In moto it hears all: test_moto_still_lets_schedules_hear_events fails on the day that this is mended.
+    """
+    return bool(rule.event_pattern.get_pattern()) and bool(rule.event_pattern.matches_event(event))
 
 
 def finish_event(event: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +96,8 @@ class Bus:
         Args:
             keep: moto's own delivery, for targets that are not ours.
         """
-        if rule.state != "ENABLED" or not rule.event_pattern.matches_event(event):
+        spell_s3_event(event)
+        if rule.state != "ENABLED" or not hears(rule, event):
             return
         finished = finish_event(event)
         for target in rule.targets:

@@ -17,11 +17,11 @@ Statement = Mapping[str, Any]
 
 
 def list_statements(documents: Iterable[Mapping[str, Any]]) -> list[Statement]:
-    """Give the statements of some policy documents."""
+    """Give the statements of some policy documents; one that a condition leaves out is None in moto."""
     found: list[Statement] = []
     for document in documents:
         statements = document.get("Statement", [])
-        found += statements if isinstance(statements, list) else [statements]
+        found += filter(None, statements if isinstance(statements, list) else [statements])
     return found
 
 

@@ -146,4 +146,8 @@ class AwsRequest:
             return (
                 name if name.startswith("arn:") else f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{name}"
             )
+        if self.operation == "PutEvents":
+            bus = str(self.body_json["Entries"][0].get("EventBusName", "default"))
+            prefix = f"arn:aws:events:{self.region}:{ACCOUNT}:event-bus/"
+            return prefix + bus.removeprefix(prefix)
         return next((str(self.body_json[key]) for key in _NAMED_BY if key in self.body_json), "*")

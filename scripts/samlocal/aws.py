@@ -35,6 +35,8 @@ from samlocal import ROOT, Missing, run
 
 EXAMPLES = ROOT / "examples" / "crossref"
 BUCKET, QUEUE, REGION = "runs", "small-tasks", "us-east-1"
+INBOX, MACHINE = "inbox", "settle"
+MACHINE_ARN = f"arn:aws:states:{REGION}:{DEFAULT_ACCOUNT_ID}:stateMachine:{MACHINE}"
 KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 SETTINGS = {"record_timeout_s": 60.0, "window": 8, "max_failed": "5%", "ending": "parquet"}
 

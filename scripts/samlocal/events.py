@@ -15,19 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from aliquot.aws import S3Objects
+from aliquot.carried import PREPARED, REFERENCES
 from aliquot.cutter import Cutter, describe_reads
 from aliquot.keys import ChunkId
 from aliquot.ledger import SETTLED, Ledger
 from aliquot.message import TaskMessage
+from aliquot.preparing import WHOLE
 from aliquot.readers.objects import find_objects
 from aliquot.reducer import read_published
 from orchestrator.request import make_manifest
 from samlocal import ROOT, CheckFailed, report, same
 from samlocal.aws import (
     BUCKET,
+    EXAMPLES,
+    INBOX,
     KEYS,
+    MACHINE,
+    MACHINE_ARN,
     REGION,
     SETTINGS,
     Aws,
@@ -40,6 +47,11 @@ from samlocal.sam import Tools, invoke, read_event
 
 EVENTS_RUN, EVENTS_RECORDS = "20261122-crossref-4f1d", 100  # as events/*.json have them
 DATA, N_OBJECTS = "data", 4
+# as events/intake.json has its size and its ETag
+REQUEST = (
+    b'{"format": "aliquot/request/1", "job": "crossref", "data": "a.rsmi", '
+    b'"options": {"templates": "templates.csv"}}'
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,48 @@ def arrange_dataset(aws: Aws) -> None:
     manifest["source_names"] = [source.path for source in sources]
     manifest["reads"] = describe_reads(request.known.job.reads)
     aws.ledger(EVENTS_RUN).begin(manifest)
+
+
+def arrange_templates(aws: Aws) -> None:
+    """The run's reference, as whoever submits it puts it."""
+    manifest = aws.ledger(EVENTS_RUN).read_manifest() or {}
+    found = manifest["options"]["templates"]
+    aws.store(REFERENCES).put(found["sha256"], Path(found["path"]).read_bytes())
+
+
+def expect_prepared(answer: Any, _aws: Aws, ledger: Ledger) -> str:
+    """The job has opened, and what it prepared lies in the run."""
+    same(answer, {"next": "plan", "epoch": 0})
+    files, said = ledger.store.list_keys(PREPARED), json.loads(ledger.store.get(WHOLE))
+    same(bool(files) and bool(said["code"]), True)
+    return f"{len(files)} files, {said['versions']}"
+
+
+def arrange_request(aws: Aws) -> None:
+    """An inbox with a request and what it names, and a state machine to start."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=INBOX)
+    for key, body in {
+        "a.rsmi": (EXAMPLES / "reactions.rsmi").read_bytes(),
+        "templates.csv": (EXAMPLES / "templates.csv").read_bytes(),
+        "june.run.json": REQUEST,
+    }.items():
+        s3.put_object(Bucket=INBOX, Key=key, Body=body)
+    nothing = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    role = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/any"
+    aws.client("stepfunctions").create_state_machine(name=MACHINE, definition=nothing, roleArn=role)
+
+
+def expect_accepted(answer: Any, aws: Aws, _ledger: Ledger) -> str:
+    """The request has become a run, which is driven, and its answer lies beside it."""
+    run = answer["run"]
+    accepted = aws.client("s3").get_object(Bucket=INBOX, Key="june.accepted.json")["Body"].read()
+    same(json.loads(accepted)["run"], run)
+    manifest = aws.ledger(run).read_manifest() or {}
+    same([source["path"] for source in manifest["identity"]["sources"]], [f"s3://{INBOX}/a.rsmi"])
+    begun = aws.client("stepfunctions").list_executions(stateMachineArn=MACHINE_ARN)["executions"]
+    same([each["name"] for each in begun], [f"{run}-0"])
+    return run
 
 
 def arrange_numbers(aws: Aws) -> None:
@@ -181,7 +235,9 @@ def read_task(message: dict[str, Any]) -> TaskMessage:
 
 CHECKS = (
     Check("Cut", "cut.json", expect_count, arrange_dataset),
+    Check("SmallWorker", "worker_prepare.json", expect_prepared, arrange_templates),
     Check("Cut", "cut_parts.json", expect_chunks, arrange_numbers),
+    Check("Intake", "intake.json", expect_accepted, arrange_request),
     Check("Bury", "bury.json", expect_halves, arrange_run),
     Check("Tally", "tally.json", expect_task),
     Check("SmallWorker", "worker.json", expect_outcomes),

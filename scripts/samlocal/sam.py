@@ -27,7 +27,7 @@ from botocore.config import Config
 from orchestrator.installed_layers import lay_out
 from orchestrator.rehearsal.template import load_template
 from samlocal import ROOT, CheckFailed, Missing, report, run, say
-from samlocal.aws import BUCKET, KEYS, REGION, Aws, find_port
+from samlocal.aws import BUCKET, INBOX, KEYS, MACHINE_ARN, REGION, Aws, find_port
 
 BUILD = ROOT / "build" / "sam"
 SAM_VENV = ROOT / "build" / "sam-venv"
@@ -130,6 +130,8 @@ def write_template(aws: Aws) -> Path:
         "ALIQUOT_QUEUES": json.dumps(aws.queues),
         "ALIQUOT_ENCRYPTION": "{}",
     }
+    intake = template["Resources"]["Intake"]["Properties"]["Environment"]["Variables"]
+    intake |= {"ALIQUOT_INBOX": INBOX, "ALIQUOT_STATE_MACHINE": MACHINE_ARN}
     freeze_code(template["Resources"])
     path = BUILD / "stack" / "local.json"
     path.write_text(json.dumps(template, indent=1), encoding="utf-8")

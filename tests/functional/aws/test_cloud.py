@@ -320,7 +320,7 @@ def test_publishing_again_changes_nothing(stack):
     made.submit(["ok"] * 10)
     first = made.publish()
     before = made.get(f"results/{RUN}/{first['prefix']}summary.json")
-    assert made.cloud.publish({"run": RUN, "epoch": 0}) == {"phase": "done", "groups_key": ""}
+    assert made.cloud.publish({"run": RUN, "epoch": 0})["phase"] == "done"
     assert made.get(f"results/{RUN}/{first['prefix']}summary.json") == before
 
 
@@ -439,3 +439,28 @@ def test_invoice_names_what_was_paid_for_and_what_was_wasted(stack):
     assert invoice["wasted"]["duplicates"] == pytest.approx(work["compute"] / 2, rel=0.5)
     assert invoice["total"] == pytest.approx(work["total"] + invoice["settling"]["total"], abs=2e-6)
     assert min(work["sqs"], work["s3"], work["step_functions"], invoice["settling"]["compute"]) > 0
+
+
+def test_chunks_that_come_out_of_order_are_each_asked_for_once(stack):
+    """They are put many at a time: what is counted in order must wait for the one that is late."""
+    made = stack()
+    made.submit(["ok"] * 40, chunk_records=10)
+    late = "runs/run-1/chunks/00000002.10"
+    body = made.get(late)
+    for key in (late, "runs/run-1/sealed"):
+        made.s3.delete_object(Bucket="runs", Key=key)
+    said = made.cloud.tick({"run": RUN})
+    first = [TaskMessage.from_text(body).chunk.seq for body in made.receive()]
+    made.s3.put_object(Bucket="runs", Key=late, Body=body)
+    made.ledger.seal(4, 40)
+    made.cloud.tick(said)
+    then = [TaskMessage.from_text(body).chunk.seq for body in made.receive()]
+    assert (sorted(first), sorted(then)) == ([0, 1], [2, 3])
+
+
+def test_run_that_is_cancelled_before_its_first_tally_stays_so(stack):
+    made = stack()
+    made.submit(["ok"] * 10)
+    made.ledger.stop(0, CANCELLED, {})
+    assert made.publish({"run": RUN, "state": {"epoch": 0}})["reason"] == CANCELLED
+    assert made.summary()["not_tried"] == 10

@@ -211,6 +211,37 @@ def test_moto_still_quotes_slashes_of_keys():
     assert "a%2Fb+c" in announce("a/b c", "s3:ObjectCreated:*")
 
 
+def test_moto_still_spells_events_of_s3_in_its_own_way():
+    """spell_s3_event: AWS has `etag`, a version only where there are versions, a sequencer for each put."""
+    sqs, events, s3 = boto3.client("sqs"), boto3.client("events"), boto3.client("s3")
+    url = make_queue()
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="r", EventPattern='{"source": ["aws.s3"]}')
+    events.put_targets(Rule="r", Targets=[{"Id": "q", "Arn": arn}])
+    s3.create_bucket(Bucket="bucket")
+    s3.put_bucket_notification_configuration(
+        Bucket="bucket", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    for _ in range(2):
+        s3.put_object(Bucket="bucket", Key="k", Body=b"")
+    found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    objects = [json.loads(each["Body"])["detail"]["object"] for each in found]
+    assert "eTag" in objects[0]
+    assert objects[0]["version-id"] == "null"
+    assert len({each["sequencer"] for each in objects}) == 1
+
+
+def test_moto_still_lets_schedules_hear_events():
+    """hears: a rule with a schedule and no pattern starts at its times alone."""
+    sqs, events = boto3.client("sqs"), boto3.client("events")
+    url = make_queue()
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="r", ScheduleExpression="rate(1 day)")
+    events.put_targets(Rule="r", Targets=[{"Id": "q", "Arn": arn}])
+    events.put_events(Entries=[{"Source": "any", "DetailType": "any", "Detail": "{}"}])
+    assert "Messages" in sqs.receive_message(QueueUrl=url)
+
+
 def test_moto_still_announces_tags_with_every_put():
     """drop_tag_events_of_puts: an object without tags announces its tags."""
     assert "ObjectTagging:Put" in announce("a", "s3:ObjectTagging:*")

@@ -74,16 +74,16 @@ REDUCE = """
     def publish(event):
         merged = list_names("merged/")
         if not merged >= set(range(n_groups)):
-            return {"phase": "torn", "groups_key": ""}
+            return {"phase": "torn", "groups_key": "", "detail": None}
         second = [event | {"group": n_groups + each} for each in range(2)]
         if not merged >= {each["group"] for each in second}:
             s3.put_object(Bucket=bucket, Key="second.json", Body=json.dumps(second))
-            return {"phase": "again", "groups_key": "second.json"}
-        return {"phase": "done", "groups_key": ""}
+            return {"phase": "again", "groups_key": "second.json", "detail": None}
+        return {"phase": "done", "groups_key": "", "detail": json.loads(os.environ["DETAIL"])}
 """
 
 
-def write_template(folder, *, ticks_per_leg, running, voided=()):
+def write_template(folder, *, ticks_per_leg, running, voided=(), detail=None):
     """Give a template with the machine that ships, but for how many ticks a leg has."""
     text = MACHINE.read_text()
     assert text.count(f'"NumericGreaterThanEquals": {TICKS_PER_LEG},') == 1
@@ -91,7 +91,7 @@ def write_template(folder, *, ticks_per_leg, running, voided=()):
         f'"NumericGreaterThanEquals": {TICKS_PER_LEG},', f'"NumericGreaterThanEquals": {ticks_per_leg},'
     )
     named = {"BUCKET": {"Ref": "Bucket"}, "RUNNING": str(running), "GROUPS": str(N_GROUPS)}
-    named["VOIDED"] = json.dumps(list(voided))
+    named |= {"VOIDED": json.dumps(list(voided)), "DETAIL": json.dumps(detail or {"run": "r1", "ok": True})}
     resources = {
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}},
         "Bucket": {"Type": "AWS::S3::Bucket"},
@@ -229,3 +229,15 @@ def test_torn_groups_send_the_run_back_to_its_tallies(tmp_path):
         assert {each.error["errorType"] for each in torn} == {"UnreadableOutcome"}
         assert len(torn) == 2
         assert count_publishes(stack) == 3, "torn, again, done"
+
+
+def test_event_that_cannot_be_told_fails_the_execution_and_not_the_result(tmp_path):
+    """Somebody waits for it; an alarm hears of executions that fail. EventBridge refuses what is no JSON."""
+    with rehearse(write_template(tmp_path, ticks_per_leg=3, running=1, detail="{")) as stack:
+        (execution,) = run_machine(stack).values()
+        assert execution["status"] == "FAILED"
+        described = boto3.client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
+        assert described["error"] == "AnnouncementFailed"
+        asked = [each for each in stack.calls if each.action == "events:PutEvents"]
+        assert len(asked) == 9, "once, and eight times more"
+        assert sum("group" not in each.event for each in stack.invocations("Reduce")) == 2

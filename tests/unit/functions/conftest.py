@@ -182,6 +182,14 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "ALIQUOT_SLICE_S": "30",
             "ALIQUOT_JOBS": "{}",
             "ALIQUOT_ENCRYPTION": "{}",
+            "ALIQUOT_STACK": "prod",
+            "ALIQUOT_STATE_MACHINE": f"arn:aws:states:{REGION}:123456789012:stateMachine:prod-settle",
+            "ALIQUOT_INBOX": "inbox",
+            "ALIQUOT_DATA_BUCKETS": "",
+            "ALIQUOT_RECORD_TIMEOUT_S": "60",
+            "ALIQUOT_CONCURRENCY": "500",
+            "ALIQUOT_ARCHITECTURE": "arm64",
+            "AWS_REGION": REGION,
             "POWERTOOLS_SERVICE_NAME": f"test-{uuid.uuid4().hex}",  # loggers live as long as their name
             "POWERTOOLS_METRICS_NAMESPACE": "Aliquot/test",
         }

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aliquot.errors import StoreError
+from aliquot.intake import Taken
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.ledger import UnreadableOutcome
 from aliquot.message import TaskMessage
@@ -34,7 +35,7 @@ class ScriptedCloud:
         self.calls.append(args)
         return self.answer()
 
-    work = bury = tick = reduce_group = publish = cut = _call
+    work = bury = tick = reduce_group = publish = cut = prepare = take = _call
 
 
 def refuse(error: Exception) -> Callable[[], Any]:
@@ -163,6 +164,50 @@ def test_records_in_an_error_of_cut_do_not_reach_the_state_machine(stack, capfd,
     with pytest.raises((StoreError, app.CutFailed)) as caught:
         app.handler({"run": "june", "step": "plan", "epoch": None}, stack.context)
     assert (caught.value is error) == isinstance(error, StoreError)
+    assert MARKER not in str(caught.value) + "".join(capfd.readouterr())
+
+
+def test_worker_prepares_a_run_when_the_state_machine_asks(stack):
+    app = stack.load("worker")
+    app.cloud = ScriptedCloud(lambda: {"next": "plan", "epoch": 0})
+    event = {"prepare": "june", "epoch": 0}
+    assert app.handler(event, stack.context) == {"next": "plan", "epoch": 0}
+    assert app.cloud.calls == [(event, 150.0)]
+
+
+@pytest.mark.parametrize("error", [StoreError("s3://run-bucket/x", "SlowDown"), ValueError(MARKER)])
+def test_templates_in_an_error_of_preparing_do_not_reach_the_state_machine(stack, capfd, error):
+    app = stack.load("worker")
+    app.cloud = ScriptedCloud(refuse(error))
+    with pytest.raises((StoreError, app.PrepareFailed)) as caught:
+        app.handler({"prepare": "june", "epoch": 0}, stack.context)
+    assert (caught.value is error) == isinstance(error, StoreError)
+    assert MARKER not in str(caught.value) + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("taken", "metric"),
+    [
+        (Taken("june-1"), "RequestsAccepted"),
+        (Taken(field="job"), "RequestsRejected"),
+        (Taken(), "RequestsReplaced"),
+    ],
+)
+def test_requests_are_counted_by_what_became_of_them(stack, capfd, taken, metric):
+    app = stack.load("intake")
+    app.intake = ScriptedCloud(lambda: taken)
+    assert app.handler({}, stack.context) == {"run": taken.run}
+    (metrics,) = list_metrics(capfd.readouterr().out)
+    assert metrics[metric] == [1.0]
+
+
+@pytest.mark.parametrize("error", [StoreError("s3://inbox/x", "SlowDown"), ValueError(MARKER)])
+def test_text_of_a_request_is_logged_nowhere(stack, capfd, error):
+    """Lambda tries a failed event again: it has to be raised."""
+    app = stack.load("intake")
+    app.intake = ScriptedCloud(refuse(error))
+    with pytest.raises((StoreError, app.IntakeFailed)) as caught:
+        app.handler({}, stack.context)
     assert MARKER not in str(caught.value) + "".join(capfd.readouterr())
 
 

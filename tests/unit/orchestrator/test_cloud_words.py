@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from aliquot.errors import BadOption, FolderInUse, UnknownJob
-from aliquot.message import _NAME
+from aliquot.keys import is_name
 from orchestrator.aws.folder import CloudAddress, find_address, name_run, read_address, write_address
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import check_code
@@ -64,7 +64,7 @@ def test_settings_that_cannot_be_are_refused(wrong):
 )
 def test_run_ids_fit_into_messages_and_names_of_executions(job):
     run = name_run(job, "4f1d09" + "0" * 26, lambda: datetime(2026, 11, 22, tzinfo=UTC))
-    assert _NAME.fullmatch(run)
+    assert is_name(run)
     assert len(f"{run}-9999-999") <= 80
     assert run.startswith("20261122-")
     assert run.endswith("-4f1d09")

@@ -10,19 +10,26 @@ send a message chooses what code runs.
 
 from __future__ import annotations
 
+import re
+import shutil
 import uuid
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aliquot.aws import S3Store
-from aliquot.errors import OpenFailed
+from aliquot.errors import OpenFailed, StoreError
 from aliquot.job import Job
 from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, make_options
 
 REFERENCES = "references/"
 PREPARED = "prepared/"
+MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
+MOST_CODE_FILES = 20_000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Carried:
@@ -63,8 +70,21 @@ class Carried:
             address = ""
         if not address or manifest.get("is_function"):
             return describe_function(manifest["job"]), NoOptions(), self._cache
-        job = load_job(JobSpec(address, search_path))
-        return job, make_options(job, manifest["options"]), self._fetch_prepared(run)
+        job, prepared = load_job(JobSpec(address, search_path)), self._fetch_prepared(run)
+        if job.prepare is not None and not any(prepared.iterdir()):  # it refused: there is nothing to sum up
+            job = replace(job, summary=None)
+        return job, make_options(job, manifest["options"]), prepared
+
+    def spell_references(self, text: str, options: Mapping[str, Any]) -> str:
+        """A text in which references have the names that the user gave them, not those of the cache."""
+        for value in options.values():
+            if isinstance(value, Mapping) and "sha256" in value:
+                text = text.replace(str(self._cache / "references" / value["sha256"]), value["path"])
+        return text
+
+    def put_prepared(self, run: str, path: Path, folder: Path) -> None:
+        """Put a file that the job's `prepare` wrote into `folder`; raises StoreError."""
+        self._store(f"runs/{run}/").put_file(f"{PREPARED}{path.relative_to(folder).as_posix()}", path)
 
     def _find_code(self, manifest: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         """A job's address, and the folders in which it is looked for."""
@@ -85,19 +105,22 @@ class Carried:
         return {"path": str(self._fetch_reference(value["sha256"])), "sha256": value["sha256"]}
 
     def _fetch_reference(self, sha256: str) -> Path:
-        path = self._cache / "references" / sha256
+        path = self._cache / "references" / _check_digest(sha256)
         if not path.exists():
             self._store(REFERENCES).get_file(sha256, path, sha256)
         return path
 
     def _fetch_package(self, sha256: str) -> Path:
         """The folder of a package of code, unpacked once."""
-        folder = self._cache / "packages" / sha256
+        folder = self._cache / "packages" / _check_digest(sha256)
         if not folder.exists():
             aside = folder.with_name(f"{sha256}.{uuid.uuid4().hex}")
-            with zipfile.ZipFile(self._fetch_reference(sha256)) as package:
-                package.extractall(aside)  # names that climb out are cut by zipfile itself
-            aside.replace(folder)
+            try:
+                unpack_package(self._fetch_reference(sha256), aside)
+                aside.replace(folder)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
         return folder
 
     def _fetch_prepared(self, run: str) -> Path:
@@ -106,7 +129,46 @@ class Carried:
         folder.mkdir(parents=True, exist_ok=True)
         store = self._store(f"runs/{run}/")
         for key in store.list_keys(PREPARED):
-            path = folder / key.removeprefix(PREPARED)
+            path = folder / _check_relative(key.removeprefix(PREPARED), key)
             if not path.exists():
                 store.get_file(key, path)
         return folder
+
+
+def unpack_package(package: Path, into: Path) -> None:
+    """Unpack a zip of code; raises StoreError where it is none, or larger than it may be.
+
+    Sizes are those that its directory says, and no more than that is written of a file. Names that climb out
+    are cut by `zipfile`, which makes no links either.
+    """
+    try:
+        with zipfile.ZipFile(package) as archive:
+            listed = archive.infolist()
+            n_bytes = sum(each.file_size for each in listed)
+            if n_bytes > MOST_CODE_BYTES or len(listed) > MOST_CODE_FILES:
+                raise StoreError(
+                    f"{REFERENCES}{package.name}",
+                    f"unpacks to {n_bytes:,} bytes in {len(listed):,} files; code that travels with a run "
+                    "has "
+                    f"{MOST_CODE_BYTES:,} in {MOST_CODE_FILES:,} at most",
+                )
+            archive.extractall(into)
+    # an encrypted file is a RuntimeError to `zipfile`, one of an unknown kind a NotImplementedError
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as err:
+        said = f"cannot be unpacked: {type(err).__name__}: {err}"
+        raise StoreError(f"{REFERENCES}{package.name}", said) from err
+
+
+def _check_digest(sha256: str) -> str:
+    """A SHA-256 as it was, if it is one: it names a file; raises StoreError."""
+    if not _SHA256.fullmatch(sha256):
+        raise StoreError(f"{REFERENCES}{sha256[:80]}", "is no digest, and references are named by theirs")
+    return sha256
+
+
+def _check_relative(name: str, key: str) -> str:
+    """A file's name as it was, if it stays in the folder that it is put into; raises StoreError."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
+        raise StoreError(key, "leads out of the folder of prepared files")
+    return name

@@ -12,10 +12,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from aliquot.codec import pack, unpack
-from aliquot.envelope import Envelope, Part
+from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId
 from aliquot.rows import name_kinds
@@ -72,19 +73,16 @@ class ChunkReader:
 
     def __init__(self, body: bytes, chunk: ChunkId) -> None:
         self._envelope = Envelope.from_bytes(body, "chunk")
-        header = self._envelope.header
+        read = self._envelope.read
         self.chunk = chunk
         self._cache: dict[str, list[Any]] = {}
-        try:
-            self.first: int = header["first"]
-            self.column_names: list[str] = header["columns"]
-            self.kept_kinds: dict[str, list[str]] = header["kept"]
-            self.provenance: Provenance = tuple(
-                (at, source, line) for at, source, line in header["provenance"]
-            )
-            n_records = header["records"]
-        except (KeyError, ValueError, TypeError) as err:
-            raise Undecodable(chunk.key, f"its header lacks or garbles {err}") from err
+        self.first: int = read("first", int, is_count)
+        self.column_names: list[str] = read("columns", list, is_texts)
+        self.kept_kinds: dict[str, list[str]] = read("kept", dict, is_texts_by_name)
+        self.provenance: Provenance = tuple(
+            (at, source, line) for at, source, line in read("provenance", list, _is_provenance)
+        )
+        n_records = read("records", int, is_count)
         if n_records != chunk.n_records:
             raise Undecodable(chunk.key, f"holds {n_records} records where its key says {chunk.n_records}")
 
@@ -101,13 +99,14 @@ class ChunkReader:
         if "bad" not in self._envelope.parts:
             return {}
         listed = unpack(self._envelope.open("bad"), self.chunk.key)
-        try:
-            return {index: BadRow(why, text) for index, why, text in listed}
-        except (ValueError, TypeError) as err:
-            raise Undecodable(self.chunk.key, f"its rows that did not parse: {err}") from err
+        if not isinstance(listed, list) or not all(map(_is_bad_row, listed)):
+            raise Undecodable(self.chunk.key, "its rows that did not parse are garbled")
+        return {index: BadRow(why, text) for index, why, text in listed}
 
     def locate(self, index: int) -> tuple[int, int]:
-        """The (source, line) that a record came from."""
+        """The (source, line) that a record came from; raises Undecodable where the chunk does not say."""
+        if not self.provenance:
+            raise Undecodable(self.chunk.key, "does not say where its records came from")
         run = bisect_right(self.provenance, index, key=lambda at: at[0]) - 1
         at, source, line = self.provenance[run]
         return source, line + index - at
@@ -137,3 +136,14 @@ class ChunkReader:
         if not isinstance(values, list) or len(values) != self.chunk.n_records:
             raise Undecodable(self.chunk.key, f"part {part!r} does not hold {self.chunk.n_records} values")
         return values
+
+
+def _is_provenance(runs: Any) -> bool:
+    """Whether these are runs of (index, source, line) that begin with the first record and go up."""
+    is_formed = all(type(run) is list and len(run) == 3 and all(map(is_count, run)) for run in runs)
+    starts = [run[0] for run in runs] if is_formed else []
+    return is_formed and starts[:1] in ([], [0]) and all(a < b for a, b in pairwise(starts))
+
+
+def _is_bad_row(row: Any) -> bool:
+    return type(row) is list and len(row) == 3 and is_count(row[0]) and is_texts(row[1:])

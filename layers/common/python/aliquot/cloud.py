@@ -1,5 +1,6 @@
 """What the Lambda handlers do, without Lambda: one method for each, over a bucket, queues and hosts.
 
+    prepare       the job of a run that no orchestrator submitted, prepared and opened once
     cut           a step of cutting a dataset that lies in S3
     work          a task of a queue: one slice on hosts of the run's job
     tick          a tally: what is answered, then dispatch, repair, drain or settle
@@ -20,16 +21,17 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aliquot.announcement import describe_published
 from aliquot.aws import S3Objects, S3Store
 from aliquot.carried import Carried
 from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.host import HostLimits
-from aliquot.keys import TOMBSTONE, name_roster
+from aliquot.keys import is_name, name_roster
 from aliquot.launch import Opened, ZygoteLauncher
 from aliquot.ledger import (
     SETTLED,
@@ -38,22 +40,22 @@ from aliquot.ledger import (
     UnreadableOutcome,
 )
 from aliquot.message import TaskMessage
-from aliquot.outcome import Failure, Outcome
 from aliquot.page import Page
+from aliquot.preparing import Preparing, find_versions
 from aliquot.processes import read_own_age_s
 from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
-from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker, write_run_invoice
-from aliquot.worker import Worked, WorkLimits, find_answered, work_slice
+from aliquot.worker import Worked, WorkLimits, bury_task, supervise_hosts, work_slice
 
 if TYPE_CHECKING:
     from aliquot.delivery import Subject
 
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 _PUBLISH_TAIL_MS = 1000  # billed after the invoice is written
+_AGAIN = 2  # the delivery from which on a task's chunk is looked for before anything is done
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -70,6 +72,7 @@ class Surroundings:
         encryption: arguments of every put.
         allows_code: whether runs may bring their own code.
         lease_s: after which no worker that began before can be at work.
+        stack: its name.
     """
 
     bucket: str
@@ -83,6 +86,7 @@ class Surroundings:
     encryption: Mapping[str, str]
     allows_code: bool = False
     lease_s: int = 180
+    stack: str = ""
 
     @property
     def next_rung(self) -> str:
@@ -105,6 +109,7 @@ class Surroundings:
             encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),
             allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
             lease_s=int(environ.get("ALIQUOT_LEASE_S", "180")),
+            stack=environ.get("ALIQUOT_STACK", ""),
         )
 
 
@@ -127,9 +132,20 @@ class Cloud:
         made._init_ns = int(read_own_age_s() * 1e9)  # billed, as INIT
         return made
 
-    def ledger_of(self, run: str) -> Ledger:
-        """The ledger of a run of this stack."""
+    def ledger_of(self, run: object) -> Ledger:
+        """The ledger of a run of this stack; raises Undecodable where nothing can be called so."""
+        if not is_name(run):
+            raise Undecodable("event", f"names the run {str(run)[:80]!r}, which cannot be")
         return Ledger(self._store(f"{RUNS}{run}/"))
+
+    def prepare(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
+        """Prepare and open a run's job, once; see `preparing.Preparing.take`."""
+        run = event["prepare"]
+        ledger = self.ledger_of(run)
+        manifest = self._read_manifest(run, ledger)
+        self._close()  # two jobs might not fit
+        limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
+        return Preparing(run, ledger, self._carried, limits).take(manifest, event["epoch"], remaining_s)
 
     def cut(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """One step of cutting a dataset that lies in S3; see `cutter.Cutter.take`."""
@@ -149,9 +165,10 @@ class Cloud:
         Raises:
             Undecodable: the message is not a task of a run that is here; it was filed under `unclaimed/`.
             OpenFailed: the run's job cannot be opened here.
+            StoreError: the chunk is not there, or damaged.
         """
         ends_s, billed_from_ns = time.monotonic() + remaining_s, self._find_bill_ns(remaining_s)
-        message, manifest = self._read_message(body)
+        message, manifest = self._read_message(body, receives)
         ledger = self.ledger_of(message.run)
         if ledger.is_stopped(message.epoch):
             return Worked()
@@ -162,7 +179,14 @@ class Cloud:
             ledger.note_open_failure(message.epoch, kind, str(err))
             raise
         allowed = self._choose_limits(manifest["settings"], ends_s - time.monotonic())
-        return work_slice(message, receives, ledger, launcher, allowed, self._queues.send, billed_from_ns)
+        supervise = supervise_hosts(launcher, ledger)
+        try:
+            return work_slice(
+                message, receives, ledger, supervise, allowed, self._queues.send, billed_from_ns
+            )
+        except Undecodable as err:  # its chunk is damaged: nobody can do it, however often it is tried
+            ledger.note_open_failure(message.epoch, "job", str(err))
+            raise StoreError(message.chunk.key, err.reason) from err
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """One tally: what is answered, then dispatch, repair, drain or settle.
@@ -200,15 +224,16 @@ class Cloud:
     def publish(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Publish what the groups wrote, and end the epoch where nothing else did.
 
-        Gives the `phase`: "done", "again" with the key of a list of groups to write once more, or "torn"
-        where an outcome was voided and the run goes on in the next epoch.
+        Gives the `phase`: "done" with the `detail` of the event that tells of it, "again" with the key of a
+        list of groups to write once more, or "torn" where an outcome was voided and the run goes on in the
+        next epoch.
         """
         began_ns = time.monotonic_ns()
         run, epoch = event["run"], event["epoch"]
         ledger = self.ledger_of(run)
         stop = ledger.read_stop(epoch)
         if stop is not None and stop.reason == UNREADABLE:
-            return {"phase": "torn", "groups_key": ""}
+            return {"phase": "torn", "groups_key": "", "detail": None}
         manifest = self._read_manifest(run, ledger)
         subject = self._describe_subject(run, manifest)
 
@@ -224,30 +249,20 @@ class Cloud:
         reason = stop.reason if stop is not None else SETTLED
         again = self._reducer(run, epoch, ledger).publish(subject, tell_facts, tell_invoice, reason)
         if again:
-            return {"phase": "again", "groups_key": f"{RUNS}{run}/{again}"}
+            return {"phase": "again", "groups_key": f"{RUNS}{run}/{again}", "detail": None}
         ledger.stop(epoch, SETTLED, {"roster": name_roster(manifest["stage"], epoch)})
-        return {"phase": "done", "groups_key": ""}
+        address = f"s3://{self._around.bucket}/{RESULTS}{run}/"
+        results = self._store(f"{RESULTS}{run}/")
+        detail = describe_published(run, epoch, self._around.stack, manifest, results, address)
+        return {"phase": "done", "groups_key": "", "detail": detail}
 
     def bury(self, body: str) -> int:
         """Send the gaps of a dead letter again, halved; of a single record file a tombstone.
 
         Gives the number of messages sent. Raises Undecodable as `work` does.
         """
-        message, _ = self._read_message(body)
-        ledger = self.ledger_of(message.run)
-        if ledger.is_stopped(message.epoch):
-            return 0
-        gap = message.spans - find_answered(ledger, message.stage, message.chunk)
-        if len(gap) == 1:
-            reason = "its environment was killed each time that it was tried"
-            failure = Failure(gap.spans[0][0], "environment", reason)
-            ledger.put_outcome(
-                message.stage, message.chunk, gap, Outcome({}, {}, 0, [failure]), 0, rung=TOMBSTONE
-            )
-            return 0
-        halves = [half for half in gap.take(len(gap) // 2) if half]
-        self._queues.send([_with_spans(message, half) for half in halves])
-        return len(halves)
+        message, _ = self._read_message(body, receives=_AGAIN)
+        return bury_task(message, self.ledger_of(message.run), self._queues.send)
 
     def _choose_limits(self, settings: Mapping[str, Any], remaining_s: float) -> WorkLimits:
         """What a slice may take of the invocation, of the run's time and of this worker's memory."""
@@ -274,7 +289,8 @@ class Cloud:
         limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
         self._launcher, self._open_run = ZygoteLauncher(spec, limits, self._page, is_silent=True), run
         try:
-            _refuse_versions(manifest, self._launcher.open())
+            begun = {**manifest, "versions": find_versions(self.ledger_of(run), manifest)}
+            _refuse_versions(begun, self._launcher.open())
         except BaseException:
             self._close()
             raise
@@ -299,16 +315,27 @@ class Cloud:
     def _store(self, prefix: str) -> S3Store:
         return S3Store(self._s3, self._around.bucket, prefix, self._around.encryption)
 
-    def _read_message(self, body: str) -> tuple[TaskMessage, dict[str, Any]]:
+    def _read_message(self, body: str, receives: int) -> tuple[TaskMessage, dict[str, Any]]:
         """A message and its run's manifest; what is not ours, or of no run that is here, is filed."""
         try:
             message = TaskMessage.from_text(body)
-            if message.rung not in self._around.queues:
-                raise Undecodable("message", f"is for the rung {message.rung!r}, which this stack has not")  # noqa: TRY301 - filed as all others
-            return message, self._read_manifest(message.run, self.ledger_of(message.run))
+            return message, self._find_run(message, receives)
         except Undecodable:
             self._store(UNCLAIMED).put(uuid.uuid4().hex, body.encode(errors="replace"))
             raise
+
+    def _find_run(self, message: TaskMessage, receives: int) -> dict[str, Any]:
+        """The manifest of the run that a message is of; raises Undecodable where it asks for what is not."""
+        ledger = self.ledger_of(message.run)
+        manifest = self._read_manifest(message.run, ledger)
+        if message.rung not in self._around.queues:
+            raise Undecodable("message", f"is for the rung {message.rung!r}, which this stack has not")
+        if message.stage != manifest["stage"]:
+            raise Undecodable("message", f"is for the stage {message.stage!r}, which its run has not")
+        # a task of a chunk that is not there would be split, and split again, into as many as it has records
+        if receives >= _AGAIN and not ledger.store.has(message.chunk.key):
+            raise Undecodable("message", f"is for {message.chunk.key}, which its run has not")
+        return manifest
 
     def _read_manifest(self, run: str, ledger: Ledger) -> dict[str, Any]:
         manifest = ledger.read_manifest()
@@ -327,7 +354,3 @@ def _refuse_versions(manifest: Mapping[str, Any], opened: Opened) -> None:
     ]
     if other:
         raise OpenFailed(manifest["job"], "; ".join(other))
-
-
-def _with_spans(message: TaskMessage, spans: SpanSet) -> TaskMessage:
-    return replace(message, spans=spans, hops=message.hops + 1)

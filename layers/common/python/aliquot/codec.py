@@ -29,7 +29,9 @@ MAX_BYTES = 1 << 30  # longest text, array or list that is read: what is longer 
 
 EXT_ARRAY, EXT_TIME, EXT_DECIMAL, EXT_BIGINT, EXT_COMPLEX = 1, 2, 3, 4, 5
 
+_AS_DATETIME = 3  # msgpack's own timestamps, which nobody here writes, as a type that is known here
 _DEEPEST_PATH = 16  # steps into a value that an error's path names
+_SMALL_BYTES = 1 << 12  # what so few bytes can claim is no burden
 _MAX_DIGITS = 4000  # of an integer; Python itself refuses to read more than 4300
 _ARRAY_KINDS = frozenset("biufcSUmM")
 
@@ -48,6 +50,8 @@ def pack(value: Any, path: str = "value") -> bytes:
 def unpack(body: bytes | memoryview, what: str = "value") -> Any:
     """The value of its msgpack form; raises Undecodable."""
     try:
+        if len(body) > _SMALL_BYTES:
+            _check_lengths(body)
         try:
             return _unpack(body, None)
         except TypeError:
@@ -58,12 +62,24 @@ def unpack(body: bytes | memoryview, what: str = "value") -> Any:
         raise Undecodable(what, f"{type(err).__name__}: {err}") from err
 
 
+def _check_lengths(body: bytes | memoryview) -> None:
+    """Raise what msgpack raises unless every list and map is as long as it says.
+
+    A list is allocated at the length that it claims, and each of 1,024 nested ones may claim as many items as
+    the body has bytes. Walking through first takes a tenth to a third of the time of reading.
+    """
+    walker = msgpack.Unpacker(max_buffer_size=0, strict_map_key=False)
+    walker.feed(body)
+    walker.skip()
+
+
 def _unpack(body: bytes | memoryview, make_dict: Callable[[list[tuple[Any, Any]]], Any] | None) -> Any:
     return msgpack.unpackb(
         body,
         ext_hook=_restore,
         object_pairs_hook=make_dict,
         strict_map_key=False,
+        timestamp=_AS_DATETIME,
         max_str_len=MAX_BYTES,
         max_bin_len=MAX_BYTES,
         max_ext_len=MAX_BYTES,

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import zstandard
 
 from aliquot.codec import pack, unpack
 from aliquot.errors import Undecodable, Unencodable
+
+T = TypeVar("T")
 
 MAGIC = b"ALQT"
 VERSION = 1
@@ -94,11 +96,33 @@ class Envelope:
             start += stored_bytes
         return cls(header, parts)
 
+    def read(self, name: str, kind: type[T], is_sound: Callable[[T], bool] = bool) -> T:
+        """A field of the header; raises Undecodable where it is none of that kind, or not sound."""
+        value = self.header.get(name)
+        if type(value) is not kind or not is_sound(value):
+            raise Undecodable(str(self.header.get("type")), f"its header lacks or garbles {name!r}")
+        return value
+
     def open(self, name: str) -> bytes:
         """The plain bytes of a part; raises Undecodable where there is none."""
         if name not in self.parts:
             raise Undecodable(str(self.header.get("type")), f"has no part {name!r}")
         return self.parts[name].open(f"part {name!r}")
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number from 0 to what any index may be."""
+    return type(value) is int and 0 <= value < 1 << 48
+
+
+def is_texts(value: Any) -> bool:
+    """Whether a value is a list of texts."""
+    return type(value) is list and all(type(each) is str for each in value)
+
+
+def is_texts_by_name(value: Any) -> bool:
+    """Whether a map has lists of texts by texts."""
+    return all(type(name) is str and is_texts(texts) for name, texts in value.items())
 
 
 def _read_header(body: bytes, kind: str) -> tuple[dict[str, Any], int]:

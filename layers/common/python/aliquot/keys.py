@@ -20,16 +20,21 @@ SEALED = "sealed"
 CHUNKS = "chunks/"
 OUTCOMES = "outcomes/"
 VOIDS = "voids/"
+STOPS = "stop/"
 REDELIVERED = "redelivered/"
 OPEN_FAILURES = "open_failed/"
 
 TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever came back
 LONGEST_SPANS = 120  # bytes of span text in a key: more holes end an outcome early and start another
 
-_CHUNK_ID = re.compile(r"(\d{8})\.(\d+)")
+# ASCII digits, and no more of them than any dataset needs: an object's key is what anybody may have put there
+_CHUNK_ID = re.compile(r"([0-9]{8})\.([0-9]{1,12})")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_STOP = re.compile(r"stop/([0-9]{4,9})\.json")
 _OUTCOME = re.compile(
-    r"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>\d{8}\.\d+)/"
-    r"(?P<spans>[0-9+-]*)~(?P<attempt>[0-9a-z]+)\.(?P<rung>[a-z]+)\.(?P<ms>\d+)\.(?P<failed>\d+)\.(?P<receives>\d+)"
+    r"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>[0-9]{8}\.[0-9]{1,12})/"
+    r"(?P<spans>[0-9+-]*)~(?P<attempt>[0-9a-z]+)\.(?P<rung>[a-z]+)\."
+    r"(?P<ms>[0-9]{1,15})\.(?P<failed>[0-9]{1,12})\.(?P<receives>[0-9]{1,9})"
 )
 
 
@@ -110,6 +115,11 @@ class OutcomeKey:
         )
 
 
+def is_name(text: object) -> bool:
+    """Whether this may name a run, a stage or a rung: nothing that leads out of a prefix or a folder."""
+    return isinstance(text, str) and bool(_NAME.fullmatch(text))
+
+
 def fits_in_key(spans: SpanSet) -> bool:
     """Whether the text of `spans` is short enough for an outcome's key."""
     return len(str(spans)) <= LONGEST_SPANS
@@ -127,7 +137,15 @@ def name_roster(stage: str, epoch: int) -> str:
 
 def name_stop(epoch: int) -> str:
     """The marker that ends an epoch: settled, cancelled, too many failures."""
-    return f"stop/{epoch:04d}.json"
+    return f"{STOPS}{epoch:04d}.json"
+
+
+def parse_stop(key: str) -> int:
+    """The epoch that a marker ends; raises ValueError where it is none."""
+    match = _STOP.fullmatch(key)
+    if not match:
+        raise ValueError(f"not the end of an epoch: {key[:80]!r}")
+    return int(match[1])
 
 
 def name_void(outcome: OutcomeKey) -> str:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aliquot import keys
 from aliquot.coverage import Coverage, measure_coverage
@@ -23,6 +25,8 @@ from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
 from aliquot.spans import SpanSet
 from aliquot.store import Store
+
+Parsed = TypeVar("Parsed")
 
 SETTLED = "settled"
 TOO_MANY_FAILED = "too many failed"
@@ -84,7 +88,7 @@ class Ledger:
 
     def list_chunks(self) -> list[ChunkId]:
         """All chunks so far, in dataset order."""
-        return [ChunkId.parse(key) for key in self.store.list_keys(keys.CHUNKS)]
+        return self._list(keys.CHUNKS, ChunkId.parse)
 
     def seal(self, n_chunks: int, n_records: int) -> None:
         """Say that the submission is complete."""
@@ -110,7 +114,8 @@ class Ledger:
         billed_ms = -(-wall_ns // 1_000_000)
         attempt = uuid.uuid4().hex[:12]
         key = OutcomeKey(stage, chunk, spans, attempt, rung, billed_ms, len(outcome.failures), receives)
-        self.store.put_once(str(key), outcome.to_bytes())
+        with suppress(AlreadyPut):  # nobody else has this key: a client tried its own put once more
+            self.store.put_once(str(key), outcome.to_bytes())
         return key
 
     def read_outcome(self, key: OutcomeKey) -> OutcomeReader:
@@ -119,11 +124,11 @@ class Ledger:
 
     def list_outcomes(self, stage: str, chunk: ChunkId | None = None) -> list[OutcomeKey]:
         """All outcomes of a stage, or those of one chunk."""
-        return [OutcomeKey.parse(key) for key in self.store.list_keys(keys.name_outcomes(stage, chunk))]
+        return self._list(keys.name_outcomes(stage, chunk), OutcomeKey.parse)
 
     def list_voids(self) -> list[OutcomeKey]:
         """The outcomes that turned out unreadable."""
-        return [OutcomeKey.parse(key.removeprefix(keys.VOIDS)) for key in self.store.list_keys(keys.VOIDS)]
+        return self._list(keys.VOIDS, lambda key: OutcomeKey.parse(key.removeprefix(keys.VOIDS)))
 
     def note_redelivery(self, rung: str) -> None:
         """Say that a task came once more: whoever had it before was paid, and may have left nothing."""
@@ -152,10 +157,15 @@ class Ledger:
         return measure_coverage(self.list_chunks(), self.list_outcomes(stage), self.list_voids())
 
     def settle(self, stage: str, epoch: int) -> Roster:
-        """The roster of this epoch, decided now or by whoever was first; raises UnreadableOutcome."""
-        roster = decide_roster(
-            self.list_chunks(), self.list_outcomes(stage), self._read_failed, self.list_voids()
-        )
+        """The roster of this epoch, decided now or by whoever was first.
+
+        Raises:
+            UnreadableOutcome: an outcome is damaged.
+            Undecodable: chunks are not there that were when the submission was sealed.
+        """
+        chunks = self.list_chunks()
+        self._check_sealed(chunks)
+        roster = decide_roster(chunks, self.list_outcomes(stage), self._read_failed, self.list_voids())
         return Roster.from_json(self._decide(keys.name_roster(stage, epoch), roster.to_json()))
 
     def is_stopped(self, epoch: int) -> bool:
@@ -172,11 +182,13 @@ class Ledger:
         if not self.store.has(key):
             return None
         said = _read_json(key, self.store.get(key))
+        if not isinstance(said.get("reason"), str):
+            raise Undecodable(key, "gives no reason")
         return Stop(epoch, said.pop("reason"), said)
 
     def list_stops(self) -> list[Stop]:
         """The epochs that ended, in order."""
-        epochs = [int(key.split("/")[1].removesuffix(".json")) for key in self.store.list_keys("stop/")]
+        epochs = self._list(keys.STOPS, keys.parse_stop)
         return [stop for epoch in epochs if (stop := self.read_stop(epoch)) is not None]
 
     @property
@@ -188,6 +200,25 @@ class Ledger:
         """Void a damaged outcome and end the epoch whose roster counted on it: the next does it again."""
         self.void(err.key)
         self.stop(epoch, UNREADABLE, {"outcome": str(err.key)})
+
+    def _check_sealed(self, chunks: list[ChunkId]) -> None:
+        """Raise Undecodable where chunks were lost since: their records would be missing without a word."""
+        if not self.is_sealed:
+            return
+        there = {"chunks": len(chunks), "records": sum(chunk.n_records for chunk in chunks)}
+        said = _read_json(keys.SEALED, self.store.get(keys.SEALED))
+        if said != there:
+            raise Undecodable(keys.SEALED, f"says {said}, and there are {there}: restore the chunks")
+
+    def _list(self, prefix: str, parse: Callable[[str], Parsed]) -> list[Parsed]:
+        """What the keys under a prefix say; raises Undecodable by the name of one that is none of ours."""
+        found: list[Parsed] = []
+        for key in self.store.list_keys(prefix):
+            try:
+                found.append(parse(key))
+            except ValueError as err:
+                raise Undecodable(key, f"{err}; remove it from the run, then go on") from err
+        return found
 
     def _read_failed(self, key: OutcomeKey) -> SpanSet:
         try:
@@ -211,7 +242,7 @@ def _to_json(value: Any) -> bytes:
 def _read_json(key: str, body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise Undecodable(key, str(err)) from err
     if not isinstance(value, dict):
         raise Undecodable(key, f"is a {type(value).__name__}, not an object")

@@ -11,12 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-import re
 from dataclasses import dataclass, replace
 
 from aliquot.codec import pack, unpack
 from aliquot.errors import Undecodable
-from aliquot.keys import ChunkId
+from aliquot.keys import ChunkId, is_name
 from aliquot.lane import Task
 from aliquot.spans import SpanSet
 
@@ -24,7 +23,6 @@ VERSION = 1
 MOST_CHILDREN = 8
 MOST_HOPS = 1 << 16  # three weeks of slices
 _LONGEST_TEXT = 256 << 10
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class TaskMessage:
         try:
             fields = unpack(base64.b64decode(text, validate=True), "message")
             return _check_fields(fields)
-        except (binascii.Error, ValueError, TypeError) as err:
+        except (binascii.Error, ValueError, TypeError, OverflowError) as err:
             raise Undecodable("message", str(err)) from err
 
 
@@ -100,7 +98,7 @@ def _check_fields(fields: object) -> TaskMessage:
     if not isinstance(fields, list) or len(fields) != 10 or fields[0] != VERSION:
         raise Undecodable("message", f"is not a task of version {VERSION}")
     _, run, stage, chunk, spans, epoch, hops, share, rung, is_alone = fields
-    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in (run, stage, rung)):
+    if not all(map(is_name, (run, stage, rung))):
         raise Undecodable("message", "names a run, a stage or a rung that cannot be")
     if not (isinstance(chunk, str) and isinstance(spans, str)):
         raise Undecodable("message", "names no chunk or no records")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from aliquot.codec import pack, unpack
-from aliquot.envelope import Envelope, Part
+from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
@@ -82,28 +83,26 @@ class OutcomeReader:
 
     def __init__(self, body: bytes) -> None:
         self._envelope = Envelope.from_bytes(body, "outcome")
-        header = self._envelope.header
+        read = self._envelope.read
+        self.kinds: dict[str, list[str]] = read("kinds", dict, is_texts_by_name)
+        placed = read("places", dict, _is_placed)
+        self.places: dict[str, Place] = {name: (first, at) for name, (first, at) in placed.items()}
+        self.n_rows: int = read("rows", int, is_count)
+        self.cpu_ms: int = read("cpu_ms", int, is_count)
+        self.peak_mib: int = read("peak_mib", int, is_count)
         try:
-            self.kinds: dict[str, list[str]] = header["kinds"]
-            self.places: dict[str, Place] = {
-                name: (first, at) for name, (first, at) in header["places"].items()
-            }
-            self.n_rows: int = header["rows"]
-            self.failed = SpanSet.parse(header["failed"])
-            self.cpu_ms: int = header["cpu_ms"]
-            self.peak_mib: int = header["peak_mib"]
-        except (KeyError, ValueError, TypeError) as err:
-            raise Undecodable("outcome", f"its header lacks or garbles {err}") from err
+            self.failed = SpanSet.parse(read("failed", str, lambda _: True))
+        except ValueError as err:
+            raise Undecodable("outcome", f"its failed records: {err}") from err
 
     def failures(self) -> list[Failure]:
         """The failed records, as they were filed."""
         if "failures" not in self._envelope.parts:
             return []
         listed = unpack(self._envelope.open("failures"), "failures")
-        try:
-            return [Failure(*row) for row in listed]
-        except TypeError as err:
-            raise Undecodable("outcome", f"its failures: {err}") from err
+        if not isinstance(listed, list) or not all(map(_is_failure, listed)):
+            raise Undecodable("outcome", "its failures are garbled")
+        return [Failure(*row) for row in listed]
 
     def blocks(self, first: int, end: int) -> Iterator[Block]:
         """The blocks that hold records first..end of the chunk, cut to them, in record order."""
@@ -120,3 +119,14 @@ class OutcomeReader:
                     block = block.slice(first, end)
                 if len(block.counts):
                     yield block
+
+
+def _is_placed(places: dict[Any, Any]) -> bool:
+    return all(
+        type(name) is str and type(place) is list and len(place) == 2 and all(map(is_count, place))
+        for name, place in places.items()
+    )
+
+
+def _is_failure(row: Any) -> bool:
+    return type(row) is list and len(row) == 4 and is_count(row[0]) and is_texts(row[1:])

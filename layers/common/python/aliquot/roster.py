@@ -71,7 +71,7 @@ class Roster:
                 },
                 {c: gap for c, _, gap in rows if gap},
             )
-        except (ValueError, KeyError, TypeError) as err:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             raise Undecodable("roster", str(err)) from err
 
 

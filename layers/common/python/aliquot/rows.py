@@ -17,7 +17,7 @@ from itertools import chain, repeat
 from typing import Any
 
 from aliquot.codec import pack, unpack
-from aliquot.envelope import Part
+from aliquot.envelope import Part, is_count
 from aliquot.errors import Undecodable
 
 Kinds = dict[str, set[str]]
@@ -66,12 +66,13 @@ class Block:
             counts.frombytes(body["counts"])
             columns = {name: unpack(values, f"column {name!r}") for name, values in body["columns"].items()}
             block = cls(body["first"], counts, columns, body["notes"])
-            is_even = all(len(values) == block.n_rows for values in columns.values())
-            is_noted = len(block.notes) in (0, len(counts))
+            is_even = all(type(v) is list and len(v) == block.n_rows for v in columns.values())
+            is_noted = type(block.notes) is list and len(block.notes) in (0, len(counts))
+            is_even &= is_count(block.first) and all(type(name) is str for name in columns)
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise Undecodable("block", f"{type(err).__name__}: {err}") from err
         if not is_even or not is_noted:
-            raise Undecodable("block", "its columns are not as long as its rows")
+            raise Undecodable("block", "its columns are garbled, or not as long as its rows")
         return block
 
     def kinds(self) -> Kinds:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_TEXT = re.compile(r"\d+-\d+(?:\+\d+-\d+)*")
+_SPAN = "[0-9]{1,15}-[0-9]{1,15}"  # no index is longer, and `len` counts no further than 2^63
+_TEXT = re.compile(rf"{_SPAN}(?:\+{_SPAN})*")
 
 Span = tuple[int, int]
 

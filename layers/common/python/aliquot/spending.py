@@ -25,6 +25,8 @@ MOST_EXPOSED = 0.2  # of a budget, by the tasks that may be in flight
 # hide, delete and send of its message. The mapping's empty receives are the idle stack's
 _GETS_PER_OUTCOME, _PUTS_PER_OUTCOME, _SQS_PER_OUTCOME = 4, 1, 4
 _TRANSITIONS_PER_TICK = 5
+# of a stopped epoch, until nothing in flight can still come in: a lease, and a little, of half a second each
+_DRAIN_TICKS, _DRAIN_TICK_MS = 16, 500
 _KEYS_PER_LISTING = 1000
 # measured in the rehearsal, with room: reading, merging and writing what one outcome holds, and what all hold
 _REDUCE_S_PER_OUTCOME, _REDUCE_S_PER_GROUP, _OUTCOMES_PER_GROUP = 0.25, 5.0, 256
@@ -191,9 +193,15 @@ def choose_window(tariff: Tariff, budget_usd: float, window: int) -> int:
     return max(1, min(window, int(MOST_EXPOSED * budget_usd / tariff.task_usd)))
 
 
+def estimate_stake_usd(tariff: Tariff, in_flight: Mapping[str, int], n_outcomes: int) -> float:
+    """The most that a run can still cost if it is stopped now: what is in flight, draining and settling."""
+    settling = estimate_settling(tariff, n_outcomes + sum(in_flight.values()))
+    draining = measure_spend(tariff, (), {}, 0, _DRAIN_TICKS, _DRAIN_TICKS * _DRAIN_TICK_MS)
+    return tariff.exposed_usd(in_flight) + draining.total + settling.total
+
+
 def is_beyond(
     tariff: Tariff, budget_usd: float, spent: Spend, in_flight: Mapping[str, int], n_outcomes: int
 ) -> bool:
     """Whether what was spent, is at stake and is needed to settle might together reach the budget."""
-    settling = estimate_settling(tariff, n_outcomes + sum(in_flight.values()))
-    return spent.total + tariff.exposed_usd(in_flight) + settling.total >= budget_usd
+    return spent.total + estimate_stake_usd(tariff, in_flight, n_outcomes) >= budget_usd

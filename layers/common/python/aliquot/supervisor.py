@@ -31,6 +31,7 @@ from aliquot.launch import Ended, Launcher, raise_refusal
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import ANSWERED, AT_NS, READ
 from aliquot.processes import ProcessReader, name_end
+from aliquot.protocol import check_frames
 from aliquot.spans import SpanSet
 
 _POLL_S = 0.02  # of memory and deadlines; a 3 GB fill overshoots by what it can write in this time
@@ -240,6 +241,7 @@ class Supervisor:
         channel = lane.host.channel
         try:
             frames = channel.receive()
+            check_frames(frames, lane.sent)
         except Undecodable as err:  # the job, or a library that it uses, wrote to our pipe
             lane.doom = Failure(-1, "crash", f"its process broke the protocol: {err}")
             self._bury_host(lane)

@@ -5,7 +5,8 @@
 
 A task may be delivered twice and a worker may vanish at any line: outcomes are unique objects and what is
 answered is never taken back, so the worst is work done twice. The message is deleted by the caller, after
-this returns. The same supervisor and hosts as on the user's machine.
+this returns; one that is delivered in vain again and again comes back as a dead letter, and is buried. The
+same supervisor and hosts as on the user's machine.
 
 A task that comes again may hold a record that ends the whole environment: the second time one host works and
 puts its outcomes every few seconds, and from the third on what is open is sent on in halves.
@@ -21,18 +22,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from aliquot.host import HostLimits
-from aliquot.keys import ChunkId
+from aliquot.keys import TOMBSTONE, ChunkId
 from aliquot.lane import Task
 from aliquot.launch import Launcher
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage, hand_back
-from aliquot.outcome import Outcome
+from aliquot.outcome import Failure, Outcome
 from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
-from aliquot.supervisor import Limits, Supervisor
+from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
 
 _CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
 _CAREFUL_SLICE_S = 3.0
+_ENVIRONMENT = "its environment was killed each time that it was tried"
 _TAIL_NS = 200_000_000  # from an outcome's put to the next, or to the invocation's end
 
 
@@ -66,6 +68,19 @@ class Worked:
     n_climbed: int = 0
 
 
+@dataclass(frozen=True)
+class Supervised:
+    """What hosts made of a task: what is left of it, what ran out of memory, a record's wall time, counts."""
+
+    rest: list[Task]
+    deferred: list[Task]
+    record_s: float
+    counts: Counts
+
+
+Supervise = Callable[[Task, Limits, int, float, PutOutcome], Supervised]
+
+
 class OneTask:
     """A task source of one task."""
 
@@ -83,11 +98,31 @@ class OneTask:
         return self._task is None
 
 
+def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
+    """What works on a task for a slice: hosts of a launcher whose job is open."""
+
+    def supervise(task: Task, limits: Limits, n_hosts: int, slice_s: float, put: PutOutcome) -> Supervised:
+        launcher.limit(HostLimits(limits.record_timeout_s, limits.memory_mib))
+        supervisor = Supervisor(
+            launcher=launcher,
+            n_lanes=n_hosts,
+            limits=limits,
+            reader=choose_reader(),
+            read_chunk=lambda chunk: ledger.store.get(chunk.key),
+            put_outcome=put,
+        )
+        until_s = time.monotonic() + slice_s
+        supervisor.run(OneTask(task), lambda _: False, lambda: time.monotonic() >= until_s)
+        return Supervised(supervisor.leftover, supervisor.deferred, supervisor.record_s, supervisor.counts)
+
+    return supervise
+
+
 def work_slice(
     message: TaskMessage,
     receives: int,
     ledger: Ledger,
-    launcher: Launcher,
+    supervise: Supervise,
     allowed: WorkLimits,
     send: Callable[[list[TaskMessage]], None],
     billed_from_ns: int | None = None,
@@ -96,7 +131,7 @@ def work_slice(
 
     Args:
         receives: how often the queue has delivered this message.
-        launcher: its job is open.
+        supervise: works on a task: (task, limits, hosts, seconds, how to put an outcome).
         send: puts follow-up tasks into their rungs' queues; returns when they are acknowledged.
         billed_from_ns: when the invocation's bill began, on the monotonic clock; now where nobody says.
     """
@@ -114,33 +149,42 @@ def work_slice(
         return Worked(n_follow_ups=len(halves))
     is_careful = receives >= _CAREFUL_RECEIVES
     limits = _choose_limits(message, allowed, is_careful=is_careful)
-    launcher.limit(HostLimits(limits.record_timeout_s, limits.memory_mib))
-    supervisor = Supervisor(
-        launcher=launcher,
-        n_lanes=1 if is_careful or message.is_alone else allowed.n_hosts,
-        limits=limits,
-        reader=choose_reader(),
-        read_chunk=lambda chunk: ledger.store.get(chunk.key),
-        put_outcome=_Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns).put,
-    )
-    until_s = time.monotonic() + allowed.slice_s
-    supervisor.run(OneTask(Task(message.chunk, todo)), lambda _: False, lambda: time.monotonic() >= until_s)
-    rest = supervisor.leftover
+    n_hosts = 1 if is_careful or message.is_alone else allowed.n_hosts
+    bill = _Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns)
+    did = supervise(Task(message.chunk, todo), limits, n_hosts, allowed.slice_s, bill.put)
+    rest = did.rest
     if receives > 1:
         answered = find_answered(ledger, message.stage, message.chunk)
         rest = [Task(task.chunk, task.spans - answered) for task in rest]
-    follow_ups = hand_back(message, rest, supervisor.record_s, allowed.slice_s)
-    if follow_ups:
-        send(follow_ups)
+    follow_ups = hand_back(message, rest, did.record_s, allowed.slice_s)
     climbing = [
         replace(message, spans=task.spans, rung=allowed.next_rung, is_alone=True, share=1)
-        for task in supervisor.deferred
+        for task in did.deferred
     ]
-    if climbing:
-        send(climbing)
-    counts = supervisor.counts
+    if follow_ups or climbing:
+        send([*follow_ups, *climbing])
     n_climbed = sum(len(task.spans) for task in climbing)
+    counts = did.counts
     return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, len(follow_ups), n_climbed)
+
+
+def bury_task(message: TaskMessage, ledger: Ledger, send: Callable[[list[TaskMessage]], None]) -> int:
+    """Send what is open of a dead letter again, halved; a single record becomes a tombstone.
+
+    Gives the number of messages sent.
+    """
+    if ledger.is_stopped(message.epoch):
+        return 0
+    gap = message.spans - find_answered(ledger, message.stage, message.chunk)
+    if len(gap) == 1:
+        failure = Failure(gap.spans[0][0], "environment", _ENVIRONMENT)
+        buried = Outcome({}, {}, 0, [failure])
+        ledger.put_outcome(message.stage, message.chunk, gap, buried, 0, rung=TOMBSTONE)
+        return 0
+    halves = [half for half in gap.take(len(gap) // 2) if half]
+    if halves:
+        send([replace(message, spans=half, hops=message.hops + 1) for half in halves])
+    return len(halves)
 
 
 class _Bill:

@@ -1,0 +1,52 @@
+"""What the world is told of a run that was published: the detail of an event "Run published".
+
+Keys, counts and dollars, never a record; docs/events.md describes it for those who write rules. It is read
+off what was published, so that telling twice tells the same. Owns the detail's fields. Imports the failure
+limit and the results' store. When it is wrong, a chain of runs starts on a result that is not whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aliquot.aws import S3Store
+from aliquot.failure_limit import FailureLimit
+from aliquot.ledger import SETTLED
+from aliquot.reducer import PUBLISHED
+
+FORMAT = "aliquot/event/1"
+COUNTS = ("records", "done", "failed", "not_tried", "rows")
+
+
+def describe_published(
+    run: str, epoch: int, stack: str, manifest: Mapping[str, Any], results: S3Store, address: str
+) -> dict[str, Any]:
+    """The detail of a run's event.
+
+    Args:
+        results: what is under `results/<run>/`.
+        address: its URL, ending in a slash.
+    Raises:
+        StoreError: nothing was published in this epoch.
+    """
+    pointer = json.loads(results.get(f"{PUBLISHED}{epoch:04d}.json"))
+    prefix = pointer["prefix"]
+    summary = json.loads(results.get(f"{prefix}summary.json"))
+    invoice = json.loads(results.get(f"{prefix}invoice.json"))
+    limit = FailureLimit.parse(manifest["settings"]["max_failed"])
+    is_within = limit.allows(summary["failed"], summary["done"] + summary["failed"])
+    return {
+        "format": FORMAT,
+        "stack": stack,
+        "run": run,
+        "epoch": epoch,
+        "job": manifest["job"],
+        "request": manifest.get("request", ""),
+        "reason": pointer["reason"],
+        "ok": pointer["reason"] == SETTLED and is_within,
+        "counts": {name: summary[name] for name in COUNTS},
+        "cost_usd": invoice["total"],
+        "result": {"prefix": f"{address}{prefix}", "rows": f"{address}{prefix}result/"},
+    }

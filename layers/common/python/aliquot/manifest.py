@@ -1,0 +1,176 @@
+"""A run's request in its frozen form, the same whether a laptop or a stack freezes it.
+
+    job, options, sources, columns --identify--> what may change rows: equal for two runs of the same
+    with limits, digests, versions --freeze-->   `manifest.json`
+
+Pure: what finds a reference, the clock and the token are arguments. Owns the manifest's fields and the checks
+of option values. Imports the core's `job` and `errors`. When it is wrong, a run is taken for another one, or
+workers cannot read what was asked.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin
+
+from aliquot import __version__
+from aliquot.errors import BadOption
+from aliquot.job import FieldSpec, Job, Reference, read_fields
+from aliquot.loading import NoOptions
+from aliquot.readers import Source
+
+FORMAT = "aliquot/run/1"
+
+FindReference = Callable[[str, Any], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What of a request goes into its manifest.
+
+    Args:
+        job: the job.
+        address: where hosts find it.
+        options: all of the job's options as plain values; references as maps of `path` and `sha256`.
+        sources: of the dataset, as they were found.
+        source_names: their paths as failures name them.
+        chosen: column by field, where the user told.
+        keep: input columns that are carried to the result.
+        search_path: folders in which a laptop's hosts look for the job's module.
+        package: digest of the code that travels with the run.
+    """
+
+    job: Job
+    address: str
+    options: Mapping[str, Any]
+    sources: Sequence[Source]
+    source_names: Sequence[str]
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    keep: Sequence[str] = ()
+    search_path: Sequence[str] = ()
+    package: str = ""
+
+
+def identify(request: Frozen) -> dict[str, Any]:
+    """What may change rows, as JSON."""
+    options = {
+        name: value["sha256"] if isinstance(value, Mapping) and "sha256" in value else value
+        for name, value in request.options.items()
+    }
+    return {
+        "job": request.address,
+        "version": request.job.version,
+        "options": options,
+        "sources": [asdict(source) for source in request.sources],
+        "columns": dict(request.chosen),
+        "keep": list(request.keep),
+    }
+
+
+def freeze(
+    request: Frozen, settings: Mapping[str, Any], *, architecture: str, client_token: str, created: str
+) -> dict[str, Any]:
+    """The manifest; the code and the versions that its job opens with are not known yet.
+
+    Args:
+        architecture: of the machine that freezes it.
+        client_token: tells two requests apart that are to be two runs.
+        created: ISO time.
+    """
+    return {
+        "format": FORMAT,
+        "aliquot": __version__,
+        "architecture": architecture,
+        "client_token": client_token,
+        "created": created,
+        "job": request.job.name,
+        "is_function": request.job.options is NoOptions,
+        "stage": request.job.stage.name,
+        "identity": identify(request),
+        "source_names": list(request.source_names),
+        "search_path": list(request.search_path),
+        "options": dict(request.options),
+        "code": "",
+        "package": request.package,
+        "versions": {},
+        "settings": dict(settings),
+    }
+
+
+def resolve_options(
+    job: Job, given: Mapping[str, Any], find_reference: FindReference, spell: Callable[[str], str]
+) -> dict[str, Any]:
+    """All options of a job as plain values, defaults included; raises BadOption.
+
+    Args:
+        find_reference: gives `path` and `sha256` of what an option (as it is spelt) names.
+        spell: an option's name as the user knows it.
+    """
+    known = {option.name: option for option in read_fields(job.options)}
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise BadOption(
+                name, f"job {job.name!r} has no such option; {hint}it takes {', '.join(known) or 'none'}"
+            )
+    return {
+        name: _resolve(option, given, find_reference, spell(option.name)) for name, option in known.items()
+    }
+
+
+def check_columns(
+    job: Job, chosen: Mapping[str, str], keep: Sequence[str], spell: Callable[[str], str]
+) -> None:
+    """Raise BadOption where a field is told that the job does not read, or kept what it writes itself."""
+    fields = [each.name for each in read_fields(job.reads)] if job.reads is not None else []
+    for name in chosen:
+        if name not in fields:
+            names = (
+                f"its fields are {', '.join(fields)}" if fields else "it takes every column as it is named"
+            )
+            raise BadOption(spell("columns"), f"the job reads no field {name!r}; {names}")
+    written = {"record"} | set(job.writes._fields if job.writes else ())  # type: ignore[attr-defined]
+    for name in keep:
+        if name in written:
+            raise BadOption(spell("keep"), f"{name!r} is a column of the result already")
+
+
+def bare_type(option: FieldSpec) -> Any:
+    """The option's type without `| None`."""
+    if get_origin(option.type) in (Union, types.UnionType):
+        return next(part for part in get_args(option.type) if part is not type(None))
+    return option.type
+
+
+def list_choices(option: FieldSpec) -> tuple[Any, ...]:
+    """The values of a Literal, empty for other types."""
+    kind = bare_type(option)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _resolve(option: FieldSpec, given: Mapping[str, Any], find_reference: FindReference, said: str) -> Any:
+    value = given.get(option.name, option.default)
+    if option.is_required and value is None:
+        raise BadOption(said, f"is required: {option.help or option.name}")
+    if value is None or (value == option.default and option.name not in given):
+        return value
+    kind, choices = bare_type(option), list_choices(option)
+    if kind is Reference:
+        return dict(find_reference(said, value))
+    if choices and value not in choices:
+        raise BadOption(said, f"{value!r} is not one of {', '.join(map(str, choices))}")
+    return _convert(said, kind, value) if kind in (int, float, str, bool) else value
+
+
+def _convert(said: str, kind: type, value: Any) -> Any:
+    """The value, of the option's own type; raises BadOption."""
+    is_bool = isinstance(value, bool)  # which Python takes for an integer
+    if kind is float and isinstance(value, int) and not is_bool:
+        return float(value)
+    if isinstance(value, kind) and is_bool == (kind is bool):
+        return value
+    raise BadOption(said, f"{value!r} is a {type(value).__name__}; it takes a {kind.__name__}")

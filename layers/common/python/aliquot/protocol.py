@@ -1,0 +1,63 @@
+"""What a host may say, checked before it is believed: a job can write to the pipe that its host answers on.
+
+Owns the form of the frames that come from hosts (docs/host-protocol.md). Imports `envelope`'s checks. When it
+is wrong, a job that scribbles on its pipe ends the run, or answers for records that it was not given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aliquot.envelope import is_count, is_texts, is_texts_by_name
+from aliquot.errors import Undecodable
+from aliquot.frames import Frame
+from aliquot.spans import Span
+
+
+def check_frames(frames: Iterable[Frame], sent: Span | None) -> None:
+    """Raise Undecodable unless these are what a host may say that was sent these records, if any."""
+    for frame in frames:
+        said = frame.get("op")
+        if said == "answer":
+            if sent is None or not _is_answer(frame, *sent):
+                raise Undecodable("frame", "answers what was not asked")
+            sent = None
+        elif said == "failed":
+            _check(isinstance(frame.get("error"), str) and type(frame.get("args")) is list)
+        elif said == "broken":
+            _check(is_texts([frame.get("chunk"), frame.get("reason")]))
+        else:
+            _check(said == "opened")
+
+
+def _check(is_sound: bool) -> None:
+    if not is_sound:
+        raise Undecodable("frame", "is none that a host may send")
+
+
+def _is_answer(frame: Frame, first: int, end: int) -> bool:
+    """Whether a frame answers for the records `first` up to some record, at most `end`."""
+    block, until, kinds = frame.get("block"), frame.get("end"), frame.get("kinds")
+    return (
+        frame.get("first") == first
+        and isinstance(until, int)
+        and first < until <= end
+        and type(block) is list
+        and [type(each) for each in block] == [bytes, int, int]
+        and type(kinds) is dict
+        and is_texts_by_name(kinds)
+        and all(is_count(frame.get(name)) for name in ("rows", "wall_ns", "cpu_ns"))
+        and _are_failures(frame.get("failures"), first, until)
+    )
+
+
+def _are_failures(rows: Any, first: int, end: int) -> bool:
+    return type(rows) is list and all(
+        type(row) is list
+        and len(row) == 4
+        and is_count(row[0])
+        and first <= row[0] < end
+        and is_texts(row[1:])
+        for row in rows
+    )
