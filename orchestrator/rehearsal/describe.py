@@ -15,6 +15,7 @@ from orchestrator.rehearsal.errors import DeployFailed, UnsupportedTemplate
 from orchestrator.rehearsal.policies import Statement, list_statements
 from orchestrator.rehearsal.records import FunctionSpec, MappingSpec
 from orchestrator.rehearsal.requests import ACCOUNT
+from orchestrator.rehearsal.supported import describe_image
 from orchestrator.rehearsal.workarounds import read_id
 
 
@@ -49,8 +50,13 @@ def describe_functions(
             event_age_s=float(config.get("MaximumEventAgeInSeconds", 21_600)),
             **_read_failure(properties, config),
         )
-    if code.problems:
-        raise UnsupportedTemplate(code.problems)
+    images = [
+        f"{name} (AWS::Lambda::Function): {describe_image(name)}"
+        for name, properties in deployment.list_deployed("AWS::Lambda::Function").items()
+        if properties.get("PackageType") == "Image" and name not in given
+    ]
+    if images or code.problems:
+        raise UnsupportedTemplate(images or code.problems)
     return found
 
 

@@ -44,10 +44,16 @@ def _judge(
         runtime = str(properties.get("Runtime", "python3"))
         if not runtime.startswith("python"):
             yield f"runtime {runtime}; only Python handlers run here"
-        if properties.get("PackageType") == "Image" and name not in given_code:
-            yield f"a container image; give its code with code={{'{name}': ...}}"
+        is_certain = "Condition" not in resource  # of the others only those are looked at that are wanted
+        if properties.get("PackageType") == "Image" and is_certain and name not in given_code:
+            yield describe_image(name)
     elif kind == "AWS::Lambda::EventSourceMapping":
         yield from _judge_mapping(properties, resources)
+
+
+def describe_image(name: str) -> str:
+    """Say what a function that ships as an image needs here."""
+    return f"a container image; give its code with code={{'{name}': ...}}"
 
 
 def _judge_mapping(properties: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[str]:

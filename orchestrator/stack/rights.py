@@ -188,6 +188,7 @@ BY_TYPE: Mapping[str, Rights] = {
     "AWS::SQS::QueuePolicy": Rights(
         _spell("sqs", "GetQueueAttributes", "SetQueueAttributes"), ("arn:*:sqs:*:*:{stack}-*",)
     ),
+    "AWS::Lambda::Function": _FUNCTION,
     "AWS::Serverless::Function": _FUNCTION,
     "AWS::Serverless::LayerVersion": Rights(
         _spell("lambda", "DeleteLayerVersion", "GetLayerVersion", "PublishLayerVersion"),

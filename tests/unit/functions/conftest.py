@@ -35,7 +35,7 @@ class Deployed:
         }
 
 
-def _decide(  # noqa: C901 - a case for each function
+def _decide(  # noqa: C901, PLR0912 - a case for each function
     value: Any, parameters: dict[str, str], conditions: dict[str, Any], mappings: dict[str, Any]
 ) -> Any:
     """A value with Fn::If, conditions, mappings and parameters done."""
@@ -60,6 +60,10 @@ def _decide(  # noqa: C901 - a case for each function
             found = again(left) == again(right)
         case ("Fn::Not", [negated]):
             found = not again(negated)
+        case ("Fn::And", parts):
+            found = all(map(again, parts))
+        case ("Fn::Select", [place, parts]):
+            found = again(parts)[place]
         case ("Fn::Join", [glue, {"Ref": name}]) if name in parameters:
             found = parameters[name].replace(",", glue)
         case ("Fn::FindInMap", [table, row, column]):

@@ -306,6 +306,29 @@ def test_rungs_are_functions_queues_and_a_variable(deploy, rungs, expected):
         assert set(json.loads(said)) == set(expected)
 
 
+@pytest.mark.parametrize("rungs", ["small", "small+medium", "all"])
+def test_workers_out_of_an_image_are_the_same_but_for_their_code(deploy, rungs):
+    """They know no Globals: a variable that is added there and not to them would be missed on AWS alone."""
+    of_layers = deploy(Rungs=rungs).of_type("AWS::Lambda::Function")
+    of_image = deploy(Rungs=rungs, WorkerImageUri="1.dkr.ecr/mine:1").of_type("AWS::Lambda::Function")
+    for name in WORKERS & set(of_layers):
+        assert name not in of_image
+        worker, own = of_image[name.replace("Worker", "ImageWorker")], dict(of_layers[name])
+        for gone in ("Code", "Layers", "Runtime", "Handler"):
+            del own[gone]
+        own["Tags"] = [tag for tag in own["Tags"] if tag["Key"] != "lambda:createdBy"]
+        said = {key: value for key, value in worker.items() if key not in ("Code", "PackageType")}
+        by_key = {tag["Key"]: tag["Value"] for tag in said.pop("Tags")}
+        assert by_key == {tag["Key"]: tag["Value"] for tag in own.pop("Tags")}
+        assert said == own
+        assert worker["PackageType"] == "Image"
+        assert worker["Code"] == {"ImageUri": "1.dkr.ecr/mine:1"}
+    mappings = deploy(Rungs=rungs, WorkerImageUri="1.dkr.ecr/mine:1").of_type(
+        "AWS::Lambda::EventSourceMapping"
+    )
+    assert {each["FunctionName"]["Ref"] for each in mappings.values()} <= set(of_image)
+
+
 def test_hosts_fit_into_their_function(deploy):
     """A host that may hold as much as the environment would take the supervisor with it."""
     for name, function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").items():
