@@ -13,7 +13,7 @@ PIP_TOOLS := pip-tools==7.6.2
 CHECKOV := checkov==3.3.30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-crossref layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-crossref chaos layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,12 @@ demo: setup ## explain 2,000 reactions with 60 templates and show the result
 
 bench-crossref: setup ## measure the main job on real data
 	$(BIN)/python benchmarks/crossref.py
+
+chaos: setup ## the fault campaign: 500 runs under random faults (SEED=..., RUNS="--local 50" for fewer)
+	nice -n 10 $(BIN)/python -m benchmarks.chaos $(if $(SEED),--seed $(SEED)) $(RUNS)
+
+verify-kernel: setup ## hold the kernel against the naive loop: ROWS=5000 of both files take hours
+	$(BIN)/python benchmarks/verify_kernel.py --rows $(or $(ROWS),100)
 
 layers: setup ## build the Lambda layers for both processors and print what each function weighs
 	$(BIN)/python scripts/layers.py

@@ -13,7 +13,7 @@ from rdkit.Chem import rdChemReactions
 
 from aliquot_chem.differences import derive_cut, derive_key
 from aliquot_chem.keys import Key, encode_atom, hash_codes, hash_delta, subtract_hashes
-from aliquot_chem.keytable import KeyTable
+from aliquot_chem.keytable import Difference, KeyTable
 from aliquot_chem.sketches import Sketch
 
 codes = st.lists(st.builds(encode_atom, st.integers(1, 20), st.integers(0, 20)), max_size=30)
@@ -28,7 +28,7 @@ def test_the_hash_of_a_difference_is_the_difference_of_hashes(left: list[int], r
 
 def derive(smarts: str) -> Key | None:
     reaction = rdChemReactions.ReactionFromSmarts(smarts)
-    return derive_key(*sketch(reaction))
+    return derive_key(*sketch(reaction), (None,))
 
 
 def sketch(reaction: rdChemReactions.ChemicalReaction) -> tuple[Sketch, list[Sketch]]:
@@ -38,8 +38,9 @@ def sketch(reaction: rdChemReactions.ChemicalReaction) -> tuple[Sketch, list[Ske
 
 
 def find(key: Key, delta: dict[int, int], n_reactants: int) -> bool:
-    table = KeyTable([key], np.array([0], np.int32))
-    return any(map(len, table.find_rows(n_reactants, hash_delta(delta.items()), lambda: delta)))
+    table = KeyTable([key], np.array([0], np.int32), np.array([-1], np.int32))
+    found = table.find_rows(Difference(n_reactants, hash_delta(delta.items()), None), lambda: delta)
+    return bool(found.regular or found.loose)
 
 
 ETHER = "[C;D2:1]-[O;D2:2]-[C:3]>>[C;D2:1]-Br.[O;D1:2]-[C:3]"
@@ -88,7 +89,7 @@ def test_keys_are_derived_only_where_they_follow(smarts: str, is_by_element: boo
 def test_a_cut_is_one_bond_between_what_parts() -> None:
     def cut(smarts: str) -> object:
         reaction = rdChemReactions.ReactionFromSmarts(smarts)
-        return derive_cut(*sketch(reaction))
+        return derive_cut(*sketch(reaction), (None, None))
 
     assert cut(ETHER) is not None
     assert cut("[C;D2:1]1-[O;D2:2]-[C;D2:3]-1>>[C;D2:1]-Br.[O;D1:2]-[C;D2:3]") is None

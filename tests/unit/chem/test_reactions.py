@@ -76,7 +76,7 @@ def test_what_is_no_reaction_is_refused_with_its_reason(text: str | None, reason
 
 
 def test_the_product_is_the_first_of_the_largest() -> None:
-    product, _ = parse_reaction_text(split_reaction("C>>O.CCO.CCN.[Na+]")).product
+    product = parse_reaction_text(split_reaction("C>>O.CCO.CCN.[Na+]")).product.molecule
     assert product.write_smiles() == "CCO"
-    product, _ = parse_reaction_text(split_reaction("C>>CCO.CC.CC |f:2.3|")).product
+    product = parse_reaction_text(split_reaction("C>>CCO.CC.CC |f:2.3|")).product.molecule
     assert product.write_smiles() == "CC.CC"

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aliquot_chem.keys import Key, encode_atom
-from aliquot_chem.queries import BondAsk, read_class
+from aliquot_chem.keys import Key, add_hashes, encode_atom
+from aliquot_chem.queries import BondAsk, RayAsk, read_class
 from aliquot_chem.sketches import Sketch, SketchAtom
 
 
@@ -24,23 +24,37 @@ class Cut:
         ask: the bond's query.
         is_low_first: whether the first reactant takes the query's lower atom.
         delta: what the first reactant has more than its side of the cut product, as in `Key`.
+        fine: the hash of it by element, degree and hydrogens, as in `Key`.
     """
 
     ask: BondAsk
     is_low_first: bool
     delta: tuple[tuple[int, int], ...]
+    fine: int | None
 
 
 @dataclass(frozen=True)
 class PlacedCut:
-    """A cut, and where in the pattern it is: the first reactant's end of the bond, and the second's."""
+    """A cut, and where in the template it is.
+
+    Args:
+        ends: the atoms of the pattern that the bond joins, the first reactant's and the second's.
+        rays: of each end the bonds to its other neighbours in the pattern: what bond and neighbour ask.
+        added: how many atoms the template adds to each reactant.
+        own: the atoms of the pattern that go to the first reactant.
+    """
 
     cut: Cut
     ends: tuple[int, int]
+    rays: tuple[tuple[RayAsk, ...], tuple[RayAsk, ...]]
+    added: tuple[int, int]
+    own: tuple[int, ...]
 
 
-def derive_key(product: Sketch, reactants: Sequence[Sketch]) -> Key | None:
+def derive_key(product: Sketch, reactants: Sequence[Sketch], fine: Sequence[int | None]) -> Key | None:
     """The difference that the template makes, None where it does not follow from its text.
+
+    `fine` is that of each reactant, see `fine.derive_fine`.
 
     It follows by degree where every atom whose element, degree or presence changes tells its element and
     degree; by element where elements alone are told.
@@ -54,11 +68,19 @@ def derive_key(product: Sketch, reactants: Sequence[Sketch]) -> Key | None:
     for is_by_element in (False, True):
         delta = _count_delta(product.atoms, after, is_by_element)
         if delta is not None:
-            return Key(delta, len(reactants), is_by_element, may_deviate)
+            summed = None if is_by_element else _sum_hashes(fine)
+            return Key(delta, len(reactants), is_by_element, may_deviate, summed)
     return None
 
 
-def derive_cut(product: Sketch, reactants: Sequence[Sketch]) -> PlacedCut | None:
+def _sum_hashes(hashes: Sequence[int | None]) -> int | None:
+    total: int | None = 0
+    for own in hashes:
+        total = None if total is None or own is None else add_hashes(total, own)
+    return total
+
+
+def derive_cut(product: Sketch, reactants: Sequence[Sketch], fine: Sequence[int | None]) -> PlacedCut | None:
     """The template's cut, for a template with a key by degree; None where it does not part the product so.
 
     It does where the product side is in one piece, all of its atoms stay, and one bond of it joins what goes
@@ -75,15 +97,20 @@ def derive_cut(product: Sketch, reactants: Sequence[Sketch]) -> PlacedCut | None
         return None
     mine = [atom for atom, is_mine in zip(product.atoms, is_first, strict=True) if is_mine]
     delta = _count_delta(mine, _MappedAtoms(reactants[:1]), is_by_element=False)
-    return None if delta is None else _orient_cut(product, crossing[0], is_first, delta)
+    if delta is None:
+        return None
+    low, high = sorted(crossing[0][:2], key=lambda index: product.atoms[index].ask)
+    ask = product.atoms[low].ask, crossing[0][2], product.atoms[high].ask
+    cut = Cut(ask, is_first[low], delta, fine[0])
+    ends = (low, high) if is_first[low] else (high, low)
+    own = tuple(index for index, is_mine in enumerate(is_first) if is_mine)
+    added = len(reactants[0].atoms) - len(own), len(reactants[1].atoms) - len(product.atoms) + len(own)
+    return PlacedCut(cut, ends, (_list_rays(product, *ends), _list_rays(product, *ends[::-1])), added, own)
 
 
-def _orient_cut(
-    product: Sketch, bond: tuple[int, int, str], is_first: list[bool], delta: tuple[tuple[int, int], ...]
-) -> PlacedCut:
-    low, high = sorted(bond[:2], key=lambda index: product.atoms[index].ask)
-    ask = product.atoms[low].ask, bond[2], product.atoms[high].ask
-    return PlacedCut(Cut(ask, is_first[low], delta), (low, high) if is_first[low] else (high, low))
+def _list_rays(product: Sketch, end: int, other_end: int) -> tuple[RayAsk, ...]:
+    far = [(begin + close - end, ask) for begin, close, ask in product.bonds if end in (begin, close)]
+    return tuple((ask, product.atoms[other].ask) for other, ask in far if other != other_end)
 
 
 class _MappedAtoms:

@@ -14,11 +14,11 @@ import numpy as np
 
 from aliquot_chem.bitset import Flags
 from aliquot_chem.candidates import Case
-from aliquot_chem.keytable import Rows
 from aliquot_chem.outcomes import RunnableTemplate, includes
 from aliquot_chem.patterns import PatternTable
 from aliquot_chem.prepared import Prepared
-from aliquot_chem.retro import TEMPLATES_KEPT
+from aliquot_chem.rowsets import Rows
+from aliquot_chem.verifying import TEMPLATES_KEPT
 
 
 class ForwardMatcher:
@@ -43,13 +43,13 @@ class ForwardMatcher:
         """Template rows that give the product, ascending."""
         for molecule in case.pool:
             molecule.clear_maps()
-        pool = [(molecule.mol, self._patterns.offers.classify(molecule)) for molecule in case.pool]
+        pool = case.pool
         is_held = np.zeros((len(pool), self._n_patterns), np.bool_)
-        for i, (_, classified) in enumerate(pool):
-            is_held[i, self._patterns.screen(classified)] = True
+        for i, molecule in enumerate(pool):
+            is_held[i, self._patterns.screen(molecule)] = True
         is_asked = np.isin(self._row_of_pair, self._find_possible(is_held))
-        for i, (mol, classified) in enumerate(pool):
-            is_held[i] &= self._patterns.find_held(mol, classified, self._pattern[is_asked])
+        for i, molecule in enumerate(pool):
+            is_held[i] &= self._patterns.find_held(molecule, self._pattern[is_asked])
         return [row for row in self._find_possible(is_held).tolist() if self._explains(row, case, is_held)]
 
     def _find_possible(self, is_held: Flags) -> Rows:

@@ -2,7 +2,7 @@
 
 Owns what may be concluded from SMILES as text: of *tidy* SMILES (canonical, or as good: `tidy_smiles`) an
 atom's element, aromaticity, hydrogens, charge and isotope follow from its token and its bonds' orders.
-Imports RDKit and NumPy. When it is wrong, hits are lost, or molecules are compared that nobody wrote.
+Imports RDKit. When it is wrong, hits are lost, or molecules are compared that nobody wrote.
 
 It is here because RDKit's objects for all atoms and bonds cost as much as parsing does.
 """
@@ -10,18 +10,18 @@ It is here because RDKit's objects for all atoms and bonds cost as much as parsi
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
 
-import numpy as np
 from rdkit import Chem
 
-from aliquot_chem.keys import encode_atom
-
 _ATOM = re.compile(r"\[[^\]]+\]|Br|Cl|[BCNOPSFIbcnops]")
+_SPLIT = re.compile(f"({_ATOM.pattern})")
 # No metals, whose single bonds RDKit may turn into dative ones, and no hydrogens, which it may merge.
 _PLAIN_ATOM = re.compile(r"\[\d*(?:Cl|Br|Si|Se|se|[BCNOPSFIbcnops])@{0,2}(?:H\d?)?(?:[+-]\d?)?\]")
 _UNUSUAL_BONDS = re.compile(r"[<>~$]")
+_AROMATIC_BONDS, _ONE_SINGLE_BOND = 0xFF00, 1
+_SHIFTING = re.compile("P|Cl|Br|I")
+_CHARGE = re.compile(r"([+-])(\d?)\]")
 _BONDS = {1.0: (1, 1), 1.5: (12, 1 << 8), 2.0: (2, 1 << 16), 3.0: (3, 1 << 24)}
 """From a bond's order to RDKit's bond type, and what it adds to the number for its atoms."""
 
@@ -39,23 +39,63 @@ _CHARGES = {"": 0, "+": 1, "-": -1}
 _WRITTEN = re.compile(r"\[([A-Z]?[a-z]?)(?:H(\d?))?([+-]?)\]")
 
 
-class Graph(NamedTuple):
-    """A molecule read off tidy SMILES.
+Environment = tuple[str, int]
+"""An atom's token in SMILES, and a number for the orders of its bonds."""
 
-    Args:
-        environments: of each atom its token, and a number for the orders of its bonds.
-        bonds: (begin atom, RDKit's bond type, end atom).
+Bond = tuple[int, int, int]
+"""Begin atom, RDKit's bond type, end atom; the begin is the lower."""
+
+
+class Graph:
+    """A molecule's atoms and bonds.
+
+    Attributes:
+        environments: of each atom, where the molecule was read off its text; else none.
+        bonds: all of them.
     """
 
-    environments: list[tuple[str, int]]
-    bonds: list[tuple[int, int, int]]
+    def __init__(self, n_atoms: int, bonds: list[Bond], environments: list[Environment]) -> None:
+        """Keep the lists."""
+        self.bonds, self.environments, self._n_atoms = bonds, environments, n_atoms
+
+    @cached_property
+    def around(self) -> list[list[tuple[int, int]]]:
+        """Of each atom its neighbours, as (atom, RDKit's bond type)."""
+        around: list[list[tuple[int, int]]] = [[] for _ in range(self._n_atoms)]
+        for begin, kind, end in self.bonds:
+            around[begin].append((end, kind))
+            around[end].append((begin, kind))
+        return around
 
 
 def read_graph(mol: Chem.Mol, text: str) -> Graph | None:
-    """The graph of a molecule that was parsed from this tidy SMILES; None where it has unusual atoms."""
+    """The graph of a molecule that was parsed from this text; None where tokens do not stand for atoms.
+
+    Bond types are right where all atoms are plain, see `is_plain`.
+    """
     tokens = _ATOM.findall(text)
-    is_plain = all(map(_is_plain, tokens)) and not _UNUSUAL_BONDS.search(text)
-    return _read(mol, tokens) if is_plain and len(tokens) == mol.GetNumAtoms() else None
+    if len(tokens) != mol.GetNumAtoms() or _UNUSUAL_BONDS.search(text):
+        return None
+    return _read(mol, tokens)
+
+
+def has_clear_class(environment: Environment) -> bool:
+    """Whether a plain atom's environment tells its class, if its charge is the one that is written.
+
+    Not where Kekule's form leaves hydrogens open: of `C1=CNC=C1` and `C1=CN=CC=C1` the nitrogens have one
+    token and two aromatic bonds each. Nor for elements that with a charge from RDKit look like others.
+    """
+    token, orders = environment
+    if _SHIFTING.search(token):
+        return orders == _ONE_SINGLE_BOND and "P" not in token
+    return token[0] == "[" or token.islower() or not orders & _AROMATIC_BONDS
+
+
+@lru_cache(4_096)
+def read_charge(token: str) -> int:
+    """The charge that a plain atom is written with."""
+    found = _CHARGE.search(token)
+    return int(f"{found[1]}{found[2] or 1}") if found else 0
 
 
 def tidy_smiles(text: str) -> tuple[Chem.Mol, str, Graph] | None:
@@ -68,62 +108,46 @@ def tidy_smiles(text: str) -> tuple[Chem.Mol, str, Graph] | None:
     Args:
         text: SMILES without maps, without stereochemistry and without hydrogens that are atoms.
     """
-    tokens = _ATOM.findall(text)
+    words = _SPLIT.split(text)  # what lies between atoms, and atoms, by turns
+    tokens = words[1::2]
     if not all(map(_is_known, tokens)) or _UNUSUAL_BONDS.search(text):
         return None
-    tidy = _ATOM.sub(_unbracket, text)
+    words[1::2] = [_UNBRACKETED.get(token, token) for token in tokens]
+    tidy = "".join(words)
     mol: Chem.Mol | None = Chem.MolFromSmiles(tidy)
     if mol is None or len(tokens) != mol.GetNumAtoms():
         return None
     graph = _read(mol, tokens)
-    return (mol, tidy, graph) if _are_as_written(mol, graph.environments) else None
+    return (mol, tidy, graph) if graph is not None and _are_as_written(mol, graph.environments) else None
 
 
 _as_written: dict[tuple[str, int], bool] = {}  # bounded by chemistry: some hundreds in a million molecules
 
 
-def _read(mol: Chem.Mol, tokens: list[str]) -> Graph:
+def _read(mol: Chem.Mol, tokens: list[str]) -> Graph | None:
     orders = Chem.GetAdjacencyMatrix(mol, useBO=True)
-    places = np.flatnonzero(orders)
-    sums, bonds, n_atoms = [0] * len(tokens), [], len(tokens)
-    for place, order in zip(places.tolist(), orders.ravel()[places].tolist(), strict=True):
-        begin, end = divmod(place, n_atoms)
-        kind, weight = _BONDS[order]
-        sums[begin] += weight
+    begins, ends = orders.nonzero()
+    sums, bonds = [0] * len(tokens), []
+    for begin, end, order in zip(begins.tolist(), ends.tolist(), orders[begins, ends].tolist(), strict=True):
         if begin < end:
+            if order not in _BONDS:
+                return None
+            kind, weight = _BONDS[order]
+            sums[begin] += weight
+            sums[end] += weight
             bonds.append((begin, kind, end))
-    return Graph(list(zip(tokens, sums, strict=True)), bonds)
-
-
-def list_codes(mol: Chem.Mol, text: str) -> list[int]:
-    """The class of each atom, see `keys.encode_atom`; `text` is the SMILES that `mol` is of, or empty."""
-    tokens = _ATOM.findall(text)
-    if len(tokens) != mol.GetNumAtoms() or "*" in text:  # a hydrogen was merged, or tokens stand for no atom
-        atoms = [mol.GetAtomWithIdx(index) for index in range(mol.GetNumAtoms())]
-        return [encode_atom(atom.GetAtomicNum(), atom.GetDegree()) for atom in atoms]
-    degrees = np.count_nonzero(Chem.GetAdjacencyMatrix(mol), axis=0).tolist()
-    for index, token in enumerate(tokens):
-        if token not in _atomic_numbers:
-            _atomic_numbers[token] = mol.GetAtomWithIdx(index).GetAtomicNum()
-    numbers = [_atomic_numbers[token] for token in tokens]
-    return [encode_atom(number, degree) for number, degree in zip(numbers, degrees, strict=True)]
-
-
-_atomic_numbers: dict[str, int] = {}  # bounded by chemistry, as the tokens have no maps
+    return Graph(len(tokens), bonds, list(zip(tokens, sums, strict=True)))
 
 
 @lru_cache(4_096)
-def _is_plain(token: str) -> bool:
+def is_plain(token: str) -> bool:
+    """Whether an atom is none of a metal, whose bonds may be dative, a hydrogen or something rare."""
     return token[0] != "[" or _PLAIN_ATOM.fullmatch(token) is not None
 
 
 @lru_cache(4_096)
 def _is_known(token: str) -> bool:
     return token[0] != "[" or token in _UNBRACKETED or _BRACKETED.fullmatch(token) is not None
-
-
-def _unbracket(found: re.Match[str]) -> str:
-    return _UNBRACKETED.get(found[0], found[0])
 
 
 def _are_as_written(mol: Chem.Mol, environments: list[tuple[str, int]]) -> bool:

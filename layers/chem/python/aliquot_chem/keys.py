@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 MAX_DEGREE = 15
 N_DEGREES = MAX_DEGREE + 1
+N_ELEMENTS = 128
 _MASK = (1 << 64) - 1
+_FINE_AT = 96  # above the sum of the weights of 2**32 atoms
 
 Histogram = Mapping[int, int]
 """Atom code -> number of atoms, or a difference of such."""
@@ -34,17 +36,24 @@ class Key(NamedTuple):
         n_reactants: molecules that the template gives.
         is_by_element: only elements could be derived, not degrees.
         may_deviate: an outcome may have more atoms, or lower degrees, than `delta` says.
+        fine: hash of the difference by element, degree and hydrogens (`fine`); None where that is not told.
     """
 
     delta: tuple[tuple[int, int], ...]
     n_reactants: int
     is_by_element: bool
     may_deviate: bool
+    fine: int | None = None
 
 
 def encode_atom(atomic_number: int, degree: int) -> int:
     """The code of an atom class; degrees past 15 count as 15."""
     return atomic_number * N_DEGREES + min(degree, MAX_DEGREE)
+
+
+def encode_fine(code: int, n_hydrogens: int) -> int:
+    """The code of an atom class with its hydrogens; more than 15 count as 15."""
+    return code << 4 | min(n_hydrogens, 15)
 
 
 def strip_degree(code: int) -> int:
@@ -56,6 +65,16 @@ def strip_degree(code: int) -> int:
 def weigh(code: int) -> int:
     """A fixed 64-bit weight of an atom class. Sums of weights modulo 2**64 tell histograms apart."""
     return int.from_bytes(hashlib.blake2b(code.to_bytes(4, "big"), digest_size=8).digest(), "big")
+
+
+def weigh_atom(code: int, n_hydrogens: int) -> int:
+    """Both weights of an atom, by class and by class and hydrogens, in a number to sum and then split."""
+    return weigh(encode_fine(code, n_hydrogens)) << _FINE_AT | weigh(code)
+
+
+def split_weight(total: int) -> tuple[int, int]:
+    """The hash of the atoms' histogram, and that of their histogram by class and hydrogens."""
+    return total & _MASK, total >> _FINE_AT & _MASK
 
 
 def hash_codes(codes: Iterable[int]) -> int:

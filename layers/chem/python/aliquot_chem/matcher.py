@@ -14,6 +14,7 @@ from rdkit import rdBase
 
 from aliquot.errors import ParseFailure
 from aliquot_chem.candidates import Case
+from aliquot_chem.changes import MappedSides
 from aliquot_chem.forward import ForwardMatcher
 from aliquot_chem.molecules import Molecule
 from aliquot_chem.prepared import load_prepared
@@ -52,18 +53,22 @@ def read_case(text: str | None, reactants: str) -> tuple[Case, str]:
         ParseFailure: it does not parse, its sides are equal, or no reactant is mapped where one has to be.
     """
     reaction = parse_reaction_text(split_reaction(text))
-    product, maps = reaction.product
+    product, maps, text = reaction.product
     reactant_mode = reactants if reactants != "auto" else "mapped" if maps else "any"
-    chosen = [mol for mol, own in reaction.reactants if reactant_mode != "mapped" or not maps.isdisjoint(own)]
+    chosen = [own for own in reaction.reactants if reactant_mode != "mapped" or not maps.isdisjoint(own.maps)]
     if not chosen:
         raise ParseFailure("no reactant shares a map number with the product")
-    if _are_equal(chosen, product):
+    pool = [own.molecule for own in chosen]
+    if _are_equal(pool, product):
         raise ParseFailure("the reactants are the product")
     again = product.parse_again()
     if again is None:
         raise ParseFailure(f"products: {product.write_smiles()} does not parse again")
-    is_any = reactant_mode == "any"
-    return Case(again, chosen + reaction.agents if is_any else chosen, is_any), reactant_mode
+    if reactant_mode == "any":
+        return Case(again, pool + reaction.agents, is_subset=True), reactant_mode
+    sides = MappedSides(product, text, pool, [own.text for own in chosen])
+    is_mapped = bool(maps) and again is product
+    return Case(again, pool, is_subset=False, sides=sides if is_mapped else None), reactant_mode
 
 
 def _are_equal(reactants: Sequence[Molecule], product: Molecule) -> bool:

@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import re
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem
 
-from aliquot_chem.graphs import Graph, list_codes, read_graph, tidy_smiles
-from aliquot_chem.keys import hash_codes
+from aliquot_chem.classes import CODES, WEIGHTS, classify, count_elements
+from aliquot_chem.graphs import Graph, tidy_smiles
+from aliquot_chem.keys import N_DEGREES, encode_atom, split_weight
 
 # With stereochemistry RDKit regards map numbers as it parses (two groups that differ by maps alone make a
 # centre), and so it may with hydrogens that are written as atoms (whether they are merged).
-_NEEDS_MAPS = re.compile(r"[@/\\]|[\[123]H")
+_HYDROGEN_ATOM = re.compile(r"[\[123]H")
+_NEEDS_MAPS = re.compile(r"[@/\\]|" + _HYDROGEN_ATOM.pattern)
 _MAP = re.compile(r":0*(\d*)\]")
 # Reagents and solvents come again and again; of short text, so that 2,048 of them stay small.
 _KEPT_MOLECULES = 2_048
 _KEPT_CHARS = 40
+_HYDROGEN = {encode_atom(1, degree) for degree in range(N_DEGREES)}
 
 
 class Molecule:
     """A molecule of a reaction, read once and shared: nobody changes it from outside."""
 
     def __init__(
-        self, mol: Chem.Mol, text: str = "", has_maps: bool = False, graph: Graph | None = None
+        self, mol: Chem.Mol, text: str = "", has_maps: bool = False, tidied: Graph | None = None
     ) -> None:
         """Wrap `mol`, which then belongs to this object: its maps are cleared when SMILES is asked for.
 
@@ -36,9 +42,9 @@ class Molecule:
             mol: the molecule.
             text: what it was parsed from, if from anything, without maps.
             has_maps: whether its atoms carry map numbers.
-            graph: for a molecule of tidy SMILES (see `graphs`) what was read from them.
+            tidied: for a molecule of tidy SMILES (see `graphs`) what was read from them.
         """
-        self.mol, self.text, self.graph, self._has_maps = mol, text, graph, has_maps
+        self.mol, self.text, self._tidied, self._has_maps = mol, text, tidied, has_maps
         self.n_atoms = mol.GetNumAtoms()  # hydrogens that are atoms of their own included
         self._smiles: dict[bool, str] = {}
 
@@ -48,14 +54,45 @@ class Molecule:
         return self.mol.GetNumHeavyAtoms()
 
     @cached_property
-    def codes(self) -> list[int]:
-        """The class of each atom, see `keys.encode_atom`."""
-        return list_codes(self.mol, self.text)
+    def classes(self) -> list[int]:
+        """The class of each atom, see `classes`."""
+        classes, self.graph = classify(self.mol, self.text, self._tidied)
+        return classes
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The molecule's atoms and bonds."""
+        self.classes, graph = classify(self.mol, self.text, self._tidied)
+        return graph
+
+    @cached_property
+    def weight(self) -> int:
+        """The sum of its atoms' weights, see `keys.split_weight`."""
+        return sum(map(WEIGHTS.__getitem__, self.classes))
 
     @cached_property
     def hash(self) -> int:
         """The linear hash of the histogram of atom classes."""
-        return hash_codes(self.codes)
+        return split_weight(self.weight)[0]
+
+    @cached_property
+    def elements(self) -> NDArray[np.int64]:
+        """Number of atoms by atomic number."""
+        return count_elements(self.classes)
+
+    @cached_property
+    def fine_hash(self) -> int | None:
+        """The linear hash of the histogram by class and hydrogens.
+
+        None where hydrogens are atoms of their own, which RunReactants counts otherwise.
+        """
+        is_plain = bool(self.graph.environments)
+        return None if not is_plain and not _HYDROGEN.isdisjoint(self.codes) else split_weight(self.weight)[1]
+
+    @property
+    def codes(self) -> list[int]:
+        """Element and degree of each atom, see `keys.encode_atom`."""
+        return [CODES[own] for own in self.classes]
 
     @cached_property
     def fragment_sizes(self) -> list[int]:
@@ -80,16 +117,22 @@ class Molecule:
 
     def parse_again(self) -> Molecule | None:
         """The molecule that its canonical isomeric SMILES describes, None in the rare case that none is."""
-        if self.graph is not None:
+        if self._tidied is not None:
             return self
         text = self.write_smiles()
         mol = read_smiles(text)
-        return None if mol is None else Molecule(mol, text, graph=read_graph(mol, text))
+        return None if mol is None else Molecule(mol, text)
 
 
-MappedMolecule = tuple[Molecule, frozenset[str]]
-"""A molecule and the map numbers of its atoms, as text without leading zeros."""
-_NO_MAPS: frozenset[str] = frozenset()
+class MappedMolecule(NamedTuple):
+    """A molecule, the map numbers of its atoms, as text without leading zeros, and its text with them."""
+
+    molecule: Molecule
+    maps: frozenset[str]
+    text: str
+
+
+_NO_MAPS = frozenset[str]()
 _UNMAPPED = frozenset({""})
 
 
@@ -100,16 +143,27 @@ def parse_molecule(text: str, is_tidied: bool = False) -> MappedMolecule | None:
     """
     if not text:
         return None
-    if _NEEDS_MAPS.search(text):
-        mol = read_smiles(text)
-        maps = _NO_MAPS if mol is None else _list_maps(mol)
-        return None if mol is None else (Molecule(mol, _MAP.sub("]", text), bool(maps)), maps)
-    plain = _MAP.sub("]", text) if ":" in text else text
-    maps = _NO_MAPS if len(plain) == len(text) else frozenset(_MAP.findall(text)) - _UNMAPPED
-    molecule = _parse_tidied(plain) if is_tidied else None
+    plain, maps = text, _NO_MAPS
+    if ":" in text:
+        words = _MAP.split(text)  # text up to a map, and maps, by turns
+        plain, maps = "]".join(words[::2]), frozenset(words[1::2]) - _UNMAPPED
+    needs_maps = _NEEDS_MAPS.search(plain) is not None
+    if maps and needs_maps:
+        return _parse_with_maps(text, plain, maps)
+    molecule = _parse_tidied(plain) if is_tidied and not needs_maps else None
     if molecule is None:
         molecule = _parse_kept(plain) if len(plain) <= _KEPT_CHARS else _parse_plain(plain)
-    return None if molecule is None else (molecule, maps)
+    return None if molecule is None else MappedMolecule(molecule, maps, text)
+
+
+def _parse_with_maps(text: str, plain: str, maps: frozenset[str]) -> MappedMolecule | None:
+    mol = read_smiles(text)
+    if mol is None:
+        return None
+    if _HYDROGEN_ATOM.search(plain):  # it may be merged, and its map with it
+        numbers = {mol.GetAtomWithIdx(i).GetAtomMapNum() for i in range(mol.GetNumAtoms())}
+        maps = frozenset(map(str, numbers - {0}))
+    return MappedMolecule(Molecule(mol, plain, has_maps=True), maps, text)
 
 
 def _parse_tidied(text: str) -> Molecule | None:
@@ -117,7 +171,7 @@ def _parse_tidied(text: str) -> Molecule | None:
     if tidied is None:
         return None
     mol, tidy, graph = tidied
-    return Molecule(mol, tidy, graph=graph)
+    return Molecule(mol, tidy, tidied=graph)
 
 
 def read_smiles(text: str) -> Chem.Mol | None:
@@ -131,11 +185,6 @@ def _parse_plain(text: str) -> Molecule | None:
 
 
 _parse_kept = lru_cache(_KEPT_MOLECULES)(_parse_plain)
-
-
-def _list_maps(mol: Chem.Mol) -> frozenset[str]:
-    numbers = {mol.GetAtomWithIdx(i).GetAtomMapNum() for i in range(mol.GetNumAtoms())}
-    return frozenset(map(str, numbers - {0}))
 
 
 def count_fragment_atoms(mol: Chem.Mol) -> list[int]:

@@ -8,7 +8,7 @@ numbers of atoms are compared first, because equal SMILES have equal numbers of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from operator import itemgetter
 from typing import TypeVar
@@ -55,11 +55,13 @@ class Expected:
 
     def find_agreeing(self, template: RunnableTemplate, product: Chem.Mol) -> Outcome | None:
         """The first outcome of the template on the product that agrees, None where none does."""
-        is_simple = template.gives_one_piece_each and not self._has_salts
-        agrees = self._agrees if is_simple else self._agrees_by_fragments
-        return next(filter(agrees, template.run((product,))), None)
+        outcomes = template.run((product,))
+        if not template.gives_one_piece_each or self._has_salts:
+            return next(filter(self._agrees_by_fragments, outcomes), None)
+        write = self._write_once if len(outcomes) > 1 else self._write
+        return next((outcome for outcome in outcomes if self._agrees(outcome, write)), None)
 
-    def _agrees(self, outcome: Outcome) -> bool:
+    def _agrees(self, outcome: Outcome, write: Callable[[Chem.Mol], str | None]) -> bool:
         """Whether the outcome's molecules are the expected ones, all of them being in one piece."""
         sizes = [mol.GetNumAtoms() for mol in outcome]
         if self._is_subset:
@@ -70,20 +72,23 @@ class Expected:
         found: list[str] = []
         # The smallest first: of a wrong outcome it is mostly wrong too, and the least work.
         for size, mol in sorted(zip(sizes, outcome, strict=True), key=itemgetter(0)):
-            smiles = self._write_once(mol)
+            smiles = write(mol)
             if smiles is None or found.count(smiles) >= self._write_size(size).count(smiles):
                 return False
             found.append(smiles)
         return True
 
-    def _write_once(self, mol: Chem.Mol) -> str | None:
-        """As `write_outcome_smiles`; what was met before in the very same form is not worked out again.
+    def _write(self, mol: Chem.Mol) -> str | None:
+        return write_outcome_smiles(mol, self._is_isomeric)
 
-        A third of all outcomes repeat, atom for atom, one of a symmetric match or of a similar template.
+    def _write_once(self, mol: Chem.Mol) -> str | None:
+        """As `_write`; what was met before in the very same form is not worked out again.
+
+        Symmetric matches often give, atom for atom, the same.
         """
         form = mol.ToBinary()
         if form not in self._written:
-            self._written[form] = write_outcome_smiles(mol, self._is_isomeric)
+            self._written[form] = self._write(mol)
         return self._written[form]
 
     def _write_size(self, size: int) -> list[str]:

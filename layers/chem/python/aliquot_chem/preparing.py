@@ -15,10 +15,12 @@ import numpy as np
 from rdkit import rdBase
 
 from aliquot.errors import BadReference
-from aliquot_chem.bitset import list_bits, pack_requirements
-from aliquot_chem.differences import Cut
+from aliquot_chem.bitset import list_bits, pack_requirements, pack_words
+from aliquot_chem.centres import Centre
+from aliquot_chem.differences import Cut, PlacedCut
 from aliquot_chem.edits import PlacedEdit
 from aliquot_chem.keys import Key
+from aliquot_chem.rays import RayBit
 from aliquot_chem.table import TemplateRow, derive_template_id, read_template_rows
 from aliquot_chem.templates import Pattern, Template, UnsupportedTemplate, describe_template
 
@@ -101,40 +103,71 @@ def _write_templates(listing: _Listing, into: Path) -> None:
 def _write_patterns(templates: list[Template], into: Path) -> None:
     patterns: dict[Pattern, int] = {}
     keys: dict[Key, int] = {}
-    cuts: dict[Cut, int] = {}
     pairs = [
         (row, patterns.setdefault(pattern, len(patterns)))
         for row, template in enumerate(templates)
         for pattern in template.patterns
     ]
     key_of_row = [-1 if t.key is None else keys.setdefault(t.key, len(keys)) for t in templates]
-    placed = [template.cut for template in templates]
-    cut_of_row = [-1 if cut is None else cuts.setdefault(cut.cut, len(cuts)) for cut in placed]
-    cut_ends = [(-1, -1) if cut is None else cut.ends for cut in placed]
+    _write_centres([pattern.centres for pattern in patterns], into)
     asks = [pattern.asks for pattern in patterns]
     bits = list_bits(asks)
     np.save(into / "required.npy", pack_requirements(asks, bits))
     np.save(into / "pattern_of_row.npy", np.array(pairs, np.int32))
     np.save(into / "key_of_row.npy", np.array(key_of_row, np.int32))
-    np.save(into / "cut_of_row.npy", np.array(cut_of_row, np.int32))
-    np.save(into / "cut_ends.npy", np.array(cut_ends, np.int32))
     binaries = [pattern.binary for pattern in patterns]
     np.save(into / "pattern_binaries.npy", np.frombuffer(b"".join(binaries), np.uint8))
     np.save(into / "pattern_ends.npy", np.cumsum([0, *map(len, binaries)], dtype=np.int64))
     _write_edits([template.edit for template in templates], into)
-    listed_cuts = [(cut.ask, cut.is_low_first, cut.delta) for cut in cuts]
-    patterns_file = {"bits": bits, "keys": list(keys), "cuts": listed_cuts}
+    cuts, ray_bits = _write_cuts([template.cut for template in templates], into)
+    listed_cuts = [(cut.ask, cut.is_low_first, cut.delta, cut.fine) for cut in cuts]
+    patterns_file = {"bits": bits, "keys": list(keys), "cuts": listed_cuts, "ray_bits": ray_bits}
     _write_json(into / "patterns.json", patterns_file)
 
 
-def _write_edits(edits: list[PlacedEdit | None], into: Path) -> None:
-    counts = Counter(edit.text for edit in edits if edit is not None)
-    numbers = {text: number for number, text in enumerate(text for text, n in counts.items() if n > 1)}
-    edit_of_row = [-1 if edit is None else numbers.get(edit.text, -1) for edit in edits]
-    places = [
-        edit.places if edit is not None and number >= 0 else ()
-        for edit, number in zip(edits, edit_of_row, strict=True)
+def _write_centres(centres_of_pattern: list[tuple[Centre, ...]], into: Path) -> None:
+    places: dict[Centre, int] = {}
+    required = [[places.setdefault(centre, len(places)) for centre in own] for own in centres_of_pattern]
+    flags = np.zeros((len(required), len(places)), np.bool_)
+    for row, own in enumerate(required):
+        flags[row, own] = True
+    np.save(into / "centre_required.npy", pack_words(flags))
+    # An ask is long, and there are few: they are named by number.
+    asks: dict[str, int] = {}
+    written = [
+        [
+            asks.setdefault(centre.ask, len(asks)),
+            [
+                [asks.setdefault(bond, len(asks)), asks.setdefault(atom, len(asks)), count]
+                for (bond, atom), count in centre.rays
+            ],
+        ]
+        for centre in places
     ]
+    _write_json(into / "centres.json", {"asks": list(asks), "centres": written})
+
+
+def _write_cuts(placed: list[PlacedCut | None], into: Path) -> tuple[list[Cut], list[RayBit]]:
+    """Write what is told per template row; the distinct cuts, and what the bits of the rays stand for."""
+    cuts: dict[Cut, int] = {}
+    cut_of_row = [-1 if cut is None else cuts.setdefault(cut.cut, len(cuts)) for cut in placed]
+    ends = [(-1, -1) if cut is None else cut.ends for cut in placed]
+    sides = [() if cut is None else (*cut.added, *cut.own) for cut in placed]
+    rays = [tuple(Counter(own).items()) for cut in placed for own in (((), ()) if cut is None else cut.rays)]
+    ray_bits = list_bits(rays)
+    required = pack_requirements(rays, ray_bits)
+    np.save(into / "cut_of_row.npy", np.array(cut_of_row, np.int32))
+    np.save(into / "cut_ends.npy", np.array(ends, np.int32))
+    np.save(into / "cut_sides.npy", np.array([number for own in sides for number in own], np.int32))
+    np.save(into / "cut_sides_ends.npy", np.cumsum([0, *map(len, sides)], dtype=np.int32))
+    np.save(into / "ray_required.npy", required.reshape(len(placed), -1))
+    return list(cuts), ray_bits
+
+
+def _write_edits(edits: list[PlacedEdit | None], into: Path) -> None:
+    numbers: dict[str, int] = {}
+    edit_of_row = [-1 if edit is None else numbers.setdefault(edit.text, len(numbers)) for edit in edits]
+    places = [() if edit is None else edit.places for edit in edits]
     flat = [place for own in places for place in own]
     np.save(into / "edit_of_row.npy", np.array(edit_of_row, np.int32))
     np.save(into / "edit_places.npy", np.array(flat, np.int32).reshape(-1, 3))

@@ -19,6 +19,9 @@ Tree = tuple[object, ...]
 BondAsk = tuple[str, str, str]
 """Descriptions of a two-atom query: the lower atom, the bond, the higher atom (in text order)."""
 
+RayAsk = tuple[str, str]
+"""Descriptions of a bond and of the atom that it leads to."""
+
 _LEAF = re.compile(r"(\w+) (-?\d+) (=|!=) val")
 _UNKNOWN: Tree = ("unknown",)
 _ANYTHING = ("AtomNull", "BondNull")
@@ -67,6 +70,7 @@ def _parse_lines(lines: list[tuple[int, str]], at: int) -> tuple[Tree, int]:
     return ("is", leaf[1], int(leaf[2]), leaf[3] == "!="), after
 
 
+@lru_cache(_DESCRIPTIONS_KEPT)
 def find_value(tree: Tree, name: str) -> int | None:
     """The value that the query fixes for primitive `name`, None where it leaves it open."""
     values = {leaf[2] for leaf in _iterate_conjuncts(tree) if leaf[1] == name and not leaf[3]}
@@ -74,6 +78,7 @@ def find_value(tree: Tree, name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
+@lru_cache(_DESCRIPTIONS_KEPT)
 def find_element(tree: Tree) -> int | None:
     """The atomic number that the query fixes, None where it leaves it open."""
     kind = find_value(tree, "AtomType")

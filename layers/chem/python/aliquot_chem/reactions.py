@@ -96,8 +96,8 @@ def parse_reaction_text(split: ReactionText) -> ReactionMolecules:
     reactants, agents, products = (
         [_parse_molecule(text, side) for text in texts] for side, texts in zip(_SIDES, split, strict=True)
     )
-    product = max(products, key=lambda mapped: mapped[0].n_heavy)
-    return ReactionMolecules(reactants, [molecule for molecule, _ in agents], product)
+    product = max(products, key=lambda mapped: mapped.molecule.n_heavy)
+    return ReactionMolecules(reactants, [agent.molecule for agent in agents], product)
 
 
 def _parse_molecule(text: str, side: str) -> MappedMolecule:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from rdkit.Chem import rdqueries
 
+from aliquot_chem.changes import Place
 from aliquot_chem.molecules import Molecule
 from aliquot_chem.outcomes import Outcome
 from aliquot_chem.patterns import Matches
 from aliquot_chem.prepared import Prepared
-
-Place = tuple[int, ...]
-"""An edit and the product's atoms where it is made, in the order of the edit's."""
 
 _IS_RADICAL = rdqueries.NumRadicalElectronsGreaterQueryAtom(0)
 _IS_CHIRAL = rdqueries.HasChiralTagQueryAtom()
@@ -28,11 +26,18 @@ class EditTable:
         """Index the edits of `prepared`."""
         self.edit_of_row: list[int] = prepared.edit_of_row.tolist()
         self._places, self._ends = prepared.edit_places, prepared.edit_ends
+        self._listed: dict[int, list[list[int]]] = {}
 
     def list_places(self, row: int) -> list[list[int]]:
         """See `edits.PlacedEdit.places`."""
-        places: list[list[int]] = self._places[self._ends[row] : self._ends[row + 1]].tolist()
-        return places
+        if row not in self._listed:
+            self._listed[row] = self._places[self._ends[row] : self._ends[row + 1]].tolist()
+        return self._listed[row]
+
+    def locate_outcome(self, row: int, outcome: Outcome) -> Place:
+        """Where the template has made its edit to give the outcome."""
+        atoms = [outcome[r].GetAtomWithIdx(a) for _, r, a in self.list_places(row)]
+        return (self.edit_of_row[row], *[atom.GetIntProp("react_atom_idx") for atom in atoms])
 
 
 class Verdicts:
@@ -71,11 +76,11 @@ class Verdicts:
 
     def learn(self, row: int, places: set[Place], outcome: Outcome | None) -> None:
         """Note what running the template has given: the outcome that agrees, None where none does."""
-        if not places:
-            return
-        if outcome is None:
+        if places and outcome is not None:
+            self.settle(self._table.locate_outcome(row, outcome))
+        else:
             self._known.update(dict.fromkeys(places, False))
-            return
-        atoms = [outcome[r].GetAtomWithIdx(a) for _, r, a in self._table.list_places(row)]
-        place = (self._table.edit_of_row[row], *[atom.GetIntProp("react_atom_idx") for atom in atoms])
+
+    def settle(self, place: Place) -> None:
+        """Note that the edit at the place explains the reaction."""
         self._known[place] = True

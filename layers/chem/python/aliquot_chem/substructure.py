@@ -22,7 +22,6 @@ class SubstructureMatcher:
 
     def find(self, case: Case) -> list[int]:
         """Template rows whose product side is in the product, ascending."""
-        product = case.product.mol
-        is_held = self._patterns.find_held(product, self._patterns.offers.classify(case.product))
+        is_held = self._patterns.find_held(case.product)
         rows: list[int] = np.unique(self._row[is_held[self._pattern]]).tolist()
         return rows

@@ -14,10 +14,12 @@ from typing import Any
 from rdkit import Chem
 from rdkit.Chem import rdChemReactions
 
+from aliquot_chem.centres import Centre
 from aliquot_chem.differences import PlacedCut, derive_cut, derive_key
 from aliquot_chem.edits import PlacedEdit, derive_edit
+from aliquot_chem.fine import derive_fine
 from aliquot_chem.keys import Key
-from aliquot_chem.queries import BondAsk
+from aliquot_chem.queries import BondAsk, RayAsk
 from aliquot_chem.sketches import Sketch
 
 
@@ -27,13 +29,14 @@ class UnsupportedTemplate(ValueError):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A molecule query in RDKit's binary form, without maps and chirality, and its bonds' asks.
+    """A molecule query in RDKit's binary form, without maps and chirality, its bonds' asks and centres.
 
     SMARTS would not do: some queries do not read back from the SMARTS that RDKit writes for them.
     """
 
     binary: bytes
     asks: tuple[tuple[BondAsk, int], ...] = field(compare=False)  # they follow from the binary form
+    centres: tuple[Centre, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,11 @@ def describe_template(smarts: str, mode: str, direction: str) -> Template:
         return Template(tuple(_take_pattern(query, Sketch(query)) for query in asked))
     product, reactants = Sketch(left[0]), [Sketch(molecule) for molecule in right]
     pattern = _take_pattern(left[0], product)
-    key = derive_key(product, reactants)
+    fine = derive_fine(product, reactants)
+    key = derive_key(product, reactants, fine)
     if key is None or key.is_by_element:
         return Template((pattern,), key)
-    cut = derive_cut(product, reactants)
+    cut = derive_cut(product, reactants, fine)
     edit = derive_edit(smarts, product, reactants) if cut or len(reactants) == 1 else None
     return Template((pattern,), key, cut, edit)
 
@@ -106,13 +110,28 @@ def _take_pattern(query: Chem.Mol, sketch: Sketch) -> Pattern:
         if atom.number:
             query.GetAtomWithIdx(index).SetAtomMapNum(0)
     Chem.RemoveStereochemistry(query)
-    return Pattern(query.ToBinary(), tuple(sorted(Counter(_iterate_asks(sketch)).items())))
+    asks = tuple(sorted(Counter(_iterate_asks(sketch)).items()))
+    return Pattern(query.ToBinary(), asks, _list_centres(sketch))
 
 
 def read_pattern(binary: bytes) -> Chem.Mol:
     """The query that a pattern's binary form stands for."""
     form: Any = binary  # bytes, where RDKit's stubs say str
     return Chem.Mol(form)
+
+
+def _list_centres(sketch: Sketch) -> tuple[Centre, ...]:
+    """The pattern's atoms with several neighbours; of the others the bonds' asks say all."""
+    rays: list[list[RayAsk]] = [[] for _ in sketch.atoms]
+    for begin, end, ask in sketch.bonds:
+        rays[begin].append((ask, sketch.atoms[end].ask))
+        rays[end].append((ask, sketch.atoms[begin].ask))
+    centres = {
+        Centre(atom.ask, tuple(sorted(Counter(own).items())))
+        for atom, own in zip(sketch.atoms, rays, strict=True)
+        if len(own) > 1
+    }
+    return tuple(sorted(centres))
 
 
 def _iterate_asks(sketch: Sketch) -> Iterator[BondAsk]:
