@@ -12,7 +12,8 @@ import click
 
 from aliquot.errors import UnknownJob
 from aliquot.job import FieldSpec, Job, Reference, read_fields
-from orchestrator.options import bare_type, list_choices, name_flag
+from aliquot.manifest import bare_type, list_choices
+from orchestrator.options import name_flag
 
 _PREFIX = "job_option_"
 _TYPES: dict[Any, Any] = {int: int, float: float, str: str, Reference: click.Path()}

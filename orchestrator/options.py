@@ -1,58 +1,26 @@
 """A job's options: from what a user gave to plain values that a manifest and a host can hold.
 
-Owns the checks of option values and the digest of references. Imports the core's `job` and `errors`.
+Owns the digest of references and how options are spelt as flags. Imports the core's `manifest`, which checks
+values.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
+from aliquot import manifest
 from aliquot.errors import BadOption, BadReference
-from aliquot.job import FieldSpec, Job, Reference, read_fields
+from aliquot.job import Job, Reference, read_fields
+from aliquot.manifest import bare_type
 
 
 def resolve_options(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of a job as plain values, defaults included; raises BadOption, BadReference."""
-    known = {option.name: option for option in read_fields(job.options)}
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise BadOption(
-                name, f"job {job.name!r} has no such option; {hint}it takes {', '.join(known) or 'none'}"
-            )
-    return {name: _resolve(option, given) for name, option in known.items()}
-
-
-def _resolve(option: FieldSpec, given: Mapping[str, Any]) -> Any:
-    flag = name_flag(option.name)
-    value = given.get(option.name, option.default)
-    if option.is_required and value is None:
-        raise BadOption(flag, f"is required: {option.help or option.name}")
-    if value is None or (value == option.default and option.name not in given):
-        return value
-    kind, choices = bare_type(option), list_choices(option)
-    if kind is Reference:
-        return describe_reference(flag, value)
-    if choices and value not in choices:
-        raise BadOption(flag, f"{value!r} is not one of {', '.join(map(str, choices))}")
-    return _convert(flag, kind, value) if kind in (int, float, str, bool) else value
-
-
-def _convert(flag: str, kind: type, value: Any) -> Any:
-    """The value, of the option's own type; raises BadOption."""
-    is_bool = isinstance(value, bool)  # which Python takes for an integer
-    if kind is float and isinstance(value, int) and not is_bool:
-        return float(value)
-    if isinstance(value, kind) and is_bool == (kind is bool):
-        return value
-    raise BadOption(flag, f"{value!r} is a {type(value).__name__}; it takes a {kind.__name__}")
+    return manifest.resolve_options(job, given, describe_reference, name_flag)
 
 
 def describe_reference(flag: str, value: Any) -> dict[str, str]:
@@ -78,19 +46,6 @@ def check_references(job: Job, plain: Mapping[str, Any]) -> None:
                 raise BadReference(
                     was["path"], "has changed since the run began: restore it, or choose a new folder"
                 )
-
-
-def bare_type(option: FieldSpec) -> Any:
-    """The option's type without `| None`."""
-    if get_origin(option.type) in (Union, types.UnionType):
-        return next(part for part in get_args(option.type) if part is not type(None))
-    return option.type
-
-
-def list_choices(option: FieldSpec) -> tuple[Any, ...]:
-    """The values of a Literal, empty for other types."""
-    kind = bare_type(option)
-    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def name_flag(name: str) -> str:

@@ -17,16 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aliquot import __version__
 from aliquot.errors import BadOption, DatasetError, FolderInUse
 from aliquot.job import read_fields
-from aliquot.loading import NoOptions, wrap_function
+from aliquot.loading import wrap_function
+from aliquot.manifest import FORMAT, Frozen, check_columns, freeze, identify
 from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
 from aliquot.readers.objects import Listing, find_objects, is_object
 from orchestrator.catalog import KnownJob, find_job, find_job_at
 from orchestrator.options import name_flag, resolve_options
 
-FORMAT = "aliquot/run/1"
 _MOST_DIFFERENCES = 5
 RECORDS = "records"  # what stands for a source's path where records came from Python
 
@@ -60,18 +59,22 @@ class Request:
     @property
     def identity(self) -> dict[str, Any]:
         """What may change rows, as JSON: equal for two runs of the same."""
-        options = {
-            name: value["sha256"] if isinstance(value, Mapping) and "sha256" in value else value
-            for name, value in self.options.items()
-        }
-        return {
-            "job": self.known.address,
-            "version": self.known.job.version,
-            "options": options,
-            "sources": [asdict(source) for source in self.sources],
-            "columns": dict(self.chosen),
-            "keep": list(self.keep),
-        }
+        return identify(self.frozen)
+
+    @property
+    def frozen(self) -> Frozen:
+        """What of this goes into a manifest."""
+        known = self.known
+        return Frozen(
+            job=known.job,
+            address=known.address,
+            options=self.options,
+            sources=self.sources,
+            source_names=self.source_names,
+            chosen=self.chosen,
+            keep=self.keep,
+            search_path=known.search_path,
+        )
 
     @property
     def is_repeatable(self) -> bool:
@@ -112,7 +115,7 @@ def make_request(
     folder = None if code is None else Path(code).resolve()
     known = find_job(job) if folder is None else find_job_in(job, folder)
     resolved = resolve_options(known.job, options)
-    _check_keep(known, keep)
+    check_columns(known.job, {}, keep, name_flag)  # of chosen columns the readers tell, with the file's own
     keep = tuple(dict.fromkeys(keep))
     paths = as_paths(dataset)
     if paths is None:
@@ -187,24 +190,13 @@ def make_manifest(request: Request, settings: Mapping[str, Any], package: str = 
     Args:
         package: digest of the code that travels with the run.
     """
-    return {
-        "format": FORMAT,
-        "aliquot": __version__,
-        "architecture": platform.machine(),
-        "client_token": uuid.uuid4().hex,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "job": request.known.job.name,
-        "is_function": request.known.job.options is NoOptions,
-        "stage": request.known.job.stage.name,
-        "identity": request.identity,
-        "source_names": list(request.source_names),
-        "search_path": list(request.known.search_path),
-        "options": dict(request.options),
-        "code": "",
-        "package": package,
-        "versions": {},
-        "settings": dict(settings),
-    }
+    return freeze(
+        replace(request.frozen, package=package),
+        settings,
+        architecture=platform.machine(),
+        client_token=uuid.uuid4().hex,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def restore_request(manifest: Mapping[str, Any], folder: Path) -> Request:
@@ -297,13 +289,6 @@ def _make_absolute(source: Source) -> Source:
     if source.size_bytes is None or is_object(source.path):
         return source
     return replace(source, path=str(Path(source.path).resolve()))
-
-
-def _check_keep(known: KnownJob, keep: Sequence[str]) -> None:
-    taken = {"record"} | set(known.job.writes._fields if known.job.writes else ())  # type: ignore[attr-defined]
-    for name in keep:
-        if name in taken:
-            raise BadOption("--keep", f"{name!r} is a column of the result already")
 
 
 def _shorten(value: Any) -> str:

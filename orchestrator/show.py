@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from aliquot.errors import AliquotError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.ledger import SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
+from aliquot.manifest import bare_type, list_choices
 from orchestrator.aws.folder import CloudAddress, find_address
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.local.folder import open_folder
-from orchestrator.options import bare_type, list_choices, name_flag
+from orchestrator.options import name_flag
 from orchestrator.progress import describe_seconds, describe_usd
 from orchestrator.results import ENDINGS, read_invoice, read_summary, read_table
 

@@ -106,11 +106,10 @@ def delete_stack(name: str, session: Any, delay_s: float = 5.0, patience_s: floa
 
 def describe_bucket(outputs: StackOutputs) -> str:
     """What is left of a stack that was deleted, and how it is removed."""
-    return (
-        f"its bucket is kept, with all results: {outputs.bucket}\n"
-        "To remove it with everything in it: "
-        f"aws s3 rb s3://{outputs.bucket} --force --region {outputs.region}"
-    )
+    buckets = [bucket for bucket in (outputs.bucket, outputs.inbox) if bucket]
+    removals = [f"  aws s3 rb s3://{bucket} --force --region {outputs.region}" for bucket in buckets]
+    kept = f"its buckets are kept, all results among them: {', '.join(buckets)}"
+    return "\n".join([kept, "To remove them with everything in them:", *removals])
 
 
 def _list_runs(bucket: str, client: Any) -> list[str]:

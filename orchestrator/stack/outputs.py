@@ -40,6 +40,7 @@ class StackOutputs:
         allow_code: whether runs may bring their own code.
         concurrency: most workers of a rung at a time.
         kms_key_arn: of the bucket's key; empty where S3's own encrypts it.
+        inbox: the bucket that begins runs.
         record_timeout_s: what one record may take at most.
     """
 
@@ -55,6 +56,7 @@ class StackOutputs:
     concurrency: int = 0
     kms_key_arn: str = ""
     record_timeout_s: float = _DEFAULT_RECORD_TIMEOUT_S
+    inbox: str = ""
 
 
 def parse_place(on: str) -> str:
@@ -117,6 +119,7 @@ def read_outputs(described: Mapping[str, Any], region: str) -> StackOutputs:
         concurrency=_read_concurrency(found.get("Concurrency", "0")),
         kms_key_arn=found.get("KmsKeyArn", ""),
         record_timeout_s=float(found.get("RecordTimeout", _DEFAULT_RECORD_TIMEOUT_S)),
+        inbox=found.get("InboxBucket", ""),
     )
 
 

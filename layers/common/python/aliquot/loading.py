@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from aliquot.errors import JobError, UnknownJob
 from aliquot.job import Job, OpenStage, Reference, Stage, read_fields
@@ -105,7 +105,7 @@ def make_options(job: Job, plain: Mapping[str, Any]) -> Any:
     """The job's options from plain values; raises JobError where they do not fit its declaration."""
     values = dict(plain)
     for option in read_fields(job.options):
-        if option.type is Reference and values.get(option.name) is not None:
+        if Reference in (option.type, *get_args(option.type)) and values.get(option.name) is not None:
             given = values[option.name]
             values[option.name] = Reference(Path(given["path"]), given["sha256"])
     try:

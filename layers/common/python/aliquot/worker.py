@@ -17,12 +17,12 @@ Owns this order. Imports `supervisor`, `ledger`, `message`. When it is wrong, wo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from aliquot.host import HostLimits
-from aliquot.keys import TOMBSTONE, ChunkId
+from aliquot.keys import TOMBSTONE, ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.launch import Launcher
 from aliquot.ledger import Ledger
@@ -137,10 +137,11 @@ def work_slice(
     """
     if ledger.is_stopped(message.epoch):
         return Worked()
-    todo = message.spans
+    todo, before = message.spans, set[OutcomeKey]()
     if receives > 1:
         ledger.note_redelivery(allowed.rung)
-        todo = todo - find_answered(ledger, message.stage, message.chunk)
+        before = set(ledger.list_outcomes(message.stage, message.chunk))
+        todo = todo - _join(before - set(ledger.list_voids()))
     if not todo:
         return Worked()
     if receives >= _SPLIT_RECEIVES and len(todo) > 1:
@@ -154,8 +155,7 @@ def work_slice(
     did = supervise(Task(message.chunk, todo), limits, n_hosts, allowed.slice_s, bill.put)
     rest = did.rest
     if receives > 1:
-        answered = find_answered(ledger, message.stage, message.chunk)
-        rest = [Task(task.chunk, task.spans - answered) for task in rest]
+        rest = _find_rest(rest, message, ledger, before | bill.put_keys)
     follow_ups = hand_back(message, rest, did.record_s, allowed.slice_s)
     climbing = [
         replace(message, spans=task.spans, rung=allowed.next_rung, is_alone=True, share=1)
@@ -193,11 +193,12 @@ class _Bill:
     def __init__(self, ledger: Ledger, stage: str, rung: str, receives: int, from_ns: int | None) -> None:
         self._put = partial(ledger.put_outcome, stage, rung=rung, receives=receives)
         self._from_ns = time.monotonic_ns() if from_ns is None else from_ns
+        self.put_keys: set[OutcomeKey] = set()
 
     def put(self, chunk: ChunkId, spans: SpanSet, outcome: Outcome, _wall_ns: int) -> None:
         """Put an outcome; what follows the last one is billed as _TAIL_NS."""
         now_ns = time.monotonic_ns()
-        self._put(chunk, spans, outcome, now_ns - self._from_ns + _TAIL_NS)
+        self.put_keys.add(self._put(chunk, spans, outcome, now_ns - self._from_ns + _TAIL_NS))
         self._from_ns = now_ns
 
 
@@ -211,6 +212,26 @@ def _choose_limits(message: TaskMessage, allowed: WorkLimits, *, is_careful: boo
 
 def find_answered(ledger: Ledger, stage: str, chunk: ChunkId) -> SpanSet:
     """The records of a chunk that some outcome answers for."""
-    voided = {outcome for outcome in ledger.list_voids() if outcome.chunk == chunk}
-    outcomes = (outcome for outcome in ledger.list_outcomes(stage, chunk) if outcome not in voided)
+    return _join(set(ledger.list_outcomes(stage, chunk)) - set(ledger.list_voids()))
+
+
+def _find_rest(rest: list[Task], message: TaskMessage, ledger: Ledger, known: set[OutcomeKey]) -> list[Task]:
+    """What a task that came again hands back: what is open, or nothing where somebody else is at it.
+
+    An outcome of these records that came in meanwhile, and not from here, is of another delivery of the same
+    task, or of what that one handed back: it sees to the rest. Were the rest handed back twice, everything
+    down the chain would be done twice. (Should the other end just then, a tally finds the gap.)
+
+    Args:
+        known: outcomes that were there before, or are from here.
+    """
+    outcomes = set(ledger.list_outcomes(message.stage, message.chunk))
+    if any(outcome.spans & message.spans for outcome in outcomes - known):
+        return []
+    answered = _join(outcomes - set(ledger.list_voids()))
+    return [Task(task.chunk, task.spans - answered) for task in rest]
+
+
+def _join(outcomes: Iterable[OutcomeKey]) -> SpanSet:
+    """The records that some of these answer for."""
     return SpanSet.of(span for outcome in outcomes for span in outcome.spans.spans)
