@@ -30,6 +30,7 @@ from aliquot.errors import (
 )
 from orchestrator.jobflags import JobCommand, split_options
 from orchestrator.stackcli import COMMANDS
+from orchestrator.terminal import escape
 
 EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
 
@@ -284,7 +285,7 @@ def show(folder: Path) -> None:
     """
     from orchestrator.show import describe_run
 
-    click.echo(describe_run(folder))
+    click.echo(escape(describe_run(folder)))
 
 
 @cli.command()
@@ -342,7 +343,7 @@ def _finish(run: Any, quiet: bool) -> None:
     finally:
         is_over = sys.exc_info()[0] in (None, BudgetReached, TooManyFailed, Stopped)  # something is delivered
         if is_over and not quiet:
-            click.echo(describe_end(run.folder), err=True)
+            click.echo(escape(describe_end(run.folder)), err=True)
 
 
 def main() -> None:
@@ -365,7 +366,7 @@ def main() -> None:
         err.show()
         sys.exit(EXIT_USAGE)
     except AliquotError as err:
-        click.echo(f"aliquot: {err}", err=True)
+        click.echo(escape(f"aliquot: {err}"), err=True)
         _leave(_choose_exit(err))
 
 

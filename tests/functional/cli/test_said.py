@@ -200,3 +200,15 @@ def test_other_systems_get_one_clear_line(desk):
     said = desk.python("import sys, orchestrator.cli\nsys.platform = 'win32'\norchestrator.cli.main()\n")
     assert said.code == 2
     assert said.err == "Aliquot runs on Linux and macOS; this is win32. On Windows use WSL 2.\n"
+
+
+def test_text_of_a_dataset_does_not_reach_the_terminal_as_commands(desk):
+    """An id that clears the screen or turns text around would show a reader what its writer chose."""
+    desk.write("mine.py", "def f(record):\n    raise ValueError(record['id'])\n")
+    desk.write("data.csv", "id,smiles\n\x1b[2Jgone,C\n\u202etxet,C\n")
+    said = desk.aliquot("run", "mine:f", "data.csv", "--out", "out")
+    assert said.code == 3
+    shown = said.err + desk.aliquot("show", "out").out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "\\x1b[2Jgone" in shown
