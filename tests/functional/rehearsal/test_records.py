@@ -101,7 +101,7 @@ def test_every_call_is_logged_under_who_made_it(bench):
         ("s3:ListBucket", bucket),
         ("s3:DeleteObject", f"{bucket}/a/b"),
         ("sqs:SendMessage", f"arn:aws:sqs:us-east-1:123456789012:{queue}"),
-        ("events:PutEvents", "*"),
+        ("events:PutEvents", "arn:aws:events:us-east-1:123456789012:event-bus/default"),
         ("sts:GetCallerIdentity", "*"),
     ]
     polled = {each.action for each in stack.calls if each.caller == "Worker" and not each.request_id}
