@@ -13,7 +13,7 @@ PIP_TOOLS := pip-tools==7.6.2
 CHECKOV := checkov==3.3.30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-crossref chaos layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-crossref verify-kernel chaos layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

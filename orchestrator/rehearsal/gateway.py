@@ -14,6 +14,7 @@ import logging
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -44,9 +45,10 @@ class Reply:
 
 
 def reply_error(status: int, code: str, message: str) -> Reply:
-    """Give an error in the form of the JSON protocols."""
+    """Give an error in the form of the JSON protocols; clients rely on the request's id."""
     body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
-    return Reply(status, body, {"x-amzn-errortype": code, "content-type": "application/x-amz-json-1.0"})
+    headers = {"x-amzn-errortype": code, "content-type": "application/x-amz-json-1.0"}
+    return Reply(status, body, {**headers, "x-amzn-requestid": str(uuid.uuid4())})
 
 
 def reply_s3_error(status: int, code: str, message: str) -> Reply:
