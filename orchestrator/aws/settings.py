@@ -13,7 +13,7 @@ from typing import Any
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
-from aliquot.spending import Tariff, choose_window, estimate_settling
+from aliquot.spending import Tariff, choose_window, estimate_stake_usd
 from orchestrator.budget import check_usd, read_prices
 from orchestrator.results import ENDINGS
 from orchestrator.stack.outputs import StackOutputs
@@ -72,7 +72,7 @@ class CloudSettings:
         window = self.window or min(stack.concurrency or MOST_TASKS, MOST_TASKS)
         if self.budget_usd is not None:
             tariff = make_tariff(stack)
-            least_usd = tariff.task_usd + estimate_settling(tariff, 2).total
+            least_usd = estimate_stake_usd(tariff, {"small": 1}, 0)
             if self.budget_usd <= least_usd:
                 raise BadOption(
                     "--budget-usd",
