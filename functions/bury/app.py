@@ -7,8 +7,6 @@ text of a message or an error is not logged.
 from __future__ import annotations
 
 import os
-import traceback
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -20,6 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from aliquot.cloud import Cloud
 from aliquot.errors import Undecodable
+from aliquot.withheld import locate
 
 logger = Logger()
 metrics = Metrics()
@@ -36,9 +35,7 @@ def bury(record: SQSRecord) -> None:
         logger.warning("a dead letter that is no task was filed under unclaimed/")
         metrics.add_metric("Unclaimed", MetricUnit.Count, 1)
     except Exception as err:
-        place = traceback.extract_tb(err.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        logger.error("dead letter not buried", error=type(err).__name__, where=where)  # noqa: TRY400 - its text may hold records
+        logger.error("dead letter not buried", error=type(err).__name__, where=locate(err))  # noqa: TRY400 - its text may hold records
         metrics.add_metric("DeadLettersLeft", MetricUnit.Count, 1)
         raise
     else:

@@ -13,8 +13,6 @@ epoch and stands in the ledger.
 from __future__ import annotations
 
 import os
-import traceback
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -24,6 +22,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from aliquot.cloud import Cloud
 from aliquot.errors import StoreError
+from aliquot.withheld import Withheld
 
 logger = Logger()
 metrics = Metrics()
@@ -31,15 +30,8 @@ tracer = Tracer(patch_modules=("botocore",))
 cloud = Cloud.from_environment(os.environ, boto3.client)
 
 
-class CutFailed(Exception):
+class CutFailed(Withheld):
     """A step failed in a way that is not foreseen."""
-
-    def __init__(self, error: str, where: str) -> None:
-        super().__init__(error, where)
-        self.error, self.where = error, where
-
-    def __str__(self) -> str:
-        return f"{self.error} at {self.where}; its text is kept back, since it may hold records"
 
 
 @logger.inject_lambda_context(log_event=False)
@@ -53,8 +45,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except StoreError:  # the state machine tries again; it names keys only
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
-        place = traceback.extract_tb(err.__traceback__)[-1]
-        failed = CutFailed(type(err).__name__, f"{Path(place.filename).name}:{place.lineno}")
+        failed = CutFailed.of(err)
         logger.error("not cut", run=event["run"], step=event["step"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
         raise failed from None
     logger.info("step", run=event["run"], step=event["step"], parts=event.get("parts"))

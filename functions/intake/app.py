@@ -11,8 +11,6 @@ alarm hears of it.
 from __future__ import annotations
 
 import os
-import traceback
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -22,6 +20,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from aliquot.errors import StoreError
 from aliquot.intake import Intake
+from aliquot.withheld import Withheld
 
 logger = Logger()
 metrics = Metrics()
@@ -29,15 +28,8 @@ tracer = Tracer(patch_modules=("botocore",))
 intake = Intake.from_environment(os.environ, boto3.client)
 
 
-class IntakeFailed(Exception):
+class IntakeFailed(Withheld):
     """A request was not taken in, in a way that is not foreseen."""
-
-    def __init__(self, error: str, where: str) -> None:
-        super().__init__(error, where)
-        self.error, self.where = error, where
-
-    def __str__(self) -> str:
-        return f"{self.error} at {self.where}; its text is kept back, since it may hold a request's"
 
 
 @logger.inject_lambda_context(log_event=False)
@@ -51,8 +43,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric("RequestsFailed", MetricUnit.Count, 1)
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
-        place = traceback.extract_tb(err.__traceback__)[-1]
-        failed = IntakeFailed(type(err).__name__, f"{Path(place.filename).name}:{place.lineno}")
+        failed = IntakeFailed.of(err)
         metrics.add_metric("RequestsFailed", MetricUnit.Count, 1)
         logger.error("not taken in", error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold a request's
         raise failed from None

@@ -10,8 +10,6 @@ Rows pass through here, so an error's text may hold them: what is not the core's
 from __future__ import annotations
 
 import os
-import traceback
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -22,6 +20,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from aliquot.cloud import Cloud
 from aliquot.errors import StoreError
 from aliquot.ledger import UnreadableOutcome
+from aliquot.withheld import Withheld
 
 logger = Logger()
 metrics = Metrics()
@@ -29,15 +28,8 @@ tracer = Tracer(patch_modules=("botocore",))
 cloud = Cloud.from_environment(os.environ, boto3.client)
 
 
-class ReduceFailed(Exception):
+class ReduceFailed(Withheld):
     """A merge failed in a way that is not foreseen."""
-
-    def __init__(self, error: str, where: str) -> None:
-        super().__init__(error, where)
-        self.error, self.where = error, where
-
-    def __str__(self) -> str:
-        return f"{self.error} at {self.where}; its text is kept back, since it may hold rows"
 
 
 @logger.inject_lambda_context(log_event=False)
@@ -52,8 +44,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     except (StoreError, UnreadableOutcome):  # the state machine tells them apart; they name keys only
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
-        place = traceback.extract_tb(err.__traceback__)[-1]
-        failed = ReduceFailed(type(err).__name__, f"{Path(place.filename).name}:{place.lineno}")
+        failed = ReduceFailed.of(err)
         logger.error("not merged", run=event["run"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
         raise failed from None
     logger.info("merged" if is_group else "published", run=event["run"], group=event.get("group"))

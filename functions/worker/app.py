@@ -13,9 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -28,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aliquot.cloud import Cloud
 from aliquot.errors import StoreError, Undecodable
+from aliquot.withheld import Withheld, locate
 
 _GRACE_S = 30  # after the invocation's end, until a task that was lost with it is delivered again
 
@@ -45,15 +44,8 @@ hide = partial(boto3.client("sqs").change_message_visibility, QueueUrl=queue_url
 metrics.set_default_dimensions(rung=rung)
 
 
-class PrepareFailed(Exception):
+class PrepareFailed(Withheld):
     """A job was not prepared, in a way that is not foreseen."""
-
-    def __init__(self, error: str, where: str) -> None:
-        super().__init__(error, where)
-        self.error, self.where = error, where
-
-    def __str__(self) -> str:
-        return f"{self.error} at {self.where}; its text is kept back, since it may hold a user's data"
 
 
 def prepare(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -64,8 +56,7 @@ def prepare(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except StoreError:  # the state machine tries again; it names keys only
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
-        place = traceback.extract_tb(err.__traceback__)[-1]
-        failed = PrepareFailed(type(err).__name__, f"{Path(place.filename).name}:{place.lineno}")
+        failed = PrepareFailed.of(err)
         logger.error("not prepared", run=event["prepare"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold a user's data
         raise failed from None
     logger.info("prepared", run=event["prepare"], next=answer["next"])
@@ -83,9 +74,7 @@ def work(record: SQSRecord, lambda_context: LambdaContext) -> None:
         logger.warning("a message that is no task was filed under unclaimed/")
         metrics.add_metric("Unclaimed", MetricUnit.Count, 1)
     except Exception as err:
-        place = traceback.extract_tb(err.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        logger.error("task not worked on", error=type(err).__name__, where=where, receives=receives)  # noqa: TRY400 - its text may hold records
+        logger.error("task not worked on", error=type(err).__name__, where=locate(err), receives=receives)  # noqa: TRY400 - its text may hold records
         metrics.add_metric("TasksNotWorkedOn", MetricUnit.Count, 1)
         raise
     else:
