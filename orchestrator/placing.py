@@ -1,15 +1,70 @@
-"""Files that were written aside take the places of those that were delivered before.
+"""Files that were written aside take the places of those that were delivered before, and a note says so.
 
-Readers never see parts of two deliveries mixed unawares: the caller's note says what lies in the folder, and
-says nothing while files change places. Owns these renames. Imports the standard library. When it is wrong, an
-interrupted delivery leaves tables of two runs side by side.
+    DIR/ledger/delivered.json    what lies in the folder; its epoch is None while files change places
+
+Readers never see parts of two deliveries mixed unawares. Owns the note and the renames. When it is wrong,
+an interrupted delivery counts as whole, or leaves tables of two runs side by side.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from aliquot.envelope import is_texts
+from aliquot.store import FolderStore
+from orchestrator.local.folder import LEDGER
+
+_NOTE = "delivered.json"
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What lies in a run's folder.
+
+    Args:
+        epoch: whose result it is; None where nothing is whole.
+        ending: "parquet" or "csv".
+        names: files and folders.
+    """
+
+    epoch: int | None = None
+    ending: str = ""
+    names: Sequence[str] = ()
+
+    def is_whole(self, folder: Path, epoch: int, ending: str) -> bool:
+        """Whether everything of that epoch is there, in that format."""
+        is_same = self.epoch == epoch and self.ending == ending
+        return is_same and all((folder / name).exists() for name in self.names)
+
+
+def read_delivered(folder: Path) -> Delivered:
+    """What was delivered into a run's folder; nothing where a damaged note says what."""
+    store = FolderStore(folder / LEDGER)
+    if not store.has(_NOTE):
+        return Delivered()
+    try:
+        note = json.loads(store.get(_NOTE))
+        epoch, ending, names = note["epoch"], note["ending"], note["names"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return Delivered()
+    is_sound = isinstance(epoch, int | None) and is_texts(names) and all(map(_is_plain, names))
+    return Delivered(epoch, ending, names) if is_sound else Delivered()
+
+
+def place_delivery(aside: Path, folder: Path, epoch: int, ending: str) -> None:
+    """Put what was written `aside` in the place of what was delivered before; raises StoreError.
+
+    `aside` must lie on the folder's file system. It is removed.
+    """
+    before = read_delivered(folder).names
+    coming = {path.name for path in aside.iterdir()}
+    note = Delivered(None, ending, sorted({*before, *coming}))
+    _write_note(folder, note)  # until all is in place, nothing counts as delivered
+    _write_note(folder, replace(note, epoch=epoch, names=place_files(aside, folder, before)))
 
 
 def place_files(aside: Path, folder: Path, before: Collection[str]) -> list[str]:
@@ -31,3 +86,12 @@ def place_files(aside: Path, folder: Path, before: Collection[str]) -> list[str]
     shutil.rmtree(old_result, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return names
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is one of something in the folder itself."""
+    return Path(name).name == name
+
+
+def _write_note(folder: Path, note: Delivered) -> None:
+    FolderStore(folder / LEDGER).put(_NOTE, json.dumps(asdict(note)).encode())

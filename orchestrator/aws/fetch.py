@@ -4,8 +4,8 @@
     failures/part-*.parquet               -> failures.parquet, row group by row group
     summary.json, templates.parquet ...   -> the same
 
-Everything is written aside; then the new files take the old ones' places. Owns this mapping and the note of
-what was fetched. Imports pyarrow. When it is wrong, rows lie in another order than a local run's.
+Everything is written aside; then `placing` puts it in the old files' places. Owns this mapping. Imports
+pyarrow. When it is wrong, rows lie in another order than a local run's.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from aliquot.errors import StoreError, TooManyFailed
 from aliquot.failure_limit import FailureLimit
 from aliquot.ledger import TOO_MANY_FAILED
 from aliquot.tables import TableWriter
-from orchestrator.aws.folder import read_note, write_note
 from orchestrator.aws.run import FETCHED, CloudRun, Published
 from orchestrator.local.folder import LEDGER, explained
-from orchestrator.placing import place_files
+from orchestrator.placing import place_delivery, read_delivered
 from orchestrator.results import read_table
 
 RESULT, SUMMARY = "result", "summary.json"
@@ -56,21 +55,16 @@ def fetch(fetching: Fetching) -> dict[str, Any]:
 
     Nothing is fetched where it was before; what was there is replaced only when everything new is written.
     """
-    before = read_note(fetching.folder)
-    if _is_there(fetching, before):
-        return _read_summary(fetching.folder)
-    aside = fetching.folder / LEDGER / "delivery"
-    with explained(fetching.folder):
+    folder, epoch, ending = fetching.folder, fetching.published.epoch, fetching.ending
+    if read_delivered(folder).is_whole(folder, epoch, ending):
+        return _read_summary(folder)
+    aside = folder / LEDGER / "delivery"
+    with explained(folder):
         shutil.rmtree(aside, ignore_errors=True)
         (aside / RESULT).mkdir(parents=True)
         _write_all(fetching, aside)
-        names = sorted(path.name for path in aside.iterdir())
-        open_note = {"epoch": None, "ending": fetching.ending, "names": sorted({*before["names"], *names})}
-        write_note(fetching.folder, open_note)  # until all is in place, nothing counts as fetched
-        placed = place_files(aside, fetching.folder, before["names"])
-        whole = {**open_note, "epoch": fetching.published.epoch, "names": placed}
-        write_note(fetching.folder, whole)
-    return _read_summary(fetching.folder)
+        place_delivery(aside, folder, epoch, ending)
+    return _read_summary(folder)
 
 
 def mark_fetched(run: CloudRun, published: Published) -> None:
@@ -145,11 +139,6 @@ def _split(name: str) -> tuple[str, str]:
     if not 1 <= len(parts) <= 2 or ".." in parts or name.startswith("/"):
         raise StoreError(name, "is not a name that a run publishes")
     return (parts[0], parts[1]) if len(parts) == 2 else ("", parts[0])
-
-
-def _is_there(fetching: Fetching, before: Mapping[str, Any]) -> bool:
-    is_same = before["epoch"] == fetching.published.epoch and before["ending"] == fetching.ending
-    return is_same and all((fetching.folder / name).exists() for name in before["names"])
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:

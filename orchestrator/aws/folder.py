@@ -1,11 +1,10 @@
 """The folder of a run on a stack: DIR/cloud.json says where its ledger is; what is fetched lies beside.
 
     DIR/cloud.json                   the run's address, written before anything is put
-    DIR/ledger/                      the lock, what `prepare` wrote, and a note of what was fetched
+    DIR/ledger/                      the lock, what `prepare` wrote, the note of what was fetched
     DIR/result/ failures.* summary.json ...   as of a local run
 
-Owns the address and the note. Imports the local backend's lock. When it is wrong, a repeated command begins a
-second run.
+Owns the address. Imports the local backend's lock. When it is wrong, a repeated command begins a second run.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from typing import Any
 
 from aliquot.errors import FolderInUse
 from aliquot.store import FolderStore
-from orchestrator.local.folder import LEDGER, RunFolder
+from orchestrator.local.folder import RunFolder
 
 CLOUD = "cloud.json"
-NOTE = "delivered.json"  # as of a local run
 FORMAT = "aliquot/cloud/1"
 _LONGEST_WORD = 32  # an execution's name has 80 characters at most, and more comes behind
 
@@ -114,26 +112,6 @@ def write_address(folder: Path, address: CloudAddress) -> None:
     """Write DIR/cloud.json, whole or not at all; raises StoreError."""
     plain = {"format": FORMAT, **asdict(address)}
     FolderStore(folder).put(CLOUD, json.dumps(plain, indent=1).encode())
-
-
-def read_note(folder: Path) -> dict[str, Any]:
-    """What was fetched into a folder: `epoch` (None where nothing is whole), `ending`, the files' `names`."""
-    store = FolderStore(folder / LEDGER)
-    if not store.has(NOTE):
-        return {"epoch": None, "ending": "", "names": []}
-    found: dict[str, Any] = json.loads(store.get(NOTE))
-    return found
-
-
-def write_note(folder: Path, note: Mapping[str, Any]) -> None:
-    """Note what was fetched; raises StoreError."""
-    FolderStore(folder / LEDGER).put(NOTE, json.dumps(note).encode())
-
-
-def read_fetched_epoch(folder: Path) -> int:
-    """The epoch whose result lies in a folder, -1 where none does."""
-    epoch = read_note(folder)["epoch"]
-    return -1 if epoch is None else int(epoch)
 
 
 def name_run(job: str, token: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:

@@ -28,7 +28,7 @@ from aliquot.ledger import BUDGET_REACHED, OPEN_FAILED, SETTLED, TIME_REACHED, U
 from aliquot.readers.objects import is_object
 from orchestrator.aws.commands import read_manifest
 from orchestrator.aws.executions import Execution
-from orchestrator.aws.folder import CloudAddress, find_address, read_address, read_fetched_epoch
+from orchestrator.aws.folder import CloudAddress, find_address, read_address
 from orchestrator.aws.run import CloudRun, Published
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import Pace, open_site, reach
@@ -37,6 +37,7 @@ from orchestrator.aws.target import Target
 from orchestrator.aws.watching import Watch
 from orchestrator.local.closing import TAKEN_UP
 from orchestrator.local.folder import RunFolder
+from orchestrator.placing import read_delivered
 from orchestrator.progress import Progress
 from orchestrator.request import Request, check_sources, restore_request
 from orchestrator.stack.aws import make_session
@@ -254,7 +255,9 @@ class CloudSession(WatchSession):
 
     def _take_up(self, run: CloudRun, manifest: Mapping[str, Any], pace: Pace) -> Execution:
         """What drives the run; one that was cancelled comes to its stop first."""
-        told = sys.maxsize if self._request is None else read_fetched_epoch(self._path)
+        fetched = read_delivered(self._path).epoch
+        known = -1 if fetched is None else fetched
+        told = sys.maxsize if self._request is None else known
         sources = manifest["identity"]["sources"]
         is_cutting = bool(sources) and is_object(sources[0]["path"]) and not run.ledger.is_sealed
         while (execution := take_up(run, told, is_cutting=is_cutting)) is None:

@@ -22,6 +22,7 @@ from aliquot.merge import UnreadableOutcome
 from aliquot.roster import Roster
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.settings import Settings
+from orchestrator.placing import read_delivered
 from orchestrator.request import Request
 from orchestrator.results import read_table
 
@@ -132,13 +133,9 @@ class Closing:
         return self._ledger.epoch
 
     def _is_delivered(self, epoch: int) -> bool:
-        from orchestrator.local.deliver import read_delivered
-
-        delivered = read_delivered(self._ledger)
-        if delivered.get("epoch") != epoch or delivered["ending"] != self._settings.ending:
-            return False
-        has_rows = any((self._folder.path / "result").glob("part-*"))
-        return has_rows and all((self._folder.path / name).exists() for name in delivered["names"])
+        folder = self._folder.path
+        has_rows = any((folder / "result").glob("part-*"))
+        return has_rows and read_delivered(folder).is_whole(folder, epoch, self._settings.ending)
 
     def _deliver(self, roster: Roster, epoch: int, sessions: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         from aliquot.delivery import Subject

@@ -1,12 +1,11 @@
 """From a settled stage to the files in a run's folder: result, failures, not tried, tables, summary.
 
-Everything is written aside by the core's `delivery`; then the new files take the old ones' places. Owns the
-note of what lies in the folder. When it is wrong, a killed delivery counts as delivered.
+Everything is written aside by the core's `delivery`; then `placing` puts it in the old files' places. Owns
+their order. Imports pyarrow. When it is wrong, what was delivered before is gone before the new is whole.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from aliquot.delivery import Subject, gather_columns, write_closing, write_table
 from aliquot.ledger import Ledger
 from aliquot.roster import Roster
 from orchestrator.local.folder import LEDGER, explained
-from orchestrator.placing import place_files
-
-DELIVERED = "delivered.json"
+from orchestrator.placing import place_delivery
 
 
 @dataclass(frozen=True)
@@ -54,24 +51,5 @@ def deliver(delivery: Delivery, ledger: Ledger, roster: Roster, facts: Mapping[s
         figures, summary = write_tables(subject, ledger, roster, columns, aside, ending, delivery.check)
         figures.cpu_ms = cpu_ms
         said = write_closing(subject, columns, figures, summary, facts, aside, ending)
-        _place(aside, delivery, ledger)
+        place_delivery(aside, delivery.folder, delivery.epoch, ending)
     return said
-
-
-def read_delivered(ledger: Ledger) -> dict[str, Any]:
-    """What lies in the folder: `epoch` (None while it is delivered), `ending` and the files' `names`."""
-    if not ledger.store.has(DELIVERED):
-        return {"epoch": None, "ending": "", "names": []}
-    found: dict[str, Any] = json.loads(ledger.store.get(DELIVERED))
-    return found
-
-
-def _place(aside: Path, delivery: Delivery, ledger: Ledger) -> None:
-    """Put what was written in the place of what was delivered before."""
-    before = set(read_delivered(ledger)["names"])
-    coming = {path.name for path in aside.iterdir()}
-    note = {"epoch": None, "ending": delivery.ending, "names": sorted(before | coming)}
-    # until all is in place, nothing counts as delivered
-    ledger.store.put(DELIVERED, json.dumps(note).encode())
-    names = place_files(aside, delivery.folder, before)
-    ledger.store.put(DELIVERED, json.dumps({**note, "epoch": delivery.epoch, "names": names}).encode())
