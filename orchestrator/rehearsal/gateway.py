@@ -258,9 +258,11 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         headers = {key.lower(): value for key, value in self.headers.items()}
-        reply = self.server.gateway.answer(
-            AwsRequest(self.command, self.path, headers, self._read_body(headers))
-        )
+        body = self._read_body(headers)
+        if body is None:  # as AWS does, where a client dies half way: nothing of it is carried out
+            self.close_connection = True
+            return
+        reply = self.server.gateway.answer(AwsRequest(self.command, self.path, headers, body))
         self.send_response_only(reply.status)
         length = reply.headers.get("content-length") if self.command == "HEAD" else None
         self.send_header("Content-Length", length or str(len(reply.body)))
@@ -272,14 +274,21 @@ class _Connection(BaseHTTPRequestHandler):
             self.wfile.write(reply.body)
         self.wfile.flush()
 
-    def _read_body(self, headers: dict[str, str]) -> bytes:
+    def _read_body(self, headers: dict[str, str]) -> bytes | None:
+        """Give the request's body, or None where it breaks off."""
         if headers.pop("transfer-encoding", "").lower() != "chunked":
-            return self.rfile.read(int(headers.get("content-length") or 0))
+            return self._read_exactly(int(headers.get("content-length") or 0))
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
+        while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+            part = self._read_exactly(size)
+            if part is None:
+                return None
+            parts.append(part)
             self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
+        return b"".join(parts) if self.rfile.readline() else None
+
+    def _read_exactly(self, n_bytes: int) -> bytes | None:
+        found = self.rfile.read(n_bytes)
+        return found if len(found) == n_bytes else None
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = do_OPTIONS = _serve  # noqa: N815

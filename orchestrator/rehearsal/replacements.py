@@ -50,6 +50,7 @@ def replace_parts_of_moto(
         parts.enter_context(wait_by_clock(clock))
         parts.enter_context(name_executions())
         parts.enter_context(spell_arguments_of_executions())
+        parts.enter_context(fail_maps_with_their_items())
         parts.enter_context(reuse_clients())
         parts.enter_context(spell_keys())
         parts.enter_context(drop_tag_events_of_puts())
@@ -214,6 +215,56 @@ def spell_arguments_of_executions() -> Iterator[None]:
         _replaced(StateTaskServiceSfn, "_normalise_response", spell_answered),
     ):
         yield
+
+
+@contextmanager
+def fail_maps_with_their_items() -> Iterator[None]:
+    """Fail a distributed map of which more items failed than it tolerates; in moto it succeeds.
+
+    test_moto_still_tolerates_failed_items_of_maps fails on the day that this is mended. AWS may leave items
+    undone once a map has failed; here all of them are done.
+    """
+    from moto.stepfunctions.parser.api import HistoryEventType
+    from moto.stepfunctions.parser.asl.component.common.error_name import (
+        failure_event,
+        states_error_name,
+        states_error_name_type,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
+        distributed_iteration_component as distributed,
+    )
+
+    error = states_error_name_type.StatesErrorNameType.StatesExceedToleratedFailureThreshold
+    kept = distributed.DistributedIterationComponent._map_run  # noqa: SLF001  moto has no other place for it
+
+    def map_run(component: Any, env: Any, eval_input: Any) -> None:
+        kept(component, env, eval_input)
+        items = eval_input.map_run_record.item_counter
+        n_failed = items.failed.get() + items.timed_out.get()
+        if not _is_tolerated(n_failed, items.total.get(), eval_input):
+            env.stack.pop()
+            cause = "The specified tolerated failure threshold was exceeded"
+            details: Any = {"taskFailedEventDetails": {"error": error.to_name(), "cause": cause}}
+            raise failure_event.FailureEventException(
+                failure_event.FailureEvent(
+                    env=env,
+                    error_name=states_error_name.StatesErrorName(error),
+                    event_type=HistoryEventType.MapRunFailed,
+                    event_details=details,
+                )
+            )
+
+    with _replaced(distributed.DistributedIterationComponent, "_map_run", map_run):
+        yield
+
+
+def _is_tolerated(n_failed: int, n_items: int, wanted: Any) -> bool:
+    """Whether a map may lose so many items, by whichever of the two thresholds its definition gives."""
+    if not wanted.tolerated_failure_count and not wanted.tolerated_failure_percentage:
+        return n_failed == 0
+    is_few = not wanted.tolerated_failure_count or n_failed <= wanted.tolerated_failure_count
+    share = wanted.tolerated_failure_percentage
+    return is_few and (not share or 100 * n_failed <= share * n_items)
 
 
 @contextmanager

@@ -67,6 +67,32 @@ SLEEPS = {
 }
 
 
+EACH = {
+    "StartAt": "Each",
+    "States": {
+        "Each": {
+            "Type": "Map",
+            "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                "StartAt": "IsBad",
+                "States": {
+                    "IsBad": {
+                        "Type": "Choice",
+                        "Choices": [{"Variable": "$", "NumericGreaterThan": 0, "Next": "Bad"}],
+                        "Default": "Good",
+                    },
+                    "Bad": {"Type": "Fail", "Error": "Bad"},
+                    "Good": {"Type": "Succeed"},
+                },
+            },
+            "Catch": [{"ErrorEquals": ["States.ExceedToleratedFailureThreshold"], "Next": "Failed"}],
+            "End": True,
+        },
+        "Failed": {"Type": "Succeed"},
+    },
+}
+
+
 def make_machine(definition, **substitutions):
     found = {"DefinitionString": json.dumps(definition), "RoleArn": ROLE_ARN}
     if substitutions:
@@ -122,3 +148,28 @@ def test_name_is_started_once(bench, given, is_refused):
         assert answer["refusal"]["Error"] == "StepFunctions.ExecutionAlreadyExistsException"
     else:
         assert answer["second"]["ExecutionArn"] == answer["first"]["ExecutionArn"]
+
+
+@pytest.mark.parametrize(
+    ("tolerated", "given", "is_caught"),
+    [
+        ({}, [0, 0, 0], False),
+        ({}, [0, 1, 0], True),
+        ({"ToleratedFailureCount": 1}, [0, 1, 0], False),
+        ({"ToleratedFailureCount": 1}, [1, 1, 0], True),
+        ({"ToleratedFailurePercentage": 50.5}, [1, 0], False),
+        ({"ToleratedFailurePercentage": 50.5}, [1, 1, 0], True),
+        ({"ToleratedFailureCount": 2, "ToleratedFailurePercentage": 50.5}, [1, 1, 0], True),
+    ],
+)
+def test_map_fails_past_what_it_tolerates(bench, tolerated, given, is_caught):
+    """https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html"""
+    each = {**EACH["States"]["Each"], **tolerated}
+    stack = bench({"Each": make_machine({**EACH, "States": {**EACH["States"], "Each": each}})})
+    states = boto3.client("stepfunctions")
+    started = states.start_execution(stateMachineArn=stack.outputs["Each"], input=json.dumps(given))
+    stack.drain()
+    history = states.get_execution_history(executionArn=started["executionArn"])["events"]
+    entered = [each["stateEnteredEventDetails"]["name"] for each in history if "Entered" in each["type"]]
+    assert describe(started["executionArn"])["status"] == "SUCCEEDED"
+    assert entered == ["Each", "Failed"] if is_caught else ["Each"]

@@ -131,6 +131,26 @@ def test_moto_still_starts_no_execution_from_a_state():
     assert states.list_executions(stateMachineArn=target)["executions"] == []
 
 
+def test_moto_still_tolerates_failed_items_of_maps():
+    """fail_maps_with_their_items: a distributed map succeeds though its only item failed."""
+    each = {
+        "Type": "Map",
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "Fail",
+            "States": {"Fail": {"Type": "Fail", "Error": "Bad"}},
+        },
+        "End": True,
+    }
+    states = boto3.client("stepfunctions")
+    definition = json.dumps({"StartAt": "Each", "States": {"Each": each}})
+    machine = states.create_state_machine(name="m", definition=definition, roleArn=ROLE)["stateMachineArn"]
+    started = states.start_execution(stateMachineArn=machine, name="x", input="[1]")["executionArn"]
+    while (ended := states.describe_execution(executionArn=started))["status"] == "RUNNING":
+        time.sleep(0.01)
+    assert ended["status"] == "SUCCEEDED"
+
+
 def test_moto_still_forgets_notifications():
     """set_notifications: a bucket made by CloudFormation has no notifications."""
     wanted = {"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["Queue", "Arn"]}}
