@@ -77,7 +77,7 @@ class Watch:
         if published is not None and published.epoch >= execution.epoch:
             return now, published
         if not now.is_running:
-            raise SettlingFailed(self._folder, self._run.address.run, now.cause)
+            raise SettlingFailed(self._folder, self._run.address.run, self._explain(now))
         return now, None
 
     def wait(self, execution: Execution, should_end: Callable[[], bool] = lambda: False) -> Published | None:
@@ -98,6 +98,14 @@ class Watch:
                 raise Interrupted(self._folder)
             pause_s = min(self._pace.longest_s, pause_s * self._pace.growth)
         return None
+
+    def _explain(self, ended: Execution) -> str:
+        """Why an execution failed; where a worker found that it cannot go on, also what that said."""
+        ledger = self._run.ledger
+        epochs = range(ended.epoch, ledger.epoch + 1)
+        noted = [key for epoch in epochs for key in ledger.list_open_failures(epoch)]
+        said = ledger.store.get(noted[0]).decode(errors="replace") if noted else ""
+        return f"{ended.cause}; a worker said: {said}" if said else ended.cause
 
     def _look_patiently(self, execution: Execution) -> tuple[Execution, Published | None]:
         """As `look`, but a network that is gone for some minutes ends no watch of hours."""

@@ -144,6 +144,20 @@ def test_run_whose_execution_broke_says_so_and_resumes(desk, still):
     assert desk.table().num_rows == 50
 
 
+def test_run_of_a_damaged_chunk_says_which_one(desk, still):
+    """What cannot be read is named, rather than a step that failed for it."""
+    process = desk.begin(*begin_words(desk.write_records(50)))
+    run = desk.wait_for(lambda: desk.address().get("run"))
+    desk.wait_for(lambda: f"runs/{run}/sealed" in still.list_keys("runs/"))
+    (key,) = still.list_keys(f"runs/{run}/chunks/")
+    still.stack.client("s3").put_object(Bucket=still.bucket, Key=key, Body=b"garbage")
+    still.go()
+    said = desk.end(process)
+    still.hold()
+    assert said.code == 2
+    assert "chunks/00000000.50: chunk cannot be read" in said.err
+
+
 @pytest.mark.usefixtures("cloud")
 def test_run_begun_elsewhere_is_attached(desk):
     """A colleague has the address of the run, and nothing else."""

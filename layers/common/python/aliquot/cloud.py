@@ -185,7 +185,7 @@ class Cloud:
                 message, receives, ledger, supervise, allowed, self._queues.send, billed_from_ns
             )
         except Undecodable as err:  # its chunk is damaged: nobody can do it, however often it is tried
-            ledger.note_open_failure(message.epoch, "job", str(err))
+            ledger.note_open_failure(message.epoch, "job", f"{message.chunk.key}: {err.reason}")
             raise StoreError(message.chunk.key, err.reason) from err
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,9 +144,9 @@ class Ledger:
         key = f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}-{uuid.uuid4().hex}"
         self.store.put(key, reason.encode())
 
-    def list_open_failures(self, epoch: int, kind: str) -> list[str]:
-        """The keys of what was said so; each object is a reason."""
-        return self.store.list_keys(f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}-")
+    def list_open_failures(self, epoch: int, kind: str = "") -> list[str]:
+        """The keys of what was said so, of both kinds where none is given; each object is a reason."""
+        return self.store.list_keys(f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}")
 
     def void(self, outcome: OutcomeKey) -> None:
         """Mark an outcome as unreadable: its records are open again, its cost stays counted."""
