@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -21,14 +21,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from aliquot.errors import StoreError, TooManyFailed
-from aliquot.failure_limit import FailureLimit
-from aliquot.ledger import TOO_MANY_FAILED
+from aliquot.errors import StoreError
 from aliquot.tables import TableWriter
 from orchestrator.aws.run import FETCHED, CloudRun, Published
 from orchestrator.local.folder import LEDGER, explained
 from orchestrator.placing import place_delivery, read_delivered
-from orchestrator.results import read_table
 
 RESULT, SUMMARY = "result", "summary.json"
 
@@ -71,17 +68,6 @@ def mark_fetched(run: CloudRun, published: Published) -> None:
     """Put the marker that says that somebody holds the result elsewhere; raises StoreError."""
     said = {"epoch": published.epoch, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     run.results.put(FETCHED, json.dumps(said).encode())
-
-
-def judge(folder: Path, summary: Mapping[str, Any], max_failed: str, reason: str) -> None:
-    """Raise TooManyFailed where more failed than was allowed; what finished is in the folder."""
-    limit = FailureLimit.parse(max_failed)
-    n_tried, is_stopped = summary["done"] + summary["failed"], reason == TOO_MANY_FAILED
-    if limit.allows(summary["failed"], n_tried) and not is_stopped:
-        return
-    failures = read_table(folder, "failures")
-    example = failures["message"][0].as_py() if failures is not None and len(failures) else ""
-    raise TooManyFailed(summary["failed"], n_tried, str(limit), is_stopped, example)
 
 
 def _write_all(fetching: Fetching, aside: Path) -> None:

@@ -24,7 +24,8 @@ from aliquot.errors import (
     OpenFailed,
     Stopped,
 )
-from aliquot.ledger import BUDGET_REACHED, OPEN_FAILED, SETTLED, TIME_REACHED, UNREADABLE
+from aliquot.failure_limit import FailureLimit
+from aliquot.ledger import BUDGET_REACHED, OPEN_FAILED, SETTLED, TIME_REACHED, TOO_MANY_FAILED, UNREADABLE
 from aliquot.readers.objects import is_object
 from orchestrator.aws.commands import read_manifest
 from orchestrator.aws.executions import Execution
@@ -35,6 +36,7 @@ from orchestrator.aws.site import Pace, open_site, reach
 from orchestrator.aws.submission import Submitting, change_settings, check_request
 from orchestrator.aws.target import Target
 from orchestrator.aws.watching import Watch
+from orchestrator.judging import judge, too_many
 from orchestrator.local.closing import TAKEN_UP
 from orchestrator.local.folder import RunFolder
 from orchestrator.placing import read_delivered
@@ -127,7 +129,7 @@ class WatchSession:
 
     def _fetch(self, run: CloudRun, manifest: Mapping[str, Any], published: Published) -> dict[str, Any]:
         """The result in the folder; raises what the run's end means."""
-        from orchestrator.aws.fetch import Fetching, fetch, judge, mark_fetched
+        from orchestrator.aws.fetch import Fetching, fetch, mark_fetched
 
         self._say(_FETCHING)
         ending = self._ending or manifest["settings"]["ending"]
@@ -137,7 +139,10 @@ class WatchSession:
         said = stop.facts.get("message", "") if stop is not None else ""
         if published.reason == OPEN_FAILED:
             raise OpenFailed(manifest["job"], said)
-        judge(self._path, summary, manifest["settings"]["max_failed"], published.reason)
+        limit = FailureLimit.parse(manifest["settings"]["max_failed"])
+        if published.reason == TOO_MANY_FAILED:
+            raise too_many(self._path, summary, limit, is_stopped=True)
+        judge(self._path, summary, limit)
         if published.reason in (BUDGET_REACHED, TIME_REACHED):
             raise BudgetReached(str(self._path), published.reason)
         if published.reason != SETTLED:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aliquot.errors import BudgetReached, TooManyFailed
+from aliquot.errors import BudgetReached
 from aliquot.failure_limit import FailureLimit
 from aliquot.keys import name_roster
 from aliquot.lane import Task
@@ -20,11 +20,11 @@ from aliquot.ledger import SETTLED, TIME_REACHED
 from aliquot.loading import make_options
 from aliquot.merge import UnreadableOutcome
 from aliquot.roster import Roster
+from orchestrator.judging import judge, too_many
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.settings import Settings
 from orchestrator.placing import read_delivered
 from orchestrator.request import Request
-from orchestrator.results import read_table
 
 INTERRUPTED = "interrupted"
 TAKEN_UP = "taken up again"
@@ -85,7 +85,8 @@ class Closing:
             except UnreadableOutcome as err:
                 epoch = self.void(err, epoch)
         self._ledger.stop(epoch, SETTLED, self._tell_facts())
-        return self._judge(summary)
+        judge(self._folder.path, summary, self._limit)
+        return summary
 
     @property
     def elapsed_s(self) -> float:
@@ -107,7 +108,7 @@ class Closing:
                 self._ledger.stop(epoch, reason, {})
         if reason == TIME_REACHED:
             raise BudgetReached(str(self._folder.path), reason)
-        raise self._too_many(summary, is_stopped=True)
+        raise too_many(self._folder.path, summary, self._limit, is_stopped=True)
 
     def interrupt(self, epoch: int) -> None:
         """End the epoch because the user said so."""
@@ -125,7 +126,8 @@ class Closing:
             summary: dict[str, Any] = json.loads((self._folder.path / "summary.json").read_text())
         else:
             summary = self._deliver(self._ledger.settle(self._stage, epoch), epoch, self._earlier)
-        return self._judge(summary)
+        judge(self._folder.path, summary, self._limit)
+        return summary
 
     def void(self, err: UnreadableOutcome, epoch: int) -> int:
         """Open the records of a damaged outcome again; gives the epoch in which they are to be done."""
@@ -147,14 +149,3 @@ class Closing:
         delivery = Delivery(self._folder.path, subject, self._settings.ending, epoch, self._check)
         total = {name: round(sum(each[name] for each in sessions), 3) for name in sessions[-1]}
         return deliver(delivery, self._ledger, roster, total)
-
-    def _judge(self, summary: dict[str, Any]) -> dict[str, Any]:
-        if not self._limit.allows(summary["failed"], summary["done"] + summary["failed"]):
-            raise self._too_many(summary, is_stopped=False)
-        return summary
-
-    def _too_many(self, summary: Mapping[str, Any], *, is_stopped: bool) -> TooManyFailed:
-        failures = read_table(self._folder.path, "failures")
-        example = failures["message"][0].as_py() if failures is not None and len(failures) else ""
-        tried = summary["done"] + summary["failed"]
-        return TooManyFailed(summary["failed"], tried, str(self._limit), is_stopped, example)

@@ -15,11 +15,11 @@ from moto import mock_aws
 
 from aliquot.errors import BadReference, SettlingFailed, StoreError, TooManyFailed
 from orchestrator.aws.executions import Executions, shorten_cause
-from orchestrator.aws.fetch import Fetching, fetch, judge, mark_fetched
+from orchestrator.aws.fetch import Fetching, fetch, mark_fetched
 from orchestrator.aws.folder import CloudAddress
 from orchestrator.aws.references import DigestingReader, upload_reference
 from orchestrator.aws.run import CloudRun, Link
-from orchestrator.aws.session import take_up
+from orchestrator.aws.session import WatchSession, take_up
 
 REGION, BUCKET, RUN = "us-east-1", "runs", "20261122-one-000000"
 ROLE = "arn:aws:iam::123456789012:role/settle"
@@ -232,14 +232,22 @@ def test_names_that_lead_out_of_the_folder_are_refused(run, publication, out, na
         fetch_now(run, out)
 
 
-def test_limit_of_failures_is_judged_as_of_a_local_run(tmp_path):
-    pyarrow.parquet.write_table(pa.table({"message": ["no 0"]}), tmp_path / "failures.parquet")
-    summary = {"done": 95, "failed": 5}
-    judge(tmp_path, summary, "5%", "settled")
+def test_limit_of_failures_is_judged_as_of_a_local_run(run, publication, out):
+    """A run that its stack gave up has too many failures, even where its limit was raised since."""
+
+    def fetch_within(max_failed):
+        settings = {"ending": "parquet", "max_failed": max_failed}
+        return WatchSession(out)._fetch(run, {"job": "one", "settings": settings}, run.find_published())
+
+    publication.add("failures/part-00000.parquet", pa.table({"message": ["no 0"]}))
+    publication.publish(done=95, failed=5)
+    assert fetch_within("5%")["failed"] == 5
     with pytest.raises(TooManyFailed, match=r"finished: 5 of 100 .*limit 4.*the first: no 0"):
-        judge(tmp_path, summary, "4", "settled")
-    with pytest.raises(TooManyFailed, match="stopped: 5 of 100"):
-        judge(tmp_path, summary, "4", "too many failed")
+        fetch_within("4")
+    publication.publish(epoch=1, reason="too many failed", done=95, failed=5)
+    for max_failed in ("4", "5%"):
+        with pytest.raises(TooManyFailed, match="stopped: 5 of 100"):
+            fetch_within(max_failed)
 
 
 # ---- what drives a run
