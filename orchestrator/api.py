@@ -124,7 +124,7 @@ class RunPlan:
     def _estimate_on_stack(self, settings: Settings | CloudSettings) -> StackEstimate | None:
         if not isinstance(settings, CloudSettings):
             return None
-        estimated: StackEstimate = _load_cloud().estimate_for(self.target, settings, self.estimate)
+        estimated: StackEstimate = _load_cloud().estimate_for(self.target, settings, lambda: self.estimate)
         return estimated
 
     def _make_session(self, out: Path, settings: Settings | CloudSettings) -> Followed:

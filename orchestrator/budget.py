@@ -15,6 +15,7 @@ from aliquot.errors import BadOption
 from aliquot.prices import Prices
 
 PRICES = "ALIQUOT_PRICES"  # names a JSON file of prices that take the table's place
+_WANTED = 'an object of prices is wanted, as {"s3_put": 0.000005}'
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -39,8 +40,13 @@ def read_prices() -> Prices:
         return Prices()
     try:
         plain = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(plain, dict):
-            raise TypeError(f"is a {type(plain).__name__}, not an object")  # noqa: TRY301 - told as damage is
+    except OSError as err:
+        raise BadOption(PRICES, f"{path}: cannot be read: {err.strerror}") from err
+    except ValueError as err:
+        raise BadOption(PRICES, f"{path}: is not JSON: {err}; {_WANTED}") from err
+    if not isinstance(plain, dict):
+        raise BadOption(PRICES, f"{path}: is a {type(plain).__name__}: {_WANTED}")
+    try:
         return Prices.from_plain(plain)
-    except (OSError, TypeError, ValueError) as err:
+    except ValueError as err:
         raise BadOption(PRICES, f"{path}: {err}") from err

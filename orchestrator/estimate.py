@@ -17,7 +17,7 @@ from aliquot.cutting import cut_chunks
 from aliquot.errors import DatasetError
 from orchestrator.local.settings import Settings
 from orchestrator.probe import Sample, run_probe
-from orchestrator.progress import describe_range, describe_seconds
+from orchestrator.progress import describe_count, describe_range, describe_seconds
 from orchestrator.request import Request
 
 SEED = 20260
@@ -54,14 +54,23 @@ class Estimate:
         each = f"{_describe_ms(mean_ms)} a record"
         if _describe_ms(low_ms) != _describe_ms(high_ms):
             each += f" ({_describe_ms(low_ms)} to {_describe_ms(high_ms)})"
-        failed = f", {self.n_failed:,} of them failed" if self.n_failed else ""
         return (
-            f"dataset  {_count(self.n_records, 'record')} in {_count(self.n_chunks, 'chunk')}, "
-            f"{_describe_bytes(self.n_bytes)}\n"
-            f"time     {describe_range(*self.wall_s)} on {_count(self.workers, 'worker')}; {each}\n"
+            f"{self.describe_dataset()}\n"
+            f"time     {describe_range(*self.wall_s)} on {describe_count(self.workers, 'worker')}; {each}\n"
             f"memory   {self.memory_mib:,} MiB\n"
-            f"from a probe of {_count(self.n_sampled, 'record')}{failed}; intervals are of 90%"
+            f"{self.describe_probe()}"
         )
+
+    def describe_dataset(self) -> str:
+        """How large the dataset is, as a line."""
+        records, chunks = describe_count(self.n_records, "record"), describe_count(self.n_chunks, "chunk")
+        return f"dataset  {records} in {chunks}, {_describe_bytes(self.n_bytes)}"
+
+    def describe_probe(self, where: str = "") -> str:
+        """What the figures stand on, as a line."""
+        failed = f", {self.n_failed:,} of them failed" if self.n_failed else ""
+        sampled = f"{describe_count(self.n_sampled, 'record')} {where}".strip()
+        return f"from a probe of {sampled}{failed}; intervals are of 90%"
 
 
 def estimate_run(request: Request, settings: Settings) -> Estimate:
@@ -110,10 +119,6 @@ def bootstrap_mean(alone_s: Sequence[float], batch_mean_s: float) -> tuple[float
     scale = batch_mean_s / max(times.mean(), 1e-12)
     low, high = np.quantile(draws, [0.05, 0.95]) * scale
     return batch_mean_s, float(low), float(high)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _describe_ms(milliseconds: float) -> str:

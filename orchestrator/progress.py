@@ -98,6 +98,11 @@ def describe_range(mean_s: float, low_s: float, high_s: float) -> str:
     return f"about {mean}" if low == high else f"about {mean} ({low} to {high})"
 
 
+def describe_count(number: int, noun: str) -> str:
+    """So many of something: 1 record, 2,000 records."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def describe_usd(usd: float) -> str:
     """Dollars, with as many digits as say something: $12.40, $0.31, $0.0042."""
     return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4f}"

@@ -7,6 +7,7 @@ cold start, tally and merge is counted as `aliquot.spending` bills it. Owns this
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -17,7 +18,7 @@ from orchestrator.aws.settings import CloudSettings, make_tariff
 from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
 from orchestrator.estimate import Estimate
-from orchestrator.progress import describe_range, describe_usd
+from orchestrator.progress import describe_count, describe_range, describe_usd
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.outputs import find_stack
 
@@ -46,30 +47,35 @@ class StackEstimate:
     usd: tuple[float, float, float]
 
     def __str__(self) -> str:
-        dataset = str(self.local).splitlines()[0]
         mean, low, high = self.usd
         cost = describe_usd(mean)
         if describe_usd(low) != describe_usd(high):
             cost += f" ({describe_usd(low)} to {describe_usd(high)})"
         return (
-            f"{dataset}\n"
-            f"time     {describe_range(*self.wall_s)} with at most {self.window:,} tasks at a time\n"
+            f"{self.local.describe_dataset()}\n"
+            f"time     {describe_range(*self.wall_s)} with at most "
+            f"{describe_count(self.window, 'task')} at a time\n"
             f"cost     {cost}\n"
-            f"from a probe of {self.local.n_sampled:,} records here; intervals are of 90%"
+            f"{self.local.describe_probe('here')}"
         )
 
 
-def estimate_for(target: Target, settings: CloudSettings, local: Estimate) -> StackEstimate:
+def estimate_for(
+    target: Target, settings: CloudSettings, estimate_here: Callable[[], Estimate]
+) -> StackEstimate:
     """The estimate of a run on the stack that `target` names, from that of this machine.
 
+    Args:
+        estimate_here: asked last: it takes seconds, and what is wrong with the rest is told before.
     Raises:
         MissingTool, BadOption, AwsRefused, NoSuchStack: the stack was not found, or cannot do it.
     """
     if target.is_rehearsal:
-        tariff, window = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S), settings.window or _CONCURRENCY
-        return estimate_on_stack(local, tariff, window)
-    stack = find_stack(target.stack, make_session(target.profile, target.region))
-    return estimate_on_stack(local, make_tariff(stack), settings.fit(stack).window or _CONCURRENCY)
+        tariff, window = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S), settings.window
+    else:
+        stack = find_stack(target.stack, make_session(target.profile, target.region))
+        tariff, window = make_tariff(stack), settings.fit(stack).window
+    return estimate_on_stack(estimate_here(), tariff, window or _CONCURRENCY)
 
 
 def estimate_on_stack(local: Estimate, tariff: Tariff, window: int) -> StackEstimate:
@@ -82,7 +88,7 @@ def estimate_on_stack(local: Estimate, tariff: Tariff, window: int) -> StackEsti
 def _model(local: Estimate, record_s: float, tariff: Tariff, window: int) -> tuple[float, float]:
     """Seconds and dollars, were every record as long as this."""
     work_s = local.n_records * record_s
-    n_slices = max(local.n_chunks, ceil(work_s / SLICE_S))
+    n_slices = max(local.n_chunks, min(local.n_records, ceil(work_s / SLICE_S)))
     n_workers = max(1, min(window, n_slices))
     cold_s = _INIT_S + local.start_s
     ramp_s = n_workers / _RAMP_PER_S / 2  # on average an environment comes half way through it

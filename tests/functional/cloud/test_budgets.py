@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from aliquot.prices import Prices
@@ -65,3 +68,30 @@ def test_invoice_is_fetched_and_told(desk):
     assert said.code == 0, said.err
     assert desk.invoice()["total"] > 0
     assert "cost" in desk.aliquot("show", "out").out
+
+
+def read_usd(plan: str) -> float:
+    """The dollars that a plan says, before their interval."""
+    return float(re.search(r"^cost +\$([0-9.,]+)", plan, re.MULTILINE)[1].replace(",", ""))
+
+
+def test_plan_says_time_and_dollars_and_puts_nothing(desk, cloud):
+    """By the prices of the user's file where there is one: at 1000 times the price 1000 times the dollars."""
+    before = cloud.list_keys("")
+    words = ("plan", "jobs:one", desk.write_records(400), *ON, "--workers", "3")
+    said = desk.aliquot(*words)
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0].startswith("dataset  400 records in 1 chunk, ")
+    assert re.fullmatch(r"time     about \d+ s( \(.*\))? with at most 3 tasks at a time", lines[1])
+    assert 0.001 < read_usd(said.out) < 0.02
+    assert lines[3] == "from a probe of 200 records here; intervals are of 90%"
+    times = {name: 1000 * value for name, value in Prices().to_plain().items() if isinstance(value, float)}
+    desk.write("prices.json", json.dumps(times))
+    dear = desk.aliquot(*words, ALIQUOT_PRICES="prices.json")
+    assert 500 < read_usd(dear.out) / read_usd(said.out) < 2000
+    desk.write("prices.json", '{"s3_put": -1}')
+    refused = desk.aliquot(*words, ALIQUOT_PRICES="prices.json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "ALIQUOT_PRICES: prices.json: s3_put cannot be -1: dollars, 0 or more" in refused.err
+    assert cloud.list_keys("") == before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from sys import float_info
 from typing import Any
 
 RUNG_MB = {"small": 1769, "medium": 3538, "large": 10240}
@@ -50,11 +51,10 @@ class Prices:
         for name, value in plain.items():
             if name not in known:
                 raise ValueError(f"{name!r} is no price: there are {', '.join(known)}")
-            is_figure = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-            if (known[name] == "float" and not is_figure) or (
-                known[name] == "str" and not isinstance(value, str)
-            ):
-                raise ValueError(f"{name} cannot be {value!r}")
+            if known[name] == "str" and not isinstance(value, str):
+                raise ValueError(f"{name} cannot be {value!r}: text, in quotes")
+            if known[name] == "float" and not _is_price(value):
+                raise ValueError(f"{name} cannot be {value!r}: dollars, 0 or more")
         return cls(**plain)
 
     def gb_s(self, architecture: str) -> float:
@@ -64,3 +64,8 @@ class Prices:
     def memory_s(self, architecture: str, memory_mb: int) -> float:
         """A second of a function with so much memory."""
         return self.gb_s(architecture) * memory_mb / MB_PER_GB
+
+
+def _is_price(value: Any) -> bool:
+    """Whether it is a number of dollars; JSON as Python reads it has NaN and Infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= float_info.max
