@@ -27,7 +27,7 @@ from aliquot.outcome import Outcome
 from aliquot.prices import Prices
 from aliquot.roster import Roster
 from aliquot.spans import SpanSet
-from aliquot.spending import REDUCE_MB, TALLY_MB, Tariff, choose_window, estimate_settling
+from aliquot.spending import REDUCE_MB, TALLY_MB, Tariff, choose_window, estimate_least_usd
 from aliquot.supervisor import Counts, Limits, PutOutcome
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker
@@ -390,7 +390,7 @@ def run_budget(seed: str, number: int) -> Ran:
     )
     tariff = make_tariff()
     case = f"{share:.0%} of ${calm.total_usd:.2f}"
-    if budget_usd <= tariff.task_usd + estimate_settling(tariff, 2).total:
+    if budget_usd <= estimate_least_usd(tariff):
         return Ran("budget", case, number, {"refused budget": 1})
     window = choose_window(tariff, budget_usd, window)
     run = Simulation(times, weather, draw, budget_usd, window)

@@ -1,7 +1,7 @@
 """What a user may choose of a run on a stack because it changes no row; the cloud's twin of local settings.
 
-Owns its defaults and its checks, those against a stack included. Imports the failure limit. When it is wrong,
-a run asks for more than the stack gives, or records are given up that had time.
+Owns its defaults and its checks, those against a stack included. Imports the core's failure limit and
+`spending`. When it is wrong, a run asks for more than the stack gives, or records are given up that had time.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
-from aliquot.spending import Tariff, choose_window, estimate_stake_usd
+from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
 from orchestrator.budget import check_usd, read_prices
 from orchestrator.results import ENDINGS
 from orchestrator.stack.outputs import StackOutputs
 
-MOST_TASKS = 1000
 _BESIDE_RECORD_S = 90.0  # of a worker's timeout: its slice, and a minute
 
 
@@ -72,7 +71,7 @@ class CloudSettings:
         window = self.window or min(stack.concurrency or MOST_TASKS, MOST_TASKS)
         if self.budget_usd is not None:
             tariff = make_tariff(stack)
-            least_usd = estimate_stake_usd(tariff, {"small": 1}, 0)
+            least_usd = estimate_least_usd(tariff)
             if self.budget_usd <= least_usd:
                 raise BadOption(
                     "--budget-usd",

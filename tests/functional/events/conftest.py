@@ -19,13 +19,12 @@ import pytest
 import aliquot
 from aliquot.aws import S3Store
 from aliquot.chunk import Chunk
-from aliquot.intake import measure_least_budget
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage
 from aliquot.prices import Prices
 from aliquot.spans import SpanSet
-from aliquot.spending import Tariff
+from aliquot.spending import Tariff, estimate_least_usd
 from orchestrator.aws.rehearsal import Drain
 from orchestrator.installed_layers import assemble_layers, find_cache, plan_layers
 from orchestrator.rehearsal import Stack, rehearse
@@ -43,7 +42,7 @@ def measure(record):
     return {"letters": len(record["name"])}
 """
 N_ROWS, N_PARQUET = 300, 50
-LEAST_USD = measure_least_budget(Tariff(Prices(), "arm64", 150.0))
+LEAST_USD = estimate_least_usd(Tariff(Prices(), "arm64", 150.0))
 FORMAT = "aliquot/request/1"
 
 # what is refused: the file's text or fields, the field at fault, a part of what is said

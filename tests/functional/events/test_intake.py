@@ -16,10 +16,10 @@ from aliquot import intake as intake_module
 from aliquot.cloud import Surroundings
 from aliquot.errors import StoreError, Undecodable
 from aliquot.inbox import Dropped
-from aliquot.intake import Intake, Permits, choose_settings, measure_least_budget, name_run
+from aliquot.intake import Intake, Permits, choose_settings, name_run
 from aliquot.prices import Prices
 from aliquot.request_file import FORMAT, RequestRefused, RunRequest
-from aliquot.spending import Tariff
+from aliquot.spending import Tariff, estimate_least_usd
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.stack.outputs import StackOutputs
 
@@ -357,7 +357,7 @@ def test_budget_puts_a_fifth_of_itself_at_stake():
 
 
 def test_least_budget_is_told():
-    least = measure_least_budget(TARIFF)
+    least = estimate_least_usd(TARIFF)
     for budget_usd, is_taken in ((least * 0.99, False), (least * 1.2, True)):
         request = RunRequest("crossref", ("a/",), budget_usd=budget_usd)
         if is_taken:

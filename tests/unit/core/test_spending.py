@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aliquot.keys import ChunkId, OutcomeKey
@@ -16,6 +17,7 @@ from aliquot.spending import (
     Spend,
     Tariff,
     choose_window,
+    estimate_least_usd,
     estimate_settling,
     is_beyond,
     measure_spend,
@@ -47,6 +49,16 @@ def test_tasks_in_flight_put_a_fifth_of_the_budget_at_stake(budget_usd, window):
     chosen = choose_window(TARIFF, budget_usd, window)
     assert 1 <= chosen <= window
     assert chosen == 1 or chosen * TARIFF.task_usd <= MOST_EXPOSED * budget_usd
+
+
+@given(st.floats(0.001, 1000), st.integers(1, 1000))
+@example(estimate_least_usd(TARIFF), 1000)
+@example(math.nextafter(estimate_least_usd(TARIFF), 1), 1000)
+def test_first_tick_stops_no_run_that_was_let_begin(budget_usd, window):
+    """Otherwise a request is taken, and ends without a single record."""
+    in_flight = {"small": choose_window(TARIFF, budget_usd, window)}
+    is_refused = budget_usd <= estimate_least_usd(TARIFF)
+    assert is_beyond(TARIFF, budget_usd, Spend(), in_flight, 0) == is_refused
 
 
 @given(st.integers(0, 10_000), st.integers(0, 500))

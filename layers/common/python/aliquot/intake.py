@@ -35,15 +35,14 @@ from aliquot.manifest import Frozen, check_columns, freeze, resolve_options
 from aliquot.prices import Prices
 from aliquot.readers import Source
 from aliquot.readers.objects import SCHEME, find_objects, is_object, split_url
-from aliquot.request_file import MOST_TASKS, RequestRefused, RunRequest, check_size
-from aliquot.spending import Spend, Tariff, choose_window, is_beyond
+from aliquot.request_file import RequestRefused, RunRequest, check_size
+from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
 
 MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that lists them
 _LONGEST_WORD = 32
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROOM = 2.0  # over the least budget, in the advice
-_HALVINGS = 30
 
 
 @dataclass(frozen=True)
@@ -334,13 +333,14 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
     window = min(request.window or permits.concurrency, MOST_TASKS)
     budget_usd = request.budget_usd
     if budget_usd is not None:
-        window = choose_window(tariff, budget_usd, window)
-        if is_beyond(tariff, budget_usd, Spend(), {"small": window}, 0):
+        least_usd = estimate_least_usd(tariff)
+        if budget_usd <= least_usd:
             raise RequestRefused(
                 "budget_usd",
                 f"${budget_usd:g} would be reached before a first task has ended: "
-                f"give ${_ROOM * measure_least_budget(tariff):.1g} or more",
+                f"give ${_ROOM * least_usd:.1g} or more",
             )
+        window = choose_window(tariff, budget_usd, window)
     time_s = request.budget_time_s
     return {
         "window": window,
@@ -354,21 +354,6 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
         "spent_s": 0.0,
         "until_s": None if time_s is None else now_s + time_s,
     }
-
-
-def measure_least_budget(tariff: Tariff) -> float:
-    """Dollars below which not even one task is begun."""
-    least_usd, most_usd = 0.0, tariff.task_usd
-    while _is_too_little(tariff, most_usd):
-        least_usd, most_usd = most_usd, 2 * most_usd
-    for _ in range(_HALVINGS):
-        usd = (least_usd + most_usd) / 2
-        least_usd, most_usd = (usd, most_usd) if _is_too_little(tariff, usd) else (least_usd, usd)
-    return most_usd
-
-
-def _is_too_little(tariff: Tariff, usd: float) -> bool:
-    return is_beyond(tariff, usd, Spend(), {"small": 1}, 0)
 
 
 def _digest(dropped: Dropped) -> str:

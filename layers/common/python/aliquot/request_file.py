@@ -4,7 +4,7 @@
      "options": {"templates": "references/templates.csv"}, "budget_usd": 5}
 
 Pure. Owns the fields, their checks and what is said of a wrong one; docs/events.md describes them. Imports
-the core's errors and failure limit. When it is wrong, a file starts another run than it names.
+the core's errors, failure limit and `spending`. When it is wrong, a file starts another run than it names.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 from aliquot.errors import AliquotError, BadOption
 from aliquot.failure_limit import FailureLimit
+from aliquot.spending import MOST_TASKS
 
 FORMAT = "aliquot/request/1"
 MOST_BYTES = 256 << 10
-MOST_TASKS = 1000
 _SHOWN = 80
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -19,6 +19,7 @@ from aliquot.prices import RUNG_MB, Prices
 from aliquot.roster import Roster
 
 TALLY_MB, REDUCE_MB = 1769, 3008
+MOST_TASKS = 1000  # in flight at a time, whatever was asked for
 MOST_EXPOSED = 0.2  # of a budget, by the tasks that may be in flight
 
 # counted in the rehearsal, a task: gets of chunk, manifest and stop marker; the put of its outcome; receive,
@@ -198,6 +199,11 @@ def estimate_stake_usd(tariff: Tariff, in_flight: Mapping[str, int], n_outcomes:
     settling = estimate_settling(tariff, n_outcomes + sum(in_flight.values()))
     draining = measure_spend(tariff, (), {}, 0, _DRAIN_TICKS, _DRAIN_TICKS * _DRAIN_TICK_MS)
     return tariff.exposed_usd(in_flight) + draining.total + settling.total
+
+
+def estimate_least_usd(tariff: Tariff) -> float:
+    """What a budget has to exceed: one task, draining and settling, before anything was spent."""
+    return estimate_stake_usd(tariff, {"small": 1}, 0)
 
 
 def is_beyond(
