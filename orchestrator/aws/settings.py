@@ -1,7 +1,8 @@
 """What a user may choose of a run on a stack because it changes no row; the cloud's twin of local settings.
 
-Owns its defaults and its checks, those against a stack included. Imports the core's failure limit and
-`spending`. When it is wrong, a run asks for more than the stack gives, or records are given up that had time.
+Owns its defaults and its checks, those against a stack included. Imports the core's failure limit,
+`manifest` and `spending`. When it is wrong, a run asks for more than the stack gives, or records are given up
+that had time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
+from aliquot.manifest import start_clock
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
 from orchestrator.budget import check_usd, read_prices
 from orchestrator.results import ENDINGS
@@ -90,9 +92,7 @@ class CloudSettings:
         Args:
             spent_s: wall time that the run has had.
         """
-        now_s = time.time()
-        until_s = None if self.budget_time_s is None else now_s + self.budget_time_s - spent_s
-        return {**frozen, **self.to_plain(), "begun_s": now_s, "spent_s": spent_s, "until_s": until_s}
+        return {**frozen, **self.to_plain(), **start_clock(time.time(), self.budget_time_s, spent_s)}
 
 
 def make_tariff(stack: StackOutputs) -> Tariff:

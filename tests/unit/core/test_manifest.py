@@ -8,7 +8,7 @@ import pytest
 
 from aliquot.errors import BadOption
 from aliquot.job import Job, Reference, Stage
-from aliquot.manifest import Frozen, check_columns, freeze, identify, resolve_options
+from aliquot.manifest import Frozen, check_columns, freeze, identify, resolve_options, start_clock
 from aliquot.readers import Source
 from orchestrator.catalog import KnownJob
 from orchestrator.options import describe_reference
@@ -84,6 +84,12 @@ def test_stack_and_laptop_freeze_alike(stock):
     said = make_manifest(here, settings, "0" * 64)
     once = {name: said[name] for name in ("architecture", "client_token", "created")}
     assert freeze(replace(there, package="0" * 64), settings, **once) == said
+
+
+def test_time_that_a_run_has_had_counts_against_its_budget():
+    assert start_clock(1000.0, 60.0) == {"begun_s": 1000.0, "spent_s": 0.0, "until_s": 1060.0}
+    assert start_clock(1000.0, 60.0, 45.0) == {"begun_s": 1000.0, "spent_s": 45.0, "until_s": 1015.0}
+    assert start_clock(1000.0, None, 45.0) == {"begun_s": 1000.0, "spent_s": 45.0, "until_s": None}
 
 
 def test_columns_are_held_against_the_job():

@@ -31,7 +31,7 @@ from aliquot.inbox import ACCEPTED, REJECTED, Dropped, Inbox
 from aliquot.job import Job
 from aliquot.ledger import Ledger
 from aliquot.loading import JobSpec, describe_function, load_job
-from aliquot.manifest import Frozen, check_columns, freeze, resolve_options
+from aliquot.manifest import Frozen, check_columns, freeze, resolve_options, start_clock
 from aliquot.prices import Prices
 from aliquot.readers import Source
 from aliquot.readers.objects import SCHEME, find_objects, is_object, split_url
@@ -341,18 +341,15 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
                 f"give ${_ROOM * least_usd:.1g} or more",
             )
         window = choose_window(tariff, budget_usd, window)
-    time_s = request.budget_time_s
     return {
         "window": window,
         "record_timeout_s": request.record_timeout_s,
         "max_failed": request.max_failed,
         "ending": "parquet",
         "budget_usd": budget_usd,
-        "budget_time_s": time_s,
+        "budget_time_s": request.budget_time_s,
         "tariff": tariff.to_plain(),
-        "begun_s": now_s,
-        "spent_s": 0.0,
-        "until_s": None if time_s is None else now_s + time_s,
+        **start_clock(now_s, request.budget_time_s),
     }
 
 

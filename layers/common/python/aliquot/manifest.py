@@ -100,6 +100,18 @@ def freeze(
     }
 
 
+def start_clock(now_s: float, budget_time_s: float | None, spent_s: float = 0.0) -> dict[str, float | None]:
+    """The settings by which a run on a stack is timed: since when, with what before, and until when.
+
+    Args:
+        now_s: seconds since 1970.
+        budget_time_s: of the whole run; None for no limit.
+        spent_s: wall time that the run has had.
+    """
+    until_s = None if budget_time_s is None else now_s + budget_time_s - spent_s
+    return {"begun_s": now_s, "spent_s": spent_s, "until_s": until_s}
+
+
 def resolve_options(
     job: Job, given: Mapping[str, Any], find_reference: FindReference, spell: Callable[[str], str]
 ) -> dict[str, Any]:
