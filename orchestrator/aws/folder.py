@@ -10,7 +10,6 @@ Owns the address. Imports the local backend's lock. When it is wrong, a repeated
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from aliquot.errors import FolderInUse
+from aliquot.keys import spell_word
 from aliquot.store import FolderStore
 from orchestrator.local.folder import RunFolder
 
 CLOUD = "cloud.json"
 FORMAT = "aliquot/cloud/1"
-_LONGEST_WORD = 32  # an execution's name has 80 characters at most, and more comes behind
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,7 @@ def write_address(folder: Path, address: CloudAddress) -> None:
 
 def name_run(job: str, token: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> str:
     """A run's id: the date, the job's word, and six hexadecimal digits of the token."""
-    word = re.sub(r"[^A-Za-z0-9_-]+", "-", job.rpartition(":")[2])[:_LONGEST_WORD].strip("-") or "run"
-    return f"{now():%Y%m%d}-{word}-{token[:6]}"
+    return f"{now():%Y%m%d}-{spell_word(job.rpartition(':')[2])}-{token[:6]}"
 
 
 def make_token() -> str:

@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aliquot.keys import (
+    LONGEST_WORD,
     ChunkId,
     OutcomeKey,
     fits_in_key,
+    is_name,
     name_outcomes,
     name_roster,
     name_stop,
     name_void,
+    spell_word,
 )
 from aliquot.spans import SpanSet
 
@@ -97,6 +100,34 @@ def test_junk_is_not_a_chunk(text: str) -> None:
 def test_junk_and_path_tricks_are_no_outcome(old: str, new: str) -> None:
     with pytest.raises(ValueError, match=r"not an? "):
         OutcomeKey.parse(str(KEY).replace(old, new, 1))
+
+
+@given(st.text(max_size=80))
+def test_word_of_any_text_is_a_short_name(text: str) -> None:
+    """It stands in prefixes of a bucket and in names of executions, whatever a user called a function."""
+    word = spell_word(text)
+    assert is_name(word)
+    assert len(word) <= LONGEST_WORD
+    assert not word.startswith("-")
+    assert not word.endswith("-")
+    assert spell_word(word) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("crossref", "crossref"),
+        ("my_job-2", "my_job-2"),
+        ("june 1", "june-1"),
+        ("<locals>.é", "locals"),
+        ("../../etc", "etc"),
+        ("--", "run"),
+        ("", "run"),
+        ("x" * 31 + " y", "x" * 31),
+    ],
+)
+def test_word_keeps_what_may_stand_in_a_name(text: str, word: str) -> None:
+    assert spell_word(text) == word
 
 
 def test_names_of_decisions_sort_by_epoch() -> None:

@@ -29,6 +29,7 @@ from aliquot.cutter import describe_reads
 from aliquot.errors import BadOption, DatasetError, StoreError, Undecodable
 from aliquot.inbox import ACCEPTED, REJECTED, Dropped, Inbox
 from aliquot.job import Job
+from aliquot.keys import spell_word
 from aliquot.ledger import Ledger
 from aliquot.loading import JobSpec, describe_function, load_job
 from aliquot.manifest import Frozen, check_columns, freeze, resolve_options, start_clock
@@ -39,7 +40,6 @@ from aliquot.request_file import RequestRefused, RunRequest, check_size
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
 
 MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that lists them
-_LONGEST_WORD = 32
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROOM = 2.0  # over the least budget, in the advice
@@ -311,9 +311,7 @@ class Intake:
 
 def name_run(dropped: Dropped) -> str:
     """The id of the run that a request asks for: the request's own name, and what tells its arrival apart."""
-    leaf = dropped.name.rpartition("/")[2]
-    word = re.sub(r"[^A-Za-z0-9_-]+", "-", leaf)[:_LONGEST_WORD].strip("-") or "run"
-    return f"{word}-{_digest(dropped)[:16]}"
+    return f"{spell_word(dropped.name.rpartition('/')[2])}-{_digest(dropped)[:16]}"
 
 
 def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now_s: float) -> dict[str, Any]:

@@ -4,8 +4,8 @@ Keys are relative to the run's prefix (`runs/<run>/` in a bucket, `DIR/ledger/` 
 says how many records it has, an outcome's key which of them it answers, how many of those failed and what
 it cost, so that progress, spend and completion need listings only. Chunk ids sort in dataset order.
 
-Owns the text of keys, both ways. Imports the standard library and `spans`. When it is wrong, a run cannot
-find what it did.
+Owns the text of keys, both ways, and which words may stand in a run's id. Imports the standard library and
+`spans`. When it is wrong, a run cannot find what it did.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ REDELIVERED = "redelivered/"
 OPEN_FAILURES = "open_failed/"
 
 TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever came back
+LONGEST_WORD = 32  # of a run's id: an execution's name has 80 characters at most, and more comes behind
 LONGEST_SPANS = 120  # bytes of span text in a key: more holes end an outcome early and start another
 
 # ASCII digits, and no more of them than any dataset needs: an object's key is what anybody may have put there
 _CHUNK_ID = re.compile(r"([0-9]{8})\.([0-9]{1,12})")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_NO_WORD = re.compile(r"[^A-Za-z0-9_-]+")
 _STOP = re.compile(r"stop/([0-9]{4,9})\.json")
 _OUTCOME = re.compile(
     r"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>[0-9]{8}\.[0-9]{1,12})/"
@@ -118,6 +120,14 @@ class OutcomeKey:
 def is_name(text: object) -> bool:
     """Whether this may name a run, a stage or a rung: nothing that leads out of a prefix or a folder."""
     return isinstance(text, str) and bool(_NAME.fullmatch(text))
+
+
+def spell_word(text: str) -> str:
+    """The word in a run's id that tells people of which job or request it is; at most LONGEST_WORD long.
+
+    Whatever may not stand in a name becomes a hyphen; `run` where nothing is left.
+    """
+    return _NO_WORD.sub("-", text)[:LONGEST_WORD].strip("-") or "run"
 
 
 def fits_in_key(spans: SpanSet) -> bool:
