@@ -138,7 +138,19 @@ def test_delivery_removes_nothing_outside_of_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["chunks/readme", "chunks/00000000", "outcomes/work/x", "voids/x", "stop/x.json", "chunks/00000000.٣"],
+    [
+        "chunks/readme",
+        "chunks/00000000",
+        "outcomes/work/x",
+        "voids/x",
+        "stop/x.json",
+        "stop/00001.json",
+        "chunks/00000000.٣",
+        "chunks/00000000.03",
+        "outcomes/work/00000000.03/0-3~a.small.1.0.1",
+        "outcomes/work/00000000.3/0-3~a.small.01.0.1",
+        "outcomes/work/00000000.3/0-3~a.small.1.00.1",
+    ],
 )
 def test_object_that_is_none_of_ours_is_named(tmp_path: Path, key: str) -> None:
     """Whoever put it there has to hear which object it is, in the orchestrator and in the stack's log."""

@@ -28,15 +28,18 @@ TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever
 LONGEST_WORD = 32  # of a run's id: an execution's name has 80 characters at most, and more comes behind
 LONGEST_SPANS = 120  # bytes of span text in a key: more holes end an outcome early and start another
 
-# ASCII digits, and no more of them than any dataset needs: an object's key is what anybody may have put there
-_CHUNK_ID = re.compile(r"([0-9]{8})\.([0-9]{1,12})")
+# ASCII digits, no more of them than any dataset needs, and none that could be left out: a key is what anybody
+# may have put there, and one that reads as another's would have its object counted as that one
+_COUNT = r"(?:0|[1-9][0-9]{0,11})"
+_CHUNK = rf"[0-9]{{8}}\.{_COUNT}"
+_CHUNK_ID = re.compile(rf"([0-9]{{8}})\.({_COUNT})")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NO_WORD = re.compile(r"[^A-Za-z0-9_-]+")
-_STOP = re.compile(r"stop/([0-9]{4,9})\.json")
+_STOP = re.compile(r"stop/([0-9]{4}|[1-9][0-9]{4,8})\.json")
 _OUTCOME = re.compile(
-    r"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>[0-9]{8}\.[0-9]{1,12})/"
+    rf"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>{_CHUNK})/"
     r"(?P<spans>[0-9+-]*)~(?P<attempt>[0-9a-z]+)\.(?P<rung>[a-z]+)\."
-    r"(?P<ms>[0-9]{1,15})\.(?P<failed>[0-9]{1,12})\.(?P<receives>[0-9]{1,9})"
+    rf"(?P<ms>{_COUNT})\.(?P<failed>{_COUNT})\.(?P<receives>{_COUNT})"
 )
 
 
