@@ -23,6 +23,8 @@ BOMBS = {
     "an integer of a million digits": "unpack(extension(4, b'9' * 1_000_000))",
     "a frame of 4 GB of zeros": "Part(zeros(32), zlib.crc32(zeros(32)), 1 << 30).open('part')",
     "a frame that says less than it holds": "Part(zeros(1), zlib.crc32(zeros(1)), 100).open('part')",
+    "a part that says a gigabyte, whose frame tells no size": "unsized(1 << 30).open('part')",
+    "a frame of 20 bytes that says a gigabyte": "claiming(1 << 30).open('part')",
     "an object whose part says a gigabyte": "Envelope.from_bytes(large_part(), 'chunk').open('a')",
     "a roster of brackets": "Roster.from_json(b'[' * 5_000_000)",
     "a message of brackets": "TaskMessage.from_text(base64.b64encode(b'\\x91' * 190_000).decode())",
@@ -50,6 +52,15 @@ def array(shape):
 def zeros(n_mib):
     squeeze = zstandard.ZstdCompressor(level=1).compressobj(size=n_mib << 27)
     return b"".join([*(squeeze.compress(bytes(1 << 27)) for _ in range(n_mib)), squeeze.flush()])
+
+def unsized(n_bytes):
+    stored = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1000))
+    return Part(stored, zlib.crc32(stored), n_bytes)
+
+def claiming(n_bytes):
+    stored = b"\\x28\\xb5\\x2f\\xfd\\xe0" + n_bytes.to_bytes(8, "little") + b"\\x01\\0\\0"
+    assert zstandard.frame_content_size(stored) == n_bytes
+    return Part(stored, zlib.crc32(stored), n_bytes)
 
 def large_part():
     stored = zstandard.ZstdCompressor().compress(bytes(1000))

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -355,3 +356,12 @@ def _decode(text: str) -> bytes:
     import base64
 
     return base64.b64decode(text)
+
+
+@pytest.mark.parametrize("plain", [b"", b"some", bytes(1 << 20)])
+def test_frame_that_tells_no_size_is_read_as_the_protocol_says(plain: bytes) -> None:
+    """Hosts in other languages may stream theirs; a size of 0 is a limit like any other."""
+    stored = zstandard.ZstdCompressor(write_content_size=False).compress(plain)
+    assert Part(stored, zlib.crc32(stored), len(plain)).open("part") == plain
+    with pytest.raises(Undecodable):
+        Part(stored, zlib.crc32(stored), len(plain) + 1).open("part")
