@@ -76,7 +76,10 @@ class RunPlan:
         local = self.settings
         if isinstance(local, CloudSettings):
             local = Settings(record_timeout_s=local.record_timeout_s)
-        return estimate_run(self.request, local)
+        opener = None
+        if self.request.is_in_s3:
+            opener = _load_cloud().open_objects_with(self.target.profile, self.target.region)
+        return estimate_run(self.request, local, opener)
 
     @cached_property
     def stack_estimate(self) -> StackEstimate | None:

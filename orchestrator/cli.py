@@ -196,7 +196,8 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
 def plan(**words: Any) -> None:
     """Say what running JOB over DATA would take: records, chunks, time, and memory or dollars.
 
-    The dataset is counted and a seeded sample of it is run here on one worker; nothing is written.
+    The dataset is counted and a seeded sample of it is run here on one worker; nothing is written. Of a
+    dataset in S3 some 64 MiB are read, and the rest is taken to be like them.
 
     \b
     aliquot plan crossref reactions.rsmi.gz --templates templates.csv

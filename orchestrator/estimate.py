@@ -1,7 +1,7 @@
 """What a run would take: the dataset counted, a seeded sample of it run, and both put together.
 
-Intervals are of 90%, by bootstrap over records. Writes nothing that stays. Imports `probe` and NumPy. When it
-is wrong, people wait longer than they were told.
+Intervals are of 90%, by bootstrap over records. Writes nothing that stays. Imports `probe`, `sizing` and
+NumPy. When it is wrong, people wait longer than they were told.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from math import ceil
 
 import numpy as np
 
-from aliquot.cutting import cut_chunks
 from aliquot.errors import DatasetError
+from aliquot.readers.streams import Opener
 from orchestrator.local.settings import Settings
 from orchestrator.probe import Sample, run_probe
 from orchestrator.progress import describe_count, describe_range, describe_seconds
 from orchestrator.request import Request
+from orchestrator.sizing import size_dataset
 
 SEED = 20260
 _N_BOOTSTRAPS = 1000
@@ -36,6 +37,8 @@ class Estimate:
         memory_mib: the largest private memory of a host that was seen, times the workers.
         n_sampled, n_failed: records of the probe, and how many of them failed.
         start_s: wall time of preparing and opening the job.
+        share_read: of the dataset's bytes; below 1 its figures are extrapolated.
+        is_in_s3: whether the dataset lies there, where a stack cuts it.
     """
 
     n_records: int
@@ -48,6 +51,8 @@ class Estimate:
     n_sampled: int
     n_failed: int
     start_s: float = 0.0
+    share_read: float = 1.0
+    is_in_s3: bool = False
 
     def __str__(self) -> str:
         mean_ms, low_ms, high_ms = self.record_ms
@@ -63,19 +68,25 @@ class Estimate:
 
     def describe_dataset(self) -> str:
         """How large the dataset is, as a line."""
-        records, chunks = describe_count(self.n_records, "record"), describe_count(self.n_chunks, "chunk")
-        return f"dataset  {records} in {chunks}, {_describe_bytes(self.n_bytes)}"
+        n_records, n_chunks, about = self.n_records, self.n_chunks, ""
+        if self.share_read < 1:
+            n_records, n_chunks, about = _round(n_records), _round(n_chunks), "about "
+        records, chunks = describe_count(n_records, "record"), describe_count(n_chunks, "chunk")
+        return f"dataset  {about}{records} in {about}{chunks}, {_describe_bytes(self.n_bytes)}"
 
     def describe_probe(self, where: str = "") -> str:
         """What the figures stand on, as a line."""
         failed = f", {self.n_failed:,} of them failed" if self.n_failed else ""
         sampled = f"{describe_count(self.n_sampled, 'record')} {where}".strip()
-        return f"from a probe of {sampled}{failed}; intervals are of 90%"
+        read = f", out of {self.share_read:.2%} of the dataset" if self.share_read < 1 else ""
+        return f"from a probe of {sampled}{failed}{read}; intervals are of 90%"
 
 
-def estimate_run(request: Request, settings: Settings) -> Estimate:
+def estimate_run(request: Request, settings: Settings, opener: Opener | None = None) -> Estimate:
     """Count the dataset, run a sample of it on one host, and say what the whole would take.
 
+    Args:
+        opener: gives an object's bytes, where the dataset lies in S3.
     Raises:
         DatasetError: no records, or records that can be read only once.
         BatchDependent: rows differ between a record alone and among others.
@@ -86,29 +97,27 @@ def estimate_run(request: Request, settings: Settings) -> Estimate:
         )
     resolved = settings.resolve()
     sample = Sample(random.Random(SEED))  # noqa: S311 - a sample, not a secret
-    n_records = n_chunks = n_bytes = 0
-    for cut in cut_chunks(sample.watch(request.read())):
-        n_records, n_chunks, n_bytes = n_records + cut.id.n_records, n_chunks + 1, n_bytes + cut.n_bytes
-    if not n_records:
-        raise DatasetError(", ".join(request.source_names[:3]), "holds no records")
+    size = size_dataset(request, sample, opener)
     probe = run_probe(request, resolved, *sample.to_chunk())
     record_s, low_s, high_s = bootstrap_mean(probe.record_s, probe.batch_s / probe.n_sampled)
-    share = n_records / min(resolved.workers, n_records)
+    n_in_turn = size.n_records / min(resolved.workers, size.n_records)
     return Estimate(
-        n_records=n_records,
-        n_chunks=n_chunks,
-        n_bytes=n_bytes,
+        n_records=size.n_records,
+        n_chunks=size.n_chunks,
+        n_bytes=size.n_bytes,
         workers=resolved.workers,
         record_ms=(record_s * 1e3, low_s * 1e3, high_s * 1e3),
         wall_s=(
-            probe.start_s + record_s * share,
-            probe.start_s + low_s * share,
-            probe.start_s + high_s * share,
+            probe.start_s + record_s * n_in_turn,
+            probe.start_s + low_s * n_in_turn,
+            probe.start_s + high_s * n_in_turn,
         ),
         memory_mib=ceil(probe.peak_mib) * resolved.workers,
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
         start_s=probe.start_s,
+        share_read=size.share_read,
+        is_in_s3=request.is_in_s3,
     )
 
 
@@ -119,6 +128,11 @@ def bootstrap_mean(alone_s: Sequence[float], batch_mean_s: float) -> tuple[float
     scale = batch_mean_s / max(times.mean(), 1e-12)
     low, high = np.quantile(draws, [0.05, 0.95]) * scale
     return batch_mean_s, float(low), float(high)
+
+
+def _round(number: int) -> int:
+    """A number that was extrapolated, to three digits."""
+    return int(float(f"{number:.3g}"))
 
 
 def _describe_ms(milliseconds: float) -> str:

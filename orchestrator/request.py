@@ -23,6 +23,7 @@ from aliquot.loading import wrap_function
 from aliquot.manifest import FORMAT, Frozen, check_columns, freeze, identify
 from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
 from aliquot.readers.objects import Listing, find_objects, is_object
+from aliquot.readers.streams import Opener, open_file
 from orchestrator.catalog import KnownJob, find_job, find_job_at
 from orchestrator.options import name_flag, resolve_options
 
@@ -86,15 +87,21 @@ class Request:
         """Whether the dataset lies in S3, where a stack reads it, and not this machine."""
         return bool(self.sources) and is_object(self.sources[0].path)
 
-    def read(self) -> Iterator[Batch]:
-        """The dataset's batches, from its beginning; raises DatasetError."""
+    def read(self, opener: Opener = open_file) -> Iterator[Batch]:
+        """The dataset's batches, from its beginning; raises DatasetError.
+
+        Args:
+            opener: gives a source's bytes; by default those of the file at its path.
+        """
         reads = self.known.job.reads
         specs = read_fields(reads) if reads is not None else ()
         fields = {spec.name: spec.column for spec in specs} or None
         optional = {spec.name for spec in specs if not spec.is_required}
         if self.records is not None:
             return read_records(self.records, fields, self.keep, chosen=self.chosen, optional=optional)
-        return read_batches(self.sources, fields, self.keep, chosen=self.chosen, optional=optional)
+        return read_batches(
+            self.sources, fields, self.keep, chosen=self.chosen, optional=optional, opener=opener
+        )
 
 
 def make_request(

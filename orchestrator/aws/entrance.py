@@ -3,6 +3,14 @@
 from orchestrator.aws.commands import attach, cancel
 from orchestrator.aws.estimate import estimate_for
 from orchestrator.aws.session import CloudSession, WatchSession
-from orchestrator.aws.site import list_objects_with
+from orchestrator.aws.site import list_objects_with, open_objects_with
 
-__all__ = ["CloudSession", "WatchSession", "attach", "cancel", "estimate_for", "list_objects_with"]
+__all__ = [
+    "CloudSession",
+    "WatchSession",
+    "attach",
+    "cancel",
+    "estimate_for",
+    "list_objects_with",
+    "open_objects_with",
+]

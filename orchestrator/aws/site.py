@@ -14,6 +14,7 @@ from aliquot.aws import S3Objects
 from aliquot.errors import BadOption, UnknownJob
 from aliquot.loading import read_versions
 from aliquot.readers.objects import Listed, Listing
+from aliquot.readers.streams import Opener
 from orchestrator.aws.run import Link
 from orchestrator.aws.target import Target
 from orchestrator.request import Request
@@ -22,6 +23,10 @@ from orchestrator.stack.outputs import StackOutputs, find_stack, refuse_skew
 
 _MOST_CONNECTIONS = 32  # puts and listings at a time
 _MOST_ATTEMPTS = 8
+_DENIED_HERE = (
+    "may not be read by this profile, and a plan runs a sample of it here: ask for s3:GetObject on it; "
+    "`aliquot run` without a budget, or with --anyway, makes no plan"
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,11 @@ def list_objects_with(profile: str | None, region: str | None) -> Listing:
         return S3Objects(make_link(make_session(profile, region)).s3).list_objects(bucket, prefix)
 
     return list_objects
+
+
+def open_objects_with(profile: str | None, region: str | None) -> Opener:
+    """What opens objects of datasets for a plan; raises MissingTool, BadOption."""
+    return S3Objects(make_link(make_session(profile, region)).s3, _DENIED_HERE).open
 
 
 def check_code(stack: StackOutputs, request: Request) -> None:

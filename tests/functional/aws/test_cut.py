@@ -26,6 +26,7 @@ from aliquot.readers import Limits, Source, find_sources, read_batches
 from aliquot.readers.objects import find_objects
 from aliquot.readers.streams import open_stream
 from aliquot.store import FolderStore
+from orchestrator.aws.site import open_objects_with
 from orchestrator.submit import submit_chunks
 
 TOY_JOBS = Path(__file__).parent.parent / "engine" / "toy_jobs.py"
@@ -400,6 +401,17 @@ def test_object_in_a_bucket_that_may_not_be_read_says_so():
     source = Source("s3://elsewhere/a.smi", "smi", size_bytes=5, etag="x")
     with pytest.raises(DatasetError, match="DataBuckets"):
         S3Objects(Refusing()).open(source).read()
+
+
+def test_plan_that_may_not_read_its_dataset_says_what_to_ask_for_and_how_to_do_without(bucket):
+    """Whoever may submit need not be able to read what the stack reads: DataBuckets would not help them."""
+    bucket.s3.put_object(Bucket="data", Key="a.smi", Body=b"C\n")
+    (source,) = find_objects(["s3://data/a.smi"], bucket.objects.list_objects)
+    assert open_objects_with(None, "us-east-1")(source).read() == b"C\n"
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::data/*"}
+    bucket.s3.put_bucket_policy(Bucket="data", Policy=json.dumps({"Statement": [denied]}))
+    with pytest.raises(DatasetError, match=r"s3://data/a.smi: may not be .* s3:GetObject .* --anyway"):
+        open_objects_with(None, "us-east-1")(source).read()
 
 
 def test_unpinned_source_is_refused(bucket):

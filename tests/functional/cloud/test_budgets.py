@@ -101,3 +101,17 @@ def test_plan_says_time_and_dollars_and_puts_nothing(desk, cloud):
     assert (refused.code, refused.out) == (2, "")
     assert "ALIQUOT_PRICES: prices.json: s3_put cannot be -1: dollars, 0 or more" in refused.err
     assert cloud.list_keys("") == before
+
+
+def test_dataset_in_s3_is_planned_and_held_to_its_budget(desk, cloud):
+    """Its plan says what that of the same file says, and a budget needs no `--anyway`."""
+    data = desk.write_records(50)
+    s3 = cloud.stack.client("s3")
+    s3.create_bucket(Bucket="datasets")
+    s3.upload_file(str(desk.folder / data), "datasets", "june/data.csv")
+    here, there = (desk.aliquot("plan", "jobs:one", each, *ON) for each in (data, "s3://datasets/june/"))
+    assert there.code == 0, there.err
+    assert there.out.splitlines()[0] == here.out.splitlines()[0]
+    words = ("run", "jobs:one", "s3://datasets/june/", "--out", "out", *ON)
+    said = desk.aliquot(*words, "--budget-time", "1s")
+    assert (said.code, "the plan takes about" in said.err) == (2, True), said.err

@@ -109,6 +109,18 @@ def test_spread_of_records_becomes_an_interval_around_the_mean():
     assert odd.wall_s[1] == odd.wall_s[0] < odd.wall_s[2]
 
 
+def test_dataset_that_lies_in_s3_is_cut_there_and_not_uploaded():
+    """100 GB in S3 are no three hours of a line that is never used: 6,667 s of 50 functions of 3,008 MB."""
+    large, a_dollar = replace(LOCAL, n_bytes=100_000_000_000), price(lambda_gb_s_arm64=1024 / 1769)
+    assert estimate_on_stack(large, price(), WINDOW).wall_s[0] == pytest.approx(10_116.8)
+    there = estimate_on_stack(replace(large, is_in_s3=True), a_dollar, WINDOW)
+    assert there.wall_s[0] == pytest.approx(116.8 + 30 + 133.33, abs=0.01)
+    n_ticks = 3 + 280 // 15
+    assert there.usd[0] == pytest.approx(648 + n_ticks / 2 + (15 + 6666.7) * 3008 / 1769, abs=0.1)
+    small = estimate_on_stack(replace(LOCAL, is_in_s3=True), price(), WINDOW)  # one part: one function
+    assert small.wall_s[0] == pytest.approx(116.8 + 30 + 1.333, abs=0.01)
+
+
 def test_estimate_reads_well():
     one = replace(LOCAL, n_records=1, n_chunks=1, n_bytes=900, n_sampled=1)
     assert str(StackEstimate(one, 1, (40.0, 40.0, 40.0), (0.00121, 0.00119, 0.00121))).splitlines() == [
@@ -117,12 +129,14 @@ def test_estimate_reads_well():
         "cost     $0.0012",
         "from a probe of 1 record here; intervals are of 90%",
     ]
-    part = replace(LOCAL, n_records=9_998_731, n_chunks=4120, n_bytes=4_321_000_000, n_failed=3)
+    many = replace(LOCAL, n_records=9_998_731, n_chunks=4120, n_bytes=4_321_000_000)
+    part = replace(many, n_failed=3, share_read=0.0155)
+    probe = "from a probe of 200 records here, 3 of them failed, out of 1.55% of the dataset"
     assert str(StackEstimate(part, 500, (700.0, 600.0, 800.0), (12.4, 10.0, 15.0))).splitlines() == [
-        "dataset  9,998,731 records in 4,120 chunks, 4.32 GB",
+        "dataset  about 10,000,000 records in about 4,120 chunks, 4.32 GB",
         "time     about 12 min (10 min to 13 min) with at most 500 tasks at a time",
         "cost     $12.40 ($10.00 to $15.00)",
-        "from a probe of 200 records here, 3 of them failed; intervals are of 90%",
+        f"{probe}; intervals are of 90%",
     ]
 
 

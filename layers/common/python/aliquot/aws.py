@@ -27,6 +27,7 @@ from aliquot.readers.sources import Source
 
 _GONE = frozenset({"404", "NoSuchKey", "NotFound"})
 _DENIED = frozenset({"AccessDenied", "403"})
+_DENIED_TO_STACK = "may not be read by the stack: name its bucket in the stack's DataBuckets"
 _CONFLICT = "ConditionalRequestConflict"  # 409: another conditional put is under way
 _MOST_CONFLICTS = 5
 _PIECE_BYTES = 1 << 20
@@ -142,10 +143,11 @@ class S3Objects:
 
     Args:
         client: a boto3 S3 client.
+        denied: what is said of an object that it may not read.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, denied: str = _DENIED_TO_STACK) -> None:
+        self._client, self._denied = client, denied
 
     def list_objects(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """The bucket's objects whose keys begin with `prefix`, in order of keys; raises StoreError."""
@@ -156,14 +158,14 @@ class S3Objects:
 
     def open(self, source: Source) -> BinaryIO:
         """An object as a raw file of which every read is a request; raises DatasetError, StoreError."""
-        return cast("BinaryIO", _ObjectFile(self._client, source))
+        return cast("BinaryIO", _ObjectFile(self._client, source, self._denied))
 
 
 class _ObjectFile(io.RawIOBase):
     """An object as it was pinned, read by ranges."""
 
-    def __init__(self, client: Any, source: Source) -> None:
-        self._client, self._path = client, source.path
+    def __init__(self, client: Any, source: Source, denied: str) -> None:
+        self._client, self._path, self._denied = client, source.path, denied
         self._bucket, self._key = split_url(source.path)
         self._etag, self._size = source.etag, source.size_bytes or 0
         self._at = 0
@@ -218,9 +220,7 @@ class _ObjectFile(io.RawIOBase):
         if code in _GONE or code == "NoSuchBucket":
             return DatasetError(self._path, "is not there any more: restore it, or begin a new run")
         if code in _DENIED:
-            return DatasetError(
-                self._path, "may not be read by the stack: name its bucket in the stack's DataBuckets"
-            )
+            return DatasetError(self._path, self._denied)
         return StoreError(self._path, _describe(err))
 
 
