@@ -1,4 +1,7 @@
-"""Runs side by side on one stack: neither sees the other, and the small one is not starved by the large."""
+"""Runs on one stack: faults lose and double nothing, and neighbours do not see or starve each other.
+
+The first is the campaign's part on a stack, in short; see `test_campaign.py` for the local one.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +14,42 @@ from pathlib import Path
 import pytest
 
 from aliquot.coverage import Coverage
-from benchmarks.chaos.cases import STACKABLE, Answer, Case, read_answer, write_cases
-from benchmarks.chaos.stacked import Copy, Desk, open_desk
+from benchmarks.chaos.cases import Answer, Case, read_answer, write_cases
+from benchmarks.chaos.report import describe_failure
+from benchmarks.chaos.stacked import Copy, Desk, open_desk, run_round
 
 CALM = "small"
+SEED = 7
+DRAWN = {208: ["small"], 3129: ["poison", "crossref"]}  # of many rounds two with faults of every kind
+COMMAND = [sys.executable, "-m", "orchestrator.cli"]
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("stack")
-    cases = [case for case in write_cases(folder / "data", 1) if case.name in STACKABLE]
-    calm = {case.name: _run_here(case, folder / case.name) for case in cases if case.name == CALM}
+    needed = {CALM, *(name for names in DRAWN.values() for name in names)}
+    cases = [case for case in write_cases(folder / "data", SEED) if case.name in needed]
+    calm = {case.name: _run_here(case, folder / case.name) for case in cases}
     with open_desk(folder, cases, calm) as desk:
         yield desk
 
 
 def _run_here(case: Case, out: Path) -> Answer:
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.cli",
-        "run",
-        case.job,
-        case.data,
-        "--out",
-        str(out),
-        "--quiet",
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    options = [word for name, value in case.options for word in (f"--{name}", value)]
+    words = ["run", case.job, case.data, "--out", str(out), "--quiet", "--max-failed", "100%", *options]
+    subprocess.run([*COMMAND, *words], check=True, capture_output=True, timeout=120)
     return read_answer(out)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the campaign kills by the ids that Linux gives")
+@pytest.mark.parametrize("number", DRAWN)
+def test_runs_under_faults_lose_and_double_nothing(desk: Desk, number: int) -> None:
+    """Two rounds of `python -m benchmarks.chaos --rehearsal`, on a stack that is there already."""
+    runs = list(run_round(desk, SEED, number))
+    assert [ran.case for ran in runs] == DRAWN[number]
+    for ran in runs:
+        assert ran.is_good, describe_failure(ran, SEED)
+    assert any(ran.faults for ran in runs)
 
 
 def test_small_run_is_not_starved_by_a_large_one(desk: Desk) -> None:
