@@ -264,6 +264,20 @@ def test_groups_publish_what_one_whole_delivery_would(stack, monkeypatch):
     )
 
 
+def test_groups_publish_no_part_without_rows(stack, monkeypatch):
+    """A million records without a fault are no hundred empty tables of failures to be read."""
+    monkeypatch.setattr(reducer, "OUTCOMES_PER_GROUP", 2)
+    made = stack()
+    made.submit(["ok"] * 50 + ["raise"] + ["ok"] * 29, chunk_records=10, more_settings={"max_failed": "9%"})
+    published = made.publish()
+    parts = {each["name"]: each["rows"] for each in published["files"] if each["rows"] is not None}
+    for name, n_rows in parts.items():
+        body = pa.BufferReader(made.get(f"results/{RUN}/{published['prefix']}{name}"))
+        assert pq.read_metadata(body).num_rows == n_rows > 0, name
+    assert len([name for name in parts if name.startswith("result")]) > 2
+    assert len([name for name in parts if name.startswith("failures")]) == 1
+
+
 def test_groups_of_other_types_are_written_once_more(stack, monkeypatch):
     """A column that is empty in one group and a number in the next has one type in the table."""
     monkeypatch.setattr(reducer, "OUTCOMES_PER_GROUP", 1)

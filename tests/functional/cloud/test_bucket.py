@@ -63,6 +63,7 @@ def test_reference_that_is_there_is_not_read_again(run, tmp_path):
     upload_reference(run, path, digest)
     path.unlink()
     upload_reference(run, path, digest)
+    assert run.references.get(digest) == b"templates"
 
 
 @pytest.mark.parametrize("n_bytes", [10, 16 << 20])

@@ -5,6 +5,7 @@ Then the function in `workarounds` or `replacements` that the test's docstring n
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -205,7 +206,9 @@ def test_moto_still_forgets_where_dead_letters_come_from():
 
 def test_moto_still_counts_characters_of_messages():
     """refuse_oversized, in `gateway`: a message of 2 MiB passes, if it is of 1 Mi characters."""
-    boto3.client("sqs").send_message(QueueUrl=make_queue(), MessageBody="\u00e9" * 1024 * 1024)
+    body = "\u00e9" * 1024 * 1024
+    sent = boto3.client("sqs").send_message(QueueUrl=make_queue(), MessageBody=body)
+    assert sent["MD5OfMessageBody"] == hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
 
 def test_moto_still_runs_no_function():

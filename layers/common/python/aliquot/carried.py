@@ -149,8 +149,7 @@ def unpack_package(package: Path, into: Path) -> None:
                 raise StoreError(
                     f"{REFERENCES}{package.name}",
                     f"unpacks to {n_bytes:,} bytes in {len(listed):,} files; code that travels with a run "
-                    "has "
-                    f"{MOST_CODE_BYTES:,} in {MOST_CODE_FILES:,} at most",
+                    f"has {MOST_CODE_BYTES:,} in {MOST_CODE_FILES:,} at most",
                 )
             archive.extractall(into)
     # an encrypted file is a RuntimeError to `zipfile`, one of an unknown kind a NotImplementedError

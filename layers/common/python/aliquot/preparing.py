@@ -49,10 +49,9 @@ class Preparing:
         """
         if self._ledger.is_stopped(epoch):
             return {"next": "done", "epoch": epoch}
-        is_whole = manifest["code"] or self._ledger.store.has(
-            WHOLE
-        )  # opened by whoever submitted it, or here
-        if not is_whole:
+        # by the machine that submitted it, which notes the code that it opened; or here
+        is_prepared = bool(manifest["code"]) or self._ledger.store.has(WHOLE)
+        if not is_prepared:
             try:
                 self._prepare(manifest, remaining_s)
             except UsageError as err:

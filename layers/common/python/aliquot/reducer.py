@@ -135,7 +135,9 @@ class Reducer:
         name = path.relative_to(root).as_posix()
         rows = None
         if number is not None:
-            rows, name = _count_rows(path), _name_part(name, number)
+            from aliquot.tables import count_rows
+
+            rows, name = count_rows(path), _name_part(name, number)
         self._results.put_file(self._prefix + name, path)
         return {"name": name, "rows": rows}
 
@@ -192,12 +194,6 @@ def _choose_files(notes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for files in by_table.values()
         for file in ([each for each in files if each["rows"]] or files[:1])
     ]
-
-
-def _count_rows(path: Path) -> int:
-    from aliquot.tables import count_rows
-
-    return count_rows(path)
 
 
 def _to_json(value: Any) -> bytes:
