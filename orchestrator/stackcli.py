@@ -59,7 +59,7 @@ def deploy(
     Builds and deploys with AWS's own SAM, which has to be installed.
 
     \b
-    aliquot deploy --dry-run
+    aliquot deploy --dry-run --region eu-central-1
     aliquot deploy --region eu-central-1 --parameter Rungs=all --parameter Concurrency=1000
     """  # noqa: D301 - the backspace is for click
     from orchestrator.stack.deploy import run_deploy
