@@ -11,9 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 PIP_TOOLS := pip-tools==7.6.2
 CHECKOV := checkov==3.3.30
+ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-crossref verify-kernel chaos layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-crossref verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +64,15 @@ bench-crossref: setup ## measure the main job on real data
 
 chaos: setup ## the fault campaign: 500 runs under random faults (SEED=..., RUNS="--local 50" for fewer)
 	nice -n 10 $(BIN)/python -m benchmarks.chaos $(if $(SEED),--seed $(SEED)) $(RUNS)
+
+# atheris has wheels for Linux only. Its venv sees what .venv holds, the project among it.
+fuzz: setup ## hostile input under atheris, 60 s a target (SECONDS=..., ONLY="codec worker"; Linux)
+	@test "$$(uname -s)" = Linux || { echo "make fuzz needs Linux: there is no atheris for $$(uname -s)" >&2; exit 1; }
+	@build/fuzz-venv/bin/python -c 'import atheris, aliquot' 2>/dev/null || { $(BIN)/python -m venv --clear build/fuzz-venv && \
+	    build/fuzz-venv/bin/python -m pip --disable-pip-version-check install --quiet "$(ATHERIS)" && \
+	    $(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	        > "$$(build/fuzz-venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/aliquot.pth"; }
+	nice -n 10 build/fuzz-venv/bin/python -m benchmarks.fuzz --seconds $(or $(SECONDS),60) $(if $(ONLY),--only $(ONLY))
 
 verify-kernel: setup ## hold the kernel against the naive loop: ROWS=5000 of both files take hours
 	$(BIN)/python benchmarks/verify_kernel.py --rows $(or $(ROWS),100)

@@ -1,0 +1,54 @@
+"""Several byte strings in one input, and objects of any content whose lengths and checksums fit.
+
+A fuzzer does not guess a CRC: what it mutates is the plain content, and these put the sums around it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+from aliquot.codec import pack, unpack
+from aliquot.envelope import Part
+from aliquot.errors import Undecodable
+
+_LENGTH = struct.Struct(">H")
+
+
+def join(*items: bytes) -> bytes:
+    """One input of several items, each of at most 64 KiB."""
+    return b"".join(_LENGTH.pack(len(item)) + item for item in items)
+
+
+def split(body: bytes, count: int) -> list[bytes]:
+    """The first `count` items of an input, empty where it has fewer; the last takes what is left."""
+    items: list[bytes] = []
+    at = 0
+    while len(items) < count:
+        length = _LENGTH.unpack_from(body, at)[0] if at + _LENGTH.size <= len(body) else 0
+        at += _LENGTH.size
+        items.append(body[at : at + length])
+        at += length
+    return items
+
+
+def wrap_header(header: bytes, parts: bytes = b"") -> bytes:
+    """An object with these bytes as header, whose length and checksum are right."""
+    return struct.pack("<4sBII", b"ALQT", 1, len(header), zlib.crc32(header)) + header + parts
+
+
+def forge(header: bytes, names: Sequence[str], plains: Sequence[bytes]) -> bytes:
+    """An object with any header and any parts, whose lengths and checksums are right.
+
+    Args:
+        header: msgpack of a map without `parts`; of anything else it is put in as it is.
+    """
+    parts = {name: Part.of(plain) for name, plain in zip(names, plains, strict=True)}
+    listed = [[name, len(part.stored), part.crc, part.plain_bytes] for name, part in parts.items()]
+    try:
+        fields = unpack(header)
+        packed = pack({**fields, "parts": listed}) if isinstance(fields, dict) else header
+    except (Undecodable, ValueError):
+        packed = header
+    return wrap_header(packed, b"".join(part.stored for part in parts.values()))
