@@ -193,6 +193,22 @@ def test_roster_of_anything(value: Any, data: st.DataObject) -> None:
             Roster.from_json(json.dumps(hostile).encode())
 
 
+@pytest.mark.parametrize(
+    ("shares", "gap"),
+    [
+        ([["0-4", "0-3~a.local.1.0.1"]], ""),
+        ([["0-2", "0-3~a.local.1.0.1"], ["1-3", "0-3~b.local.1.0.1"]], ""),
+        ([["0-3", "0-3~a.local.1.0.1"]], "2-3"),
+        ([], "0-9"),
+    ],
+)
+def test_roster_gives_no_record_twice_and_none_that_is_not_there(shares: list[list[str]], gap: str) -> None:
+    given = [[spans, f"outcomes/w/00000000.3/{outcome}"] for spans, outcome in shares]
+    body = {"format": "aliquot/roster/1", "chunks": [["00000000.3", given, gap]]}
+    with pytest.raises(Undecodable, match=r"00000000\.3"):
+        Roster.from_json(json.dumps(body).encode())
+
+
 @QUICK
 @given(st.lists(ANYTHING, max_size=11), st.integers(0, 9), ANYTHING)
 def test_message_of_anything(fields: list[Any], place: int, value: Any) -> None:

@@ -64,15 +64,23 @@ class Roster:
             rows = [
                 (ChunkId.parse(chunk), shares, SpanSet.parse(gap)) for chunk, shares, gap in read["chunks"]
             ]
-            return cls(
-                {
-                    c: tuple(Share(SpanSet.parse(s), OutcomeKey.parse(o)) for s, o in shares)
-                    for c, shares, _ in rows
-                },
-                {c: gap for c, _, gap in rows if gap},
-            )
+            given = {
+                c: tuple(Share(SpanSet.parse(s), OutcomeKey.parse(o)) for s, o in shares)
+                for c, shares, _ in rows
+            }
+            for chunk, _, gap in rows:
+                _check_shares(chunk, given[chunk], gap)
+            return cls(given, {c: gap for c, _, gap in rows if gap})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             raise Undecodable("roster", str(err)) from err
+
+
+def _check_shares(chunk: ChunkId, shares: tuple[Share, ...], gap: SpanSet) -> None:
+    """Raise ValueError where a record of a chunk would be twice in a result, or one that it has not."""
+    held = [span for spans in (gap, *(share.spans for share in shares)) for span in spans.spans]
+    joined = SpanSet.of(held)
+    if sum(end - first for first, end in held) != len(joined) or joined - chunk.all_records:
+        raise ValueError(f"records of chunk {chunk} stand twice in it, or are none of its own")
 
 
 def split_roster(roster: Roster, n_outcomes: int) -> list[Roster]:
