@@ -134,3 +134,20 @@ def test_package_that_is_no_zip_is_told(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "package").write_bytes(body)
     with pytest.raises(StoreError, match="cannot be unpacked"):
         unpack_package(tmp_path / "package", tmp_path / "into")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_package_is_stored_or_deflated(tmp_path: Path, method: int) -> None:
+    """LZMA asks for as much memory as the package says, whatever its files unpack to."""
+    with zipfile.ZipFile(tmp_path / "package", "w", method) as archive:
+        archive.writestr("job.py", "x")
+    with pytest.raises(StoreError, match="neither stored nor deflated"):
+        unpack_package(tmp_path / "package", tmp_path / "into")
+
+
+def test_package_with_a_file_without_a_name_is_refused(tmp_path: Path) -> None:
+    _zip(tmp_path / "package", {"ajob.py": b"x"})
+    body = (tmp_path / "package").read_bytes()
+    (tmp_path / "package").write_bytes(body.replace(b"ajob.py", b"\0job.py"))
+    with pytest.raises(StoreError, match="cannot be unpacked"):
+        unpack_package(tmp_path / "package", tmp_path / "into")

@@ -29,6 +29,9 @@ REFERENCES = "references/"
 PREPARED = "prepared/"
 MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
 MOST_CODE_FILES = 20_000
+_METHODS = frozenset(
+    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+)  # LZMA asks for the memory that its bytes say
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -144,6 +147,11 @@ def unpack_package(package: Path, into: Path) -> None:
     try:
         with zipfile.ZipFile(package) as archive:
             listed = archive.infolist()
+            odd = [each.filename for each in listed if each.compress_type not in _METHODS]
+            if odd:
+                raise StoreError(
+                    f"{REFERENCES}{package.name}", f"holds {odd[0]!r}, which is neither stored nor deflated"
+                )
             n_bytes = sum(each.file_size for each in listed)
             if n_bytes > MOST_CODE_BYTES or len(listed) > MOST_CODE_FILES:
                 raise StoreError(
@@ -153,15 +161,17 @@ def unpack_package(package: Path, into: Path) -> None:
                 )
             archive.extractall(into)
     # an encrypted file is a RuntimeError to `zipfile`, one of an unknown kind a NotImplementedError
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as err:
+    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError, ValueError, OSError) as err:
         said = f"cannot be unpacked: {type(err).__name__}: {err}"
         raise StoreError(f"{REFERENCES}{package.name}", said) from err
 
 
-def _check_digest(sha256: str) -> str:
+def _check_digest(sha256: Any) -> str:
     """A SHA-256 as it was, if it is one: it names a file; raises StoreError."""
-    if not _SHA256.fullmatch(sha256):
-        raise StoreError(f"{REFERENCES}{sha256[:80]}", "is no digest, and references are named by theirs")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise StoreError(
+            f"{REFERENCES}{str(sha256)[:80]}", "is no digest, and references are named by theirs"
+        )
     return sha256
 
 
