@@ -22,6 +22,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from aliquot.cloud import Cloud
 from aliquot.errors import StoreError
+from aliquot.notes import tell_run
 from aliquot.withheld import Withheld
 
 logger = Logger()
@@ -46,7 +47,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
         failed = CutFailed.of(err)
-        logger.error("not cut", run=event["run"], step=event["step"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
+        step = str(event.get("step"))[:8] if isinstance(event, dict) else ""
+        logger.error("not cut", run=tell_run(event), step=step, error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
         raise failed from None
     logger.info("step", run=event["run"], step=event["step"], parts=event.get("parts"))
     return answer

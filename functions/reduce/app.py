@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from aliquot.cloud import Cloud
 from aliquot.errors import StoreError
 from aliquot.ledger import UnreadableOutcome
+from aliquot.notes import tell_run
 from aliquot.withheld import Withheld
 
 logger = Logger()
@@ -45,7 +46,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
         failed = ReduceFailed.of(err)
-        logger.error("not merged", run=event["run"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
+        logger.error("not merged", run=tell_run(event), error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
         raise failed from None
     logger.info("merged" if is_group else "published", run=event["run"], group=event.get("group"))
     return answer

@@ -26,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aliquot.cloud import Cloud
 from aliquot.errors import StoreError, Undecodable
+from aliquot.notes import tell_run
 from aliquot.withheld import Withheld, locate
 
 _GRACE_S = 30  # after the invocation's end, until a task that was lost with it is delivered again
@@ -57,7 +58,7 @@ def prepare(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
         failed = PrepareFailed.of(err)
-        logger.error("not prepared", run=event["prepare"], error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold a user's data
+        logger.error("not prepared", run=tell_run(event, "prepare"), error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold a user's data
         raise failed from None
     logger.info("prepared", run=event["prepare"], next=answer["next"])
     return answer

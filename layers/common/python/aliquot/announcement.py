@@ -7,13 +7,15 @@ limit and the results' store. When it is wrong, a chain of runs starts on a resu
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aliquot.aws import S3Store
+from aliquot.envelope import is_count
+from aliquot.errors import Undecodable
 from aliquot.failure_limit import FailureLimit
 from aliquot.ledger import SETTLED
+from aliquot.notes import is_figure, read_note
 from aliquot.reducer import PUBLISHED
 
 FORMAT = "aliquot/event/1"
@@ -30,11 +32,13 @@ def describe_published(
         address: its URL, ending in a slash.
     Raises:
         StoreError: nothing was published in this epoch.
+        Undecodable: what was published is damaged.
     """
-    pointer = json.loads(results.get(f"{PUBLISHED}{epoch:04d}.json"))
+    key = f"{PUBLISHED}{epoch:04d}.json"
+    pointer = _read(results, key, reason=_is_text, prefix=_is_text)
     prefix = pointer["prefix"]
-    summary = json.loads(results.get(f"{prefix}summary.json"))
-    invoice = json.loads(results.get(f"{prefix}invoice.json"))
+    summary = _read(results, f"{prefix}summary.json", **dict.fromkeys(COUNTS, is_count))
+    invoice = _read(results, f"{prefix}invoice.json", total=is_figure)
     limit = FailureLimit.parse(manifest["settings"]["max_failed"])
     is_within = limit.allows(summary["failed"], summary["done"] + summary["failed"])
     return {
@@ -50,3 +54,16 @@ def describe_published(
         "cost_usd": invoice["total"],
         "result": {"prefix": f"{address}{prefix}", "rows": f"{address}{prefix}result/"},
     }
+
+
+def _read(results: S3Store, key: str, **wanted: Callable[[Any], bool]) -> dict[str, Any]:
+    """A note of the results; raises Undecodable where a field is not as wanted."""
+    note = read_note(key, results.get(key))
+    for name, is_sound in wanted.items():
+        if not is_sound(note.get(name)):
+            raise Undecodable(key, f"lacks or garbles {name!r}")
+    return note
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

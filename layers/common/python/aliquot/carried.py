@@ -29,9 +29,7 @@ REFERENCES = "references/"
 PREPARED = "prepared/"
 MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
 MOST_CODE_FILES = 20_000
-_METHODS = frozenset(
-    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-)  # LZMA asks for the memory that its bytes say
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA takes the memory that it is told to
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 from aliquot.announcement import describe_published
 from aliquot.aws import S3Objects, S3Store
 from aliquot.carried import Carried
+from aliquot.envelope import is_count
 from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.host import HostLimits
-from aliquot.keys import is_name, name_roster
+from aliquot.keys import MANIFEST, is_name, name_roster
 from aliquot.launch import Opened, ZygoteLauncher
 from aliquot.ledger import (
     SETTLED,
@@ -39,14 +40,16 @@ from aliquot.ledger import (
     Ledger,
     UnreadableOutcome,
 )
+from aliquot.manifest import check_manifest
 from aliquot.message import TaskMessage
+from aliquot.notes import check_event, decoding, is_epoch
 from aliquot.page import Page
 from aliquot.preparing import Preparing, find_versions
 from aliquot.processes import read_own_age_s
 from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
 from aliquot.supervisor import Limits
-from aliquot.tally import TickState
+from aliquot.tally import TickState, is_state
 from aliquot.ticks import Ticker, write_run_invoice
 from aliquot.worker import Worked, WorkLimits, bury_task, supervise_hosts, work_slice
 
@@ -140,20 +143,19 @@ class Cloud:
 
     def prepare(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """Prepare and open a run's job, once; see `preparing.Preparing.take`."""
-        run = event["prepare"]
-        ledger = self.ledger_of(run)
-        manifest = self._read_manifest(run, ledger)
+        run, ledger = self._find_ledger(event, "prepare", epoch=is_epoch)
+        manifest = {"code": "", **self._read_manifest(run, ledger)}
         self._close()  # two jobs might not fit
         limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
         return Preparing(run, ledger, self._carried, limits).take(manifest, event["epoch"], remaining_s)
 
     def cut(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """One step of cutting a dataset that lies in S3; see `cutter.Cutter.take`."""
-        from aliquot.cutter import Cutter
+        from aliquot.cutter import Cutter, check_step
 
-        run = event["run"]
-        cutter = Cutter(self.ledger_of(run), run, f"{RUNS}{run}/", S3Objects(self._s3).open)
-        return cutter.take(event, remaining_s)
+        run, ledger = self._find_ledger(event, "run")
+        check_step(event)
+        return Cutter(ledger, run, f"{RUNS}{run}/", S3Objects(self._s3).open).take(event, remaining_s)
 
     def work(self, body: str, receives: int, remaining_s: float) -> Worked:
         """One slice on the task in a message.
@@ -194,8 +196,7 @@ class Cloud:
         Gives the next tick's `state`, the `phase` ("running", "settling", "done"), how long to wait, and for
         "settling" the key of the list of groups to merge.
         """
-        run = event["run"]
-        ledger = self.ledger_of(run)
+        run, ledger = self._find_ledger(event, "run", state=is_state)
         manifest = self._read_manifest(run, ledger)
 
         def make_reducer(epoch: int) -> Reducer:
@@ -211,8 +212,8 @@ class Cloud:
         Raises:
             UnreadableOutcome: an outcome is damaged; it was voided, and the epoch ended for it.
         """
-        run, epoch, number = event["run"], event["epoch"], event["group"]
-        ledger = self.ledger_of(run)
+        run, ledger = self._find_ledger(event, "run", epoch=is_epoch, group=is_count)
+        epoch, number = event["epoch"], event["group"]
         subject = self._describe_subject(run, self._read_manifest(run, ledger))
         try:
             figures = self._reducer(run, epoch, ledger).reduce(number, subject)
@@ -229,8 +230,8 @@ class Cloud:
         next epoch.
         """
         began_ns = time.monotonic_ns()
-        run, epoch = event["run"], event["epoch"]
-        ledger = self.ledger_of(run)
+        run, ledger = self._find_ledger(event, "run", epoch=is_epoch, state=is_state)
+        epoch = event["epoch"]
         stop = ledger.read_stop(epoch)
         if stop is not None and stop.reason == UNREADABLE:
             return {"phase": "torn", "groups_key": "", "detail": None}
@@ -238,7 +239,8 @@ class Cloud:
         subject = self._describe_subject(run, manifest)
 
         def tell_facts() -> dict[str, float]:
-            elapsed = datetime.now(UTC) - datetime.fromisoformat(manifest["created"])
+            with decoding(MANIFEST):
+                elapsed = datetime.now(UTC) - datetime.fromisoformat(manifest["created"])
             return {"elapsed_s": round(elapsed.total_seconds(), 3)}
 
         def tell_invoice(n_groups: int, reduce_ms: int) -> dict[str, Any]:
@@ -259,10 +261,14 @@ class Cloud:
     def bury(self, body: str) -> int:
         """Send the gaps of a dead letter again, halved; of a single record file a tombstone.
 
-        Gives the number of messages sent. Raises Undecodable as `work` does.
+        Gives the number of messages sent. Raises Undecodable as `work` does, and StoreError where an object
+        of the run cannot be read.
         """
         message, _ = self._read_message(body, receives=_AGAIN)
-        return bury_task(message, self.ledger_of(message.run), self._queues.send)
+        try:
+            return bury_task(message, self.ledger_of(message.run), self._queues.send)
+        except Undecodable as err:  # the task is sound, and stays until its run is
+            raise StoreError(err.what, err.reason) from err
 
     def _choose_limits(self, settings: Mapping[str, Any], remaining_s: float) -> WorkLimits:
         """What a slice may take of the invocation, of the run's time and of this worker's memory."""
@@ -307,13 +313,24 @@ class Cloud:
         from aliquot.delivery import Subject
 
         job, options, prepared = self._carried.describe(run, manifest)
-        return Subject(job, options, prepared, manifest["source_names"])
+        with decoding(MANIFEST):
+            return Subject(job, options, prepared, manifest["source_names"])
 
     def _reducer(self, run: str, epoch: int, ledger: Ledger) -> Reducer:
         return Reducer(run, epoch, ledger, self._store(f"{RESULTS}{run}/"))
 
     def _store(self, prefix: str) -> S3Store:
         return S3Store(self._s3, self._around.bucket, prefix, self._around.encryption)
+
+    def _find_ledger(
+        self, event: Mapping[str, Any], field: str, **wanted: Callable[[Any], bool]
+    ) -> tuple[str, Ledger]:
+        """The run that an event is of, and its ledger; raises Undecodable where it is none of ours."""
+        check_event(event)
+        run = event.get(field)
+        ledger = self.ledger_of(run)
+        check_event(event, **wanted)
+        return str(run), ledger
 
     def _read_message(self, body: str, receives: int) -> tuple[TaskMessage, dict[str, Any]]:
         """A message and its run's manifest; what is not ours, or of no run that is here, is filed."""
@@ -341,6 +358,7 @@ class Cloud:
         manifest = ledger.read_manifest()
         if manifest is None:
             raise Undecodable("message", f"names the run {run!r}, which is not there")
+        check_manifest(manifest)
         return manifest
 
 

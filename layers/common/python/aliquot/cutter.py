@@ -23,17 +23,20 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from aliquot.counting import SourceCutter, refuse_other_count
 from aliquot.cutting import encode_chunk
+from aliquot.envelope import is_count, is_texts
 from aliquot.errors import AlreadyPut, DatasetError, Undecodable
 from aliquot.job import Column, read_fields
+from aliquot.keys import MANIFEST
 from aliquot.ledger import Ledger
+from aliquot.notes import check_event, decoding, is_epoch, is_span, read_note
 from aliquot.ranges import (
     PART_BYTES,
     Counted,
@@ -47,12 +50,17 @@ from aliquot.ranges import (
 from aliquot.readers import Limits, Source
 from aliquot.readers.columns import Wanted
 from aliquot.readers.objects import is_object
+from aliquot.readers.sources import FORMATS
 from aliquot.readers.streams import Opener
+
+Item = TypeVar("Item")
 
 REFUSED = "dataset refused"  # why an epoch ended
 NUMBERS = "cut/numbers.json"
 _ROOM_S = 60.0  # kept of an invocation's time: what is at hand is finished, and its object put
 _READERS = 10  # as many connections as a client of boto3 keeps
+_ITEMS = ("count", "cut")  # the steps that take parts
+_STEPS = ("plan", "number", "seal", *_ITEMS)
 _ROUNDS = 2  # ranges, then streams of what cannot be cut in ranges
 
 
@@ -118,7 +126,7 @@ class Cutter:
         self._until = self._now() + remaining_s - _ROOM_S
         step = event["step"]
         epoch = self._ledger.epoch if event.get("epoch") is None else event["epoch"]
-        is_item = step in ("count", "cut")
+        is_item = step in _ITEMS
         if not self._ledger.is_stopped(epoch):
             try:
                 return self._count(event) if step == "count" else self._take(step, event, epoch)
@@ -158,9 +166,9 @@ class Cutter:
         return _answer(epoch, "number", self._put_items(f"cut/count-{number}.json", epoch, items))
 
     def _count(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        stretches, _ = self._read_plan(event["round"])
+        stretches, _ = self._read_plan(event.get("round") or 0)
         begin, end = event["parts"]
-        for stretch in stretches[begin:end]:
+        for stretch in _choose(stretches, begin, end):
             if self._store.has(_name_count(stretch)):
                 continue
             if self._must_stop() or not self._count_one(stretch):
@@ -171,7 +179,7 @@ class Cutter:
         """Count a stretch, a stream from where it was left; gives whether it is counted to its end."""
         key = _name_count(stretch)
         left = key.replace("counts", "streams")
-        so_far = Counted.from_plain(self._read(left)) if self._store.has(left) else None
+        so_far = self._read_count(left) if self._store.has(left) else None
         counted, is_whole = self._cutter(stretch.source).count(stretch, so_far, self._must_stop)
         if is_whole:
             self._decide(key, counted.to_plain())
@@ -180,12 +188,13 @@ class Cutter:
         return is_whole
 
     def _number(self, epoch: int) -> dict[str, Any]:
-        last = max(number for number in range(_ROUNDS) if self._store.has(_name_plan(number)))
+        last = max((number for number in range(_ROUNDS) if self._store.has(_name_plan(number))), default=0)
         stretches, plan = self._read_plan(last)
         names = [_name_count(each) for each in stretches]
         if not set(names) <= set(self._store.list_keys("cut/counts/")):
             return self._hand_out_counts(epoch, last)
-        counted = [Counted.from_plain(plain) for plain in self._read_all(names)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            counted = list(readers.map(self._read_count, names))
         if streamed := list_streamed(stretches, counted):
             self._decide(_name_plan(last + 1), {**plan, "streamed": sorted(streamed)})
             return self._hand_out_counts(epoch, last + 1)
@@ -202,17 +211,19 @@ class Cutter:
     def _cut(self, event: Mapping[str, Any]) -> dict[str, Any]:
         parts = self._read_parts()
         begin, end = event["parts"]
-        for index in range(begin, end):
-            if not self._cut_one(index, parts[index]):
+        for index, part in enumerate(_choose(parts, begin, end), begin):
+            if not self._cut_one(index, part):
                 return {"again": True}
         return {"again": False}
 
     def _cut_one(self, index: int, part: Part) -> bool:
         """Put a part's chunks from where it was left; gives whether all are there."""
         key = f"cut/done/{index:08d}.json"
-        left = self._read(key) if self._store.has(key) else {"chunks": 0, "is_whole": False}
-        if left["is_whole"]:
+        left = self._read(key) if self._store.has(key) else {"chunks": 0}
+        if left.get("is_whole"):
             return True
+        if not is_count(left.get("chunks")):
+            raise Undecodable(key, "lacks or garbles 'chunks'")
         n_chunks = n_records = 0
         for cut in self._cutter(part.source).cut(part):
             n_chunks, n_records = n_chunks + 1, n_records + cut.id.n_records
@@ -252,18 +263,22 @@ class Cutter:
 
     @cached_property
     def _sources(self) -> list[Source]:
-        return [Source(**source) for source in self._manifest["identity"]["sources"]]
+        with decoding(MANIFEST):
+            sources = [Source(**source) for source in self._manifest["identity"]["sources"]]
+            if not all(map(_is_source, sources)):
+                raise ValueError("sources are paths, sizes and ETags")
+            return sources
 
     @cached_property
     def _planned_bytes(self) -> int:
         """About how much text makes a part, as the run was planned."""
-        planned: int = self._read(_name_plan(0))["part_bytes"]
-        return planned
+        return self._read_plan(0)[1]["part_bytes"]  # type: ignore[no-any-return]
 
     def _cutter(self, source: int) -> SourceCutter:
         """What counts and cuts a source, kept for the next part of the same one."""
         if self._at is None or self._at[0] != source:
-            found, wanted = self._sources[source], _read_wanted(self._manifest)
+            with decoding(MANIFEST):
+                found, wanted = self._sources[source], _read_wanted(self._manifest)
             cutter = SourceCutter(source, found, wanted, self._opener, self._limits, self._planned_bytes)
             self._at = (source, cutter)
         return self._at[1]
@@ -273,18 +288,32 @@ class Cutter:
 
     def _read_plan(self, number: int) -> tuple[tuple[Stretch, ...], dict[str, Any]]:
         plan = self._read(_name_plan(number))
-        return plan_stretches(self._sources, plan["part_bytes"], plan["streamed"]), plan
+        with decoding(_name_plan(number)):
+            if not (
+                is_count(plan["part_bytes"]) and plan["part_bytes"] and all(map(is_count, plan["streamed"]))
+            ):
+                raise ValueError("sizes and sources are whole numbers")
+            return plan_stretches(self._sources, plan["part_bytes"], plan["streamed"]), plan
 
     def _read_parts(self) -> list[Part]:
-        return [Part(*values) for values in self._read(NUMBERS)["parts"]]
+        with decoding(NUMBERS):
+            parts = [Part.of(values) for values in self._read(NUMBERS)["parts"]]
+        self._check_parts(NUMBERS, parts)
+        return parts
 
     def _read(self, key: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._store.get(key))
-        return found
+        return read_note(key, self._store.get(key))
 
-    def _read_all(self, names: Iterable[str]) -> list[dict[str, Any]]:
-        with ThreadPoolExecutor(_READERS) as readers:
-            return list(readers.map(self._read, names))
+    def _read_count(self, key: str) -> Counted:
+        with decoding(key):
+            counted = Counted.from_plain(self._read(key))
+        self._check_parts(key, counted.parts)
+        return counted
+
+    def _check_parts(self, key: str, parts: Sequence[Part]) -> None:
+        """Raise Undecodable where parts are of a source that the dataset has not."""
+        if not all(part.source < len(self._sources) for part in parts):
+            raise Undecodable(key, f"has parts of more than the {len(self._sources)} sources of the dataset")
 
     def _decide(self, key: str, value: Mapping[str, Any]) -> None:
         """Put once: what was put first counts, and is the same but for what two callers saw of the clock."""
@@ -297,6 +326,25 @@ class Cutter:
         """Put a list of what to hand out; gives its key in the bucket."""
         self._store.put(key, _to_json([{"run": self._run, "epoch": epoch, **item} for item in items]))
         return self._prefix + key
+
+
+def check_step(event: Mapping[str, Any]) -> None:
+    """Raise Undecodable where an event asks for no step, or for what cannot be of one."""
+    check_event(event, step=lambda step: step in _STEPS, epoch=lambda epoch: epoch is None or is_epoch(epoch))
+    if event["step"] in _ITEMS:
+        check_event(event, parts=is_span, round=lambda number: number is None or number in range(_ROUNDS))
+
+
+def _choose(items: Sequence[Item], begin: int, end: int) -> Sequence[Item]:
+    """Those that an event asks for; raises Undecodable where there are fewer."""
+    if end > len(items):
+        raise Undecodable("event", f"asks for parts up to {end} of {len(items)}")
+    return items[begin:end]
+
+
+def _is_source(source: Source) -> bool:
+    texts = is_texts([source.path, source.format, source.etag or ""])
+    return texts and source.format in FORMATS.values() and is_count(source.size_bytes or 0)
 
 
 def _refuse_endless(source: Source, *, is_over: bool) -> None:

@@ -16,10 +16,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
 from aliquot.chunk import ChunkReader
+from aliquot.envelope import is_count, is_texts
 from aliquot.job import Job, Summary, read_fields
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
@@ -118,8 +120,11 @@ class Columns:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Columns:
-        """The columns of plain values."""
-        return cls(*({name: set(found) for name, found in plain[role]} for role in ("rows", "kept")))
+        """The columns of plain values; raises LookupError, TypeError, ValueError where they say others."""
+        kinds = [{name: set(found) for name, found in plain[role]} for role in ("rows", "kept")]
+        if not all(is_texts([name, *found]) for each in kinds for name, found in each.items()):
+            raise ValueError("names and kinds of columns are texts")
+        return cls(*kinds)
 
 
 @dataclass
@@ -161,9 +166,13 @@ class Figures:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Figures:
-        """The figures of plain values."""
+        """The figures of plain values; raises LookupError, TypeError, ValueError where they say others."""
         gaps = [(first, last, source) for first, last, source in plain["not_tried"]]
-        return cls(**{**plain, "kinds": Counter(dict(plain["kinds"])), "not_tried": gaps})
+        kinds = Counter(dict(plain["kinds"]))
+        counts = {name: plain[name] for name in ("rows", "done", "failed", "cpu_ms")}
+        if not all(map(is_count, (*counts.values(), *kinds.values(), *chain.from_iterable(gaps)))):
+            raise ValueError("figures are whole numbers")
+        return cls(**counts, kinds=kinds, not_tried=gaps)
 
 
 def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, int]:

@@ -21,6 +21,7 @@ from aliquot import keys
 from aliquot.coverage import Coverage, measure_coverage
 from aliquot.errors import AliquotError, AlreadyPut, StoreError, Undecodable
 from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.notes import read_note
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
 from aliquot.spans import SpanSet
@@ -69,11 +70,11 @@ class Ledger:
         """The frozen plan, None where no run was begun."""
         if not self.store.has(keys.MANIFEST):
             return None
-        return _read_json(keys.MANIFEST, self.store.get(keys.MANIFEST))
+        return read_note(keys.MANIFEST, self.store.get(keys.MANIFEST))
 
     def begin(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Freeze the plan; gives the manifest that counts, which another process may have put first."""
-        return _read_json(keys.MANIFEST, self._decide(keys.MANIFEST, _to_json(manifest)))
+        return read_note(keys.MANIFEST, self._decide(keys.MANIFEST, _to_json(manifest)))
 
     def replace_manifest(self, manifest: dict[str, Any]) -> None:
         """Write down a change that the user asked for (`--new-code`)."""
@@ -165,6 +166,10 @@ class Ledger:
         """
         chunks = self.list_chunks()
         self._check_sealed(chunks)
+        if self.store.has(
+            keys.name_roster(stage, epoch)
+        ):  # decided: what was damaged since is for its readers
+            return Roster.from_json(self.store.get(keys.name_roster(stage, epoch)))
         roster = decide_roster(chunks, self.list_outcomes(stage), self._read_failed, self.list_voids())
         return Roster.from_json(self._decide(keys.name_roster(stage, epoch), roster.to_json()))
 
@@ -181,8 +186,8 @@ class Ledger:
         key = keys.name_stop(epoch)
         if not self.store.has(key):
             return None
-        said = _read_json(key, self.store.get(key))
-        if not isinstance(said.get("reason"), str):
+        said = read_note(key, self.store.get(key))
+        if not _is_text(said.get("reason")):
             raise Undecodable(key, "gives no reason")
         return Stop(epoch, said.pop("reason"), said)
 
@@ -206,7 +211,7 @@ class Ledger:
         if not self.is_sealed:
             return
         there = {"chunks": len(chunks), "records": sum(chunk.n_records for chunk in chunks)}
-        said = _read_json(keys.SEALED, self.store.get(keys.SEALED))
+        said = read_note(keys.SEALED, self.store.get(keys.SEALED))
         if said != there:
             raise Undecodable(keys.SEALED, f"says {said}, and there are {there}: restore the chunks")
 
@@ -235,15 +240,10 @@ class Ledger:
         return body
 
 
+def _is_text(value: Any) -> bool:
+    """Whether it is a text that can be written: JSON may spell half a character."""
+    return isinstance(value, str) and value.isascii()
+
+
 def _to_json(value: Any) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True).encode()
-
-
-def _read_json(key: str, body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as err:
-        raise Undecodable(key, str(err)) from err
-    if not isinstance(value, dict):
-        raise Undecodable(key, f"is a {type(value).__name__}, not an object")
-    return value

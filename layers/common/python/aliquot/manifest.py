@@ -14,13 +14,19 @@ import difflib
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Union, get_args, get_origin
 
 from aliquot import __version__
-from aliquot.errors import BadOption
+from aliquot.envelope import is_count, is_texts
+from aliquot.errors import BadOption, Undecodable
+from aliquot.failure_limit import FailureLimit
 from aliquot.job import FieldSpec, Job, Reference, read_fields
+from aliquot.keys import MANIFEST, is_name
 from aliquot.loading import NoOptions
+from aliquot.notes import decoding, is_figure
 from aliquot.readers import Source
+from aliquot.spending import Tariff
 
 FORMAT = "aliquot/run/1"
 
@@ -98,6 +104,76 @@ def freeze(
         "versions": {},
         "settings": dict(settings),
     }
+
+
+def check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raise Undecodable where a manifest lacks what every handler needs, or has a field of another kind."""
+    settings = manifest.get("settings")
+    if not isinstance(settings, dict):
+        raise Undecodable(MANIFEST, "lacks or garbles 'settings'")
+    for place, checks in ((manifest, _CHECKS), (settings, _SETTINGS)):
+        for name, (is_needed, is_sound) in checks.items():
+            if (is_needed or name in place) and not is_sound(place.get(name)):
+                raise Undecodable(MANIFEST, f"lacks or garbles {name!r}")
+
+
+def _is_limit(value: Any) -> bool:
+    try:
+        FailureLimit.parse(value)
+    except (BadOption, AttributeError):
+        return False
+    return True
+
+
+def _is_tariff(value: Any) -> bool:
+    try:
+        with decoding(MANIFEST):
+            tariff = Tariff.from_plain(value)
+            return is_texts([tariff.architecture]) and is_figure(tariff.timeout_s)
+    except Undecodable:
+        return False
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _or_none(is_sound: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_sound(value)
+
+
+# whether a field has to be there, and what it has to be
+_CHECKS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
+    "job": (True, _is_text),
+    "stage": (True, is_name),
+    "options": (True, _is_map),
+    "identity": (False, _is_map),
+    "versions": (False, lambda value: _is_map(value) and is_texts(list(value.values()))),
+    "source_names": (False, is_texts),
+    "code": (False, _is_text),
+    "package": (False, _is_text),
+    "created": (False, _is_time),
+}
+_SETTINGS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
+    "record_timeout_s": (True, is_figure),
+    "max_failed": (True, _is_limit),
+    "window": (True, is_count),
+    "rung": (False, is_name),
+    "until_s": (False, _or_none(is_figure)),
+    "budget_usd": (False, _or_none(is_figure)),
+    "tariff": (False, _or_none(_is_tariff)),
+}
 
 
 def start_clock(now_s: float, budget_time_s: float | None, spent_s: float = 0.0) -> dict[str, float | None]:

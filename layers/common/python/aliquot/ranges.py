@@ -16,10 +16,11 @@ records get each other's numbers, or chunks each other's names.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate, pairwise
 from typing import Any, Literal
 
+from aliquot.envelope import is_count
 from aliquot.errors import DatasetError
 from aliquot.readers import Source
 from aliquot.readers.parquet import RowGroup
@@ -69,6 +70,13 @@ class Part:
     first: int = 0
     seq: int = 0
 
+    @classmethod
+    def of(cls, values: Sequence[int]) -> Part:
+        """The part of plain values in order; raises TypeError, ValueError."""
+        if not all(map(is_count, values)):
+            raise ValueError("a part is whole numbers")
+        return cls(*values)
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -84,9 +92,11 @@ class Counted:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Counted:
-        """What plain values say."""
-        parts = tuple(Part(**part) for part in plain["parts"])
-        return cls(parts, plain["n_lines"], plain["has_open_quote"])
+        """What plain values say; raises LookupError, TypeError, ValueError where they say something else."""
+        parts = tuple(Part.of([part[each.name] for each in fields(Part)]) for part in plain["parts"])
+        if not is_count(plain["n_lines"]):
+            raise ValueError("lines are a whole number")
+        return cls(parts, plain["n_lines"], bool(plain["has_open_quote"]))
 
 
 def plan_stretches(

@@ -17,11 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aliquot.envelope import is_count, is_texts
 from aliquot.errors import AlreadyPut, Undecodable
 from aliquot.ledger import Ledger
+from aliquot.notes import decoding, is_epoch, read_note
 from aliquot.roster import Roster, split_roster
 
 if TYPE_CHECKING:
@@ -31,6 +34,18 @@ if TYPE_CHECKING:
 OUTCOMES_PER_GROUP = 256  # some 100 MB of rows and a minute of work
 PUBLISHED = "published/"
 _ENDING = "parquet"
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What a group noted of itself."""
+
+    columns: Columns
+    written: Columns
+    figures: Figures
+    summary: Any
+    files: Sequence[dict[str, Any]]
+    wall_ms: int
 
 
 class Reducer:
@@ -54,13 +69,13 @@ class Reducer:
 
     def reduce(self, number: int, subject: Subject) -> Figures:
         """Write the tables of one group, and note what it is; raises UnreadableOutcome."""
-        from aliquot.delivery import Columns, gather_columns, write_tables
+        from aliquot.delivery import gather_columns, write_tables
 
         began_ns = time.monotonic_ns()
         group = Roster.from_json(self._get(f"{number:05d}.roster"))
         own, cpu_ms = gather_columns(subject.job, self._ledger, group)
         frozen = self._read_frozen()
-        columns = own if frozen is None else Columns.from_plain(frozen)
+        columns = own if frozen is None else frozen
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
             figures, summary = write_tables(subject, self._ledger, group, columns, into, _ENDING)
@@ -92,29 +107,32 @@ class Reducer:
             reason: why the epoch ended.
         Raises:
             StoreError: a group has left no note.
+            Undecodable: a note is damaged.
         """
         if self._results.has(f"{PUBLISHED}{self._epoch:04d}.json"):
             return ""
-        from aliquot.delivery import Columns, Figures, write_closing
+        from aliquot.delivery import Figures, write_closing
 
-        n_groups = json.loads(self._get("groups"))["n_groups"]
-        notes = [json.loads(self._get(f"{number:05d}")) for number in range(n_groups)]
-        columns = Columns.from_plain(notes[0]["columns"])
+        n_groups = self._read("groups").get("n_groups")
+        if not is_count(n_groups) or not n_groups:
+            raise Undecodable(self._name("groups"), "lacks or garbles 'n_groups'")
+        notes = [self._read_group(number) for number in range(n_groups)]
+        columns = notes[0].columns
         for note in notes[1:]:
-            columns = columns.merge(Columns.from_plain(note["columns"]))
-        odd = [at for at, note in enumerate(notes) if _differs(Columns.from_plain(note["written"]), columns)]
+            columns = columns.merge(note.columns)
+        odd = [at for at, note in enumerate(notes) if _differs(note.written, columns)]
         if odd:
             self._put("columns", _to_json(columns.to_plain()))
             return self._list_groups(odd, "items-again")
         figures, summary = Figures(), subject.begin_summary()
         for note in notes:
-            figures.merge(Figures.from_plain(note["figures"]))
+            figures.merge(note.figures)
             if summary is not None:
-                summary.merge(note["summary"])
+                summary.merge(note.summary)
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
             write_closing(subject, columns, figures, summary, tell_facts(), into, _ENDING)
-            invoice = tell_invoice(n_groups, sum(note["wall_ms"] for note in notes))
+            invoice = tell_invoice(n_groups, sum(note.wall_ms for note in notes))
             (into / "invoice.json").write_text(json.dumps(invoice, indent=2) + "\n", encoding="utf-8")
             closing = [self._upload(path, into) for path in _list_files(into)]
         files = [*_choose_files(notes), *closing]
@@ -123,12 +141,29 @@ class Reducer:
             self._results.put_once(f"{PUBLISHED}{self._epoch:04d}.json", _to_json(pointer))
         return ""
 
-    def _read_frozen(self) -> dict[str, Any] | None:
-        """The columns of all groups, None while each is written with its own."""
+    def _read_frozen(self) -> Columns | None:
+        """The columns of all groups, None while each is written with its own; raises Undecodable."""
+        from aliquot.delivery import Columns
+
         if not self._ledger.store.has(self._name("columns")):
             return None
-        found: dict[str, Any] = json.loads(self._get("columns"))
-        return found
+        with decoding(self._name("columns")):
+            return Columns.from_plain(self._read("columns"))
+
+    def _read_group(self, number: int) -> _Group:
+        """What a group noted; raises Undecodable."""
+        from aliquot.delivery import Columns, Figures
+
+        name = f"{number:05d}"
+        note = self._read(name)
+        with decoding(self._name(name)):
+            columns, written = (Columns.from_plain(note[role]) for role in ("columns", "written"))
+            files = [{"name": str(file["name"]), "rows": file["rows"]} for file in note["files"]]
+            figures, wall_ms = Figures.from_plain(note["figures"]), int(note["wall_ms"])
+            return _Group(columns, written, figures, note["summary"], files, wall_ms)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        return read_note(self._name(name), self._get(name))
 
     def _upload(self, path: Path, root: Path, number: int | None = None) -> dict[str, Any]:
         """Put a file into the results; gives its name there, and its rows where it is a table of a group."""
@@ -161,10 +196,11 @@ def read_published(results: S3Store) -> dict[str, Any] | None:
     keys = results.list_keys(PUBLISHED)
     if not keys:
         return None
-    try:
-        found: dict[str, Any] = json.loads(results.get(keys[-1]))
-    except ValueError as err:
-        raise Undecodable(keys[-1], str(err)) from err
+    found = read_note(keys[-1], results.get(keys[-1]))
+    with decoding(keys[-1]):
+        is_sound = is_epoch(found["epoch"]) and is_texts([found["prefix"], found["reason"]])
+        if not is_sound or not is_texts([file["name"] for file in found["files"]]):
+            raise ValueError("it is no pointer to a result")
     return found
 
 
@@ -183,11 +219,11 @@ def _name_part(name: str, number: int) -> str:
     return f"{folder}/part-{number:05d}{part.removeprefix('part') if slash else ''}.{ending}"
 
 
-def _choose_files(notes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _choose_files(notes: Sequence[_Group]) -> list[dict[str, Any]]:
     """The groups' files that have rows; of a table without any the first, for its columns."""
     by_table: dict[str, list[dict[str, Any]]] = {}
     for note in notes:
-        for file in note["files"]:
+        for file in note.files:
             by_table.setdefault(file["name"].partition("/")[0], []).append(file)
     return [
         file

@@ -13,12 +13,15 @@ Owns these decisions. Imports `coverage` and `message`; does no I/O. When it is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from aliquot.coverage import Coverage
+from aliquot.envelope import is_count
 from aliquot.keys import ChunkId
 from aliquot.message import TaskMessage
+from aliquot.notes import is_epoch
 
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5, 60
 _WAIT_GROWTH = 1.5
@@ -54,6 +57,15 @@ class TickState:
     n_repairs: int = 0
     n_answered: int = 0
     tally_ms: int = 0
+
+
+def is_state(value: Any) -> bool:
+    """Whether these are the plain values of a state, or nothing: what the state machine may hand on."""
+    if not value:
+        return True
+    known = {each.name for each in fields(TickState)}
+    is_formed = isinstance(value, Mapping) and set(value) <= known and all(map(is_count, value.values()))
+    return is_formed and is_epoch(value.get("epoch", 0))
 
 
 @dataclass(frozen=True)
