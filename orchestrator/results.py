@@ -5,11 +5,11 @@ Owns reading of a run's folder for people and programs. Imports pyarrow only whe
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aliquot.errors import FolderInUse
+from aliquot.errors import FolderInUse, StoreError, Undecodable
+from aliquot.notes import read_note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,12 +63,21 @@ def read_table(folder: Path, name: str) -> pa.Table | None:
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """The run's summary, None while it is not settled."""
+    """The run's summary, None while it is not settled; raises StoreError where it is damaged."""
     path = folder / "summary.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_object(path) if path.is_file() else None
 
 
 def read_invoice(folder: Path) -> dict[str, Any]:
-    """What the run cost, in dollars; a run on this machine costs none."""
+    """What the run cost, in dollars; a run on this machine costs none. Raises StoreError."""
     path = folder / "invoice.json"
-    return json.loads(path.read_text()) if path.is_file() else {"currency": "USD", "total": 0.0}
+    return read_object(path) if path.is_file() else {"currency": "USD", "total": 0.0}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """What a file of a delivery says; raises StoreError where it is damaged."""
+    try:
+        return read_note(path.name, path.read_bytes())
+    except Undecodable as err:
+        reason = f"is damaged ({err.reason}): remove it, and `aliquot resume {path.parent}` writes it again"
+        raise StoreError(str(path), reason) from err

@@ -26,6 +26,7 @@ from aliquot.tables import TableWriter
 from orchestrator.aws.run import FETCHED, CloudRun, Published
 from orchestrator.local.folder import LEDGER, explained
 from orchestrator.placing import place_delivery, read_delivered
+from orchestrator.results import read_object
 
 RESULT, SUMMARY = "result", "summary.json"
 
@@ -129,5 +130,4 @@ def _split(name: str) -> tuple[str, str]:
 
 def _read_summary(folder: Path) -> dict[str, Any]:
     with explained(folder):
-        summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    return summary
+        return read_object(folder / SUMMARY)

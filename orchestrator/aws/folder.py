@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,20 @@ def find_address(folder: Path) -> CloudAddress | None:
         said = plain.pop("format")
         if said != FORMAT:
             raise FolderInUse(str(folder), f"holds a run of format {said!r}; this release reads {FORMAT!r}")
-        return CloudAddress(**plain)
+        return _check_address(CloudAddress(**plain))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError) as err:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
         raise FolderInUse(str(folder / CLOUD), f"is damaged ({err}): choose a new folder") from err
+
+
+def _check_address(address: CloudAddress) -> CloudAddress:
+    """An address as it was; raises TypeError where a field is of another kind."""
+    others: dict[str, Any] = {"profile": str | None, "is_rehearsal": bool, "manifest": dict}
+    for each in fields(address):
+        if not isinstance(getattr(address, each.name), others.get(each.name, str)):
+            raise TypeError(f"{each.name} cannot be that")
+    return address
 
 
 def read_address(folder: Path, wanted: str) -> CloudAddress:

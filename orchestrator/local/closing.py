@@ -7,7 +7,6 @@ that was killed at its end is not delivered.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +24,7 @@ from orchestrator.local.folder import RunFolder
 from orchestrator.local.settings import Settings
 from orchestrator.placing import read_delivered
 from orchestrator.request import Request
+from orchestrator.results import read_object
 
 INTERRUPTED = "interrupted"
 TAKEN_UP = "taken up again"
@@ -123,7 +123,7 @@ class Closing:
         """
         epoch = self._ledger.list_stops()[-1].epoch
         if self._is_delivered(epoch):
-            summary: dict[str, Any] = json.loads((self._folder.path / "summary.json").read_text())
+            summary = read_object(self._folder.path / "summary.json")
         else:
             summary = self._deliver(self._ledger.settle(self._stage, epoch), epoch, self._earlier)
         judge(self._folder.path, summary, self._limit)

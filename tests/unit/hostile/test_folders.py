@@ -1,0 +1,37 @@
+"""Notes in a run's folder that somebody else wrote, or that were cut short: told by their name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aliquot.errors import FolderInUse, StoreError
+from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_address
+from orchestrator.results import read_invoice, read_summary
+
+
+@pytest.mark.parametrize("body", [b"5", b"[]", b"[" * 100_000])
+def test_address_of_a_run_that_is_no_object_is_told(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / CLOUD).write_bytes(body)
+    with pytest.raises(FolderInUse, match="is damaged"):
+        find_address(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["stack", "profile", "is_rehearsal", "manifest", "kms_key"])
+def test_address_of_a_run_whose_fields_are_of_other_kinds_is_told(tmp_path: Path, field: str) -> None:
+    write_address(tmp_path, CloudAddress("prod", "eu-west-1", None, "bucket", "june", "arn", "token"))
+    (tmp_path / CLOUD).write_bytes(
+        json.dumps({**json.loads((tmp_path / CLOUD).read_bytes()), field: 5}).encode()
+    )
+    with pytest.raises(FolderInUse, match=field):
+        find_address(tmp_path)
+
+
+@pytest.mark.parametrize("body", [b"", b"true", b"\xff", b"{"])
+def test_summary_and_invoice_that_are_damaged_are_told(tmp_path: Path, body: bytes) -> None:
+    for name, read in (("summary.json", read_summary), ("invoice.json", read_invoice)):
+        (tmp_path / name).write_bytes(body)
+        with pytest.raises(StoreError, match=rf"{name}.*remove it, and `aliquot resume"):
+            read(tmp_path)
