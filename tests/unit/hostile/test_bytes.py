@@ -12,6 +12,7 @@ import zlib
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
@@ -352,6 +353,16 @@ def test_event_of_anything(value: Any) -> None:
 def test_request_of_anything(body: bytes) -> None:
     with pytest.raises(RequestRefused):
         RunRequest.from_bytes(body)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_array_of_texts_is_of_characters_that_there_are(order: str) -> None:
+    """Found by `make fuzz`: it was read, and a SystemError of NumPy came up where its text was asked for."""
+    sound = np.array(["ab", "\U0010ffff"]).astype(f"{order}U2")
+    assert unpack(pack(sound)).tolist() == ["ab", "\U0010ffff"]
+    packed = pack(sound).replace(sound.tobytes(), sound.tobytes()[:-4] + b"\x7f\xff\xff\x7f")
+    with pytest.raises(Undecodable, match="characters that there are not"):
+        unpack(packed)
 
 
 def test_timestamps_of_msgpack_become_a_type_that_is_known() -> None:

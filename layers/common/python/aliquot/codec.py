@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import struct
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,12 @@ def _restore_array(payload: bytes) -> np.ndarray[Any, Any]:
     dtype = np.dtype(str(dtype_text))
     if dtype.kind not in _ARRAY_KINDS or not all(type(side) is int and side >= 0 for side in shape):
         raise ValueError(f"an array of {dtype} and shape {shape} is not read")
-    return np.frombuffer(payload, dtype, offset=3 + head_bytes + pad).reshape(shape)
+    at = 3 + head_bytes + pad
+    if dtype.kind == "U" and len(payload) > at and dtype.itemsize:
+        codes = np.frombuffer(payload, f"{dtype.byteorder}u4", offset=at)
+        if codes.max() > sys.maxunicode:  # NumPy would make no text of it, and say so where it is read
+            raise ValueError("an array of texts with characters that there are not")
+    return np.frombuffer(payload, dtype, offset=at).reshape(shape)
 
 
 def _read_bigint(text: bytes) -> int:
