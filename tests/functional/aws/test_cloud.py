@@ -387,7 +387,7 @@ def test_worker_of_other_versions_opens_no_job(stack):
     made = stack()
     made.submit(["ok"] * 10, versions={"python": "3.9", "rdkit": "1.2.3"})
     made.cloud.tick({"run": RUN})
-    with pytest.raises(OpenFailed, match=r"rdkit is None here and 1\.2\.3 where the run was begun"):
+    with pytest.raises(OpenFailed, match=r"rdkit is None here and 1\.2\.3 where the run was begun: deploy"):
         made.cloud.work(made.receive()[0], 1, 900.0)
 
 

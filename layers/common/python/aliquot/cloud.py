@@ -371,4 +371,5 @@ def _refuse_versions(manifest: Mapping[str, Any], opened: Opened) -> None:
         if opened.versions.get(name) != said
     ]
     if other:
-        raise OpenFailed(manifest["job"], "; ".join(other))
+        choice = "deploy the stack as it was and resume, or begin a new run"
+        raise OpenFailed(manifest["job"], f"{'; '.join(other)}: {choice}")
