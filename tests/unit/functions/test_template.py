@@ -306,6 +306,18 @@ def test_rungs_are_functions_queues_and_a_variable(deploy, rungs, expected):
         assert set(json.loads(said)) == set(expected)
 
 
+def test_record_of_2500_mb_has_room_on_every_rung_above_small(deploy):
+    """A record that climbed has the memory of all hosts; the function needs some 120 MB besides."""
+    functions = deploy(Rungs="all").of_type("AWS::Lambda::Function")
+    workers = [functions[name] for name in functions if name in WORKERS]
+    alone = {}
+    for worker in workers:
+        said = worker["Environment"]["Variables"]
+        alone[said["ALIQUOT_RUNG"]] = int(said["ALIQUOT_MEMORY_MIB"]) * int(said["ALIQUOT_HOSTS"])
+        assert alone[said["ALIQUOT_RUNG"]] + 120 <= worker["MemorySize"]
+    assert alone["small"] < 2500 / 1.048576 < min(alone["medium"], alone["large"])
+
+
 @pytest.mark.parametrize("rungs", ["small", "small+medium", "all"])
 def test_workers_out_of_an_image_are_the_same_but_for_their_code(deploy, rungs):
     """They know no Globals: a variable that is added there and not to them would be missed on AWS alone."""
