@@ -51,6 +51,7 @@ def _assert_only(run: Any, failed: dict[int, str], n: int = N) -> None:
 def test_a_fault_costs_its_record_alone(make_supervised_run: MakeRun, job: str, fault: str) -> None:
     run = make_supervised_run(job, _with(fault), timeout_s=_timeout_s(fault), memory_mib=250)
     _assert_only(run, {BAD: FAULTS[fault]})
+    assert run.counts.n_host_ends <= 2, "a poison record costs two hosts at most"
 
 
 @pytest.mark.parametrize("fault", ["segv", "hang", "fill"])
