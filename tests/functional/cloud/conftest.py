@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
+from typing import Any, ClassVar
 
-import pyarrow.dataset
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from orchestrator.aws.rehearsal import Drain
 from orchestrator.installed_layers import assemble_layers, find_cache
 from orchestrator.rehearsal import Stack, rehearse
+from tests.functional.desk import Desk
 
 ROOT = Path(__file__).parents[3]
-COMMAND = [sys.executable, "-m", "orchestrator.cli"]
-PATIENCE_S = 120
 
 JOBS = """
 import helpers
@@ -41,109 +32,18 @@ def every_third(record):
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a command ended and what it said."""
+class CloudDesk(Desk):
+    """With jobs in two modules, which travel together, and runs whose address lies in their folder."""
 
-    code: int
-    out: str
-    err: str
+    files: ClassVar = {
+        "jobs.py": JOBS,
+        "helpers.py": "def count(record):\n    return len(record['smiles'])\n",
+    }
+    patience_s = 120
 
-
-class Desk:
-    """The current folder of a user, with what they do in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._begun: list[subprocess.Popen[bytes]] = []
-        self.write("jobs.py", JOBS)
-        self.write("helpers.py", "def count(record):\n    return len(record['smiles'])\n")
-
-    def write(self, name: str, text: str) -> Path:
-        """A file in the folder."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def write_records(self, n_records: int, name: str = "data.csv") -> str:
-        """A table of so many records, `r0` and on; gives its name."""
-        self.write(name, "id,smiles\n" + "".join(f"r{i},{'C' * (i % 7 + 1)}\n" for i in range(n_records)))
-        return name
-
-    def aliquot(self, *words: str, stdin: bytes = b"", **environment: str) -> Said:
-        """The command, run to its end."""
-        return self._run([*COMMAND, *words], stdin, environment)
-
-    def python(self, text: str) -> Said:
-        """A script of the user's, run to its end."""
-        self.write("script.py", dedent(text))
-        return self._run([sys.executable, "script.py"], b"", {})
-
-    def _run(self, command: list[str], stdin: bytes, environment: dict[str, str]) -> Said:
-        ended = subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            cwd=self.folder,
-            env={**os.environ, **environment},
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        return Said(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
-
-    def begin(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """The command, under way; ended at the latest with the test."""
-        process = subprocess.Popen(
-            [*COMMAND, *words],
-            cwd=self.folder,
-            start_new_session=True,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._begun.append(process)
-        return process
-
-    def end_all(self) -> None:
-        """End what was begun."""
-        for process in self._begun:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(PATIENCE_S)
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
-
-    @staticmethod
-    def end(process: subprocess.Popen[bytes]) -> Said:
-        """How a command that was begun ends."""
-        out, err = process.communicate(timeout=PATIENCE_S)
-        return Said(process.returncode, out.decode(), err.decode())
-
-    @staticmethod
-    def wait_for(is_so: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
-        """What `is_so` gives once it is true; fails the test where it does not become so."""
-        end_s = time.monotonic() + within_s
-        while time.monotonic() < end_s:
-            found = is_so()
-            if found:
-                return found
-            time.sleep(0.02)
-        raise AssertionError(f"not within {within_s} s")
-
-    def table(self, out: str = "out") -> pyarrow.Table:
-        """The result."""
-        files = sorted((self.folder / out / "result").glob("*.parquet"))
-        return pyarrow.dataset.dataset([str(path) for path in files]).to_table()
-
-    def read(self, name: str, out: str = "out") -> pyarrow.Table:
+    def read(self, name: str, out: str = "out") -> pa.Table:
         """A table beside the result."""
         return pyarrow.parquet.read_table(self.folder / out / f"{name}.parquet")
-
-    def summary(self, out: str = "out") -> dict[str, Any]:
-        """The run's figures."""
-        return json.loads((self.folder / out / "summary.json").read_text())
 
     def invoice(self, out: str = "out") -> dict[str, Any]:
         """What the run cost."""
@@ -156,8 +56,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
+def desk(tmp_path: Path) -> Iterator[CloudDesk]:
+    desk = CloudDesk(tmp_path)
     yield desk
     desk.end_all()
 
