@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from textwrap import dedent
 
 import boto3
 import pytest
 
 from orchestrator.rehearsal import rehearse
+from tests.functional.settle.functions import make_function
 
 MACHINE = Path(__file__).resolve().parents[3] / "statemachine" / "settle.asl.json"
 N_ITEMS = 30
@@ -73,19 +73,6 @@ def write_template(folder, refuses=""):
     path = folder / "template.json"
     path.write_text(json.dumps({"Resources": resources, "Outputs": {"Settle": {"Value": {"Ref": "Settle"}}}}))
     return path
-
-
-def make_function(code, variables):
-    properties = {
-        "Runtime": "python3.13",
-        "Handler": "index.handler",
-        "Code": {"ZipFile": dedent(code)},
-        "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-        "Timeout": 10,
-        "MemorySize": 512,
-        "Environment": {"Variables": variables},
-    }
-    return {"Type": "AWS::Lambda::Function", "Properties": properties}
 
 
 def run_machine(stack, given):

@@ -10,12 +10,12 @@ import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from textwrap import dedent
 
 import boto3
 import pytest
 
 from orchestrator.rehearsal import rehearse
+from tests.functional.settle.functions import make_function
 
 MACHINE = Path(__file__).resolve().parents[3] / "statemachine" / "settle.asl.json"
 MOST_EVENTS = 25_000
@@ -114,19 +114,6 @@ def write_template(folder, *, ticks_per_leg, running, voided=(), detail=None):
     outputs = {"Settle": {"Value": {"Ref": "Settle"}}}
     path.write_text(json.dumps({"Resources": resources, "Outputs": outputs}))
     return path
-
-
-def make_function(code, variables):
-    properties = {
-        "Runtime": "python3.13",
-        "Handler": "index.handler",
-        "Code": {"ZipFile": dedent(code)},
-        "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-        "Timeout": 10,
-        "MemorySize": 512,
-        "Environment": {"Variables": variables},
-    }
-    return {"Type": "AWS::Lambda::Function", "Properties": properties}
 
 
 def run_machine(stack, name="r1-0"):
