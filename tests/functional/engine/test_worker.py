@@ -69,8 +69,8 @@ def rig(tmp_path, make_launcher, launcher):
 
 
 def test_chain_of_hand_backs_does_every_record_once(rig):
-    """Parallelism grows from one task; 16 hops and more must pass."""
-    made = rig(["sleep 0.01"] * 90)
+    """Parallelism grows from one task; 16 hops and more must pass: a record that sleeps ends its slice."""
+    made = rig(["sleep 0.11", "sleep 0.11", "sleep 0.11", "ok"] * 6)
     made.queue.append(made.first(share=1))
     hops = 0
     while made.queue:
@@ -78,9 +78,9 @@ def test_chain_of_hand_backs_does_every_record_once(rig):
         hops = max(hops, message.hops)
         made.work(message, slice_s=0.04)
     assert hops > 16
-    assert made.rows() == list(range(90))
+    assert made.rows() == list(range(24))
     outcomes = made.ledger.list_outcomes("work")
-    assert sum(len(outcome.spans) for outcome in outcomes) == 90
+    assert sum(len(outcome.spans) for outcome in outcomes) == 24
 
 
 def test_second_delivery_of_a_finished_task_does_nothing(rig):
@@ -135,7 +135,7 @@ def test_third_delivery_of_one_record_is_worked_on(rig):
 
 def test_second_delivery_puts_its_outcomes_every_few_seconds(rig):
     """What was done before the environment is killed once more must not be lost with it."""
-    made = rig(["sleep 1.3"] * 4)
+    made = rig(["sleep 1.6", "sleep 1.6", "ok"])
     made.work(made.first(), receives=2, slice_s=10.0)
     assert len(made.ledger.list_outcomes("work")) >= 2
 
