@@ -216,3 +216,13 @@ def test_column_names_a_field_of_a_declared_job(desk, project_root):
     accepted = desk.aliquot(*words, "--column", "reaction=equation", "--column", "id=key", "--keep", "key")
     assert accepted.code == 0, accepted.err
     assert all(row["reaction_id"] == row["key"] == f"k{row['record']}" for row in desk.rows())
+
+
+def test_hosts_keep_small_blocks_at_hand_and_what_the_user_tunes(desk):
+    """glibc's allocator takes up to a tenth of a job with many small objects; the user has the last word."""
+    desk.write("mine.py", 'import os\n\ndef f(record):\n    return {"said": os.environ["GLIBC_TUNABLES"]}\n')
+    desk.write("data.csv", "n\n1\n")
+    for own, expected in [("", ""), ("glibc.malloc.arena_max=1", ":glibc.malloc.arena_max=1")]:
+        said = desk.aliquot("run", "mine:f", "data.csv", "--out", f"out{own}", GLIBC_TUNABLES=own)
+        assert said.code == 0, said.err
+        assert desk.table(f"out{own}")["said"].to_pylist() == [f"glibc.malloc.tcache_count=2000{expected}"]

@@ -20,7 +20,7 @@ ALIKE = (
 OTHERS = {
     "another leaving group": FIRST.replace("[OH:9]", "[Cl:9]"),
     "an atom that changes elsewhere": FIRST.replace("[CH2:5][CH3:6]>>", "[CH2:5][CH2:6][F:8]>>"),
-    "stereochemistry": FIRST.replace("[CH2:5][CH3:6]", "[C@H:5]([Cl:7])[CH3:6]"),
+    "stereochemistry at a bond": FIRST.replace("[CH3:1][C", "[CH3:7]/[CH:8]=[CH:1]/[C"),
     "an atom without counterpart": FIRST.replace("[CH3:1][C:2](=[O:3])[OH:9]", "[CH3:11][C:2](=[O:3])[OH:9]"),
     "a map that repeats": FIRST.replace("[CH2:5][CH3:6]>>", "[CH2:5][CH3:5]>>"),
     "a radical": FIRST.replace("[CH2:5][CH3:6]", "[CH2:5][CH2:6]"),
@@ -79,6 +79,59 @@ def test_a_known_change_needs_no_run(
     assert ask(ALIKE) == (["t0"], "mapped")
     assert runs == []
     assert [ask(text) for text in OTHERS.values()][1] == ([], "mapped")
+
+
+CHIRAL = (
+    "[CH3:1][C:2](=[O:3])[OH:9].[NH2:4][C@@H:5]([CH3:6])[CH2:7][CH3:8]>>"
+    "[CH3:1][C:2](=[O:3])[NH:4][C@@H:5]([CH3:6])[CH2:7][CH3:8]"
+)
+CENTRES = {
+    "kept": (CHIRAL, True),
+    "kept, written in another order": (
+        CHIRAL.partition(">")[0] + ">>[CH3:6][C@H:5]([NH:4][C:2]([CH3:1])=[O:3])[CH2:7][CH3:8]",
+        True,
+    ),
+    "inverted": (CHIRAL[:55] + CHIRAL[55:].replace("@@", "@"), False),
+    "made": (CHIRAL.replace("[NH2:4][C@@H:5]", "[NH2:4][CH:5]"), False),
+    "lost": (CHIRAL[:55] + CHIRAL[55:].replace("[C@@H:5]", "[CH:5]"), False),
+    "seen by its maps alone": (CHIRAL.replace("[CH2:7][CH3:8]", "[CH3:7]"), False),
+}
+
+
+@pytest.mark.parametrize("name", CENTRES)
+def test_a_change_counts_where_the_centres_stay(name: str, naive: Any) -> None:
+    """The definition keeps centres that only maps tell apart, and those an outcome never has."""
+    text, is_kept = CENTRES[name]
+    change = read(text)
+    assert change is not None
+    assert change.keeps_centres is is_kept
+    assert naive.explain(text, [AMIDE], naive.Question()) == ([0] if is_kept else [], "mapped")
+
+
+def test_a_known_change_beside_a_centre_needs_no_run(
+    open_kernel: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its note is that of a reaction without centres."""
+    ask = open_kernel([AMIDE])
+    assert ask(FIRST.replace("[CH2:5][CH3:6]", "[CH:5]([CH3:6])[CH2:7][CH3:8]")) == (["t0"], "mapped")
+    monkeypatch.setattr(RunnableTemplate, "run", None)
+    assert ask(CHIRAL) == (["t0"], "mapped")
+
+
+def test_a_template_that_mentions_chirality_is_run(open_kernel: Callable[..., Any], naive: Any) -> None:
+    """What it asks of a centre, RunReactants takes off it."""
+    templates = [AMIDE, AMIDE.replace("-[N;H1;D2;+0:3]>>", "-[N;H1;D2;+0:3]-[C@@:4]>>") + "-[C:4]"]
+    assert open_kernel(templates)(CHIRAL) == (["t0"], "mapped")
+    assert naive.explain(CHIRAL, templates, naive.Question()) == ([0], "mapped")
+
+
+def test_maps_that_swap_like_atoms_make_no_other_change() -> None:
+    """The amide's carbonyl is mapped to the hydroxyl of the acid."""
+    swapped = FIRST.replace("[C:2](=[O:3])[OH:9]", "[C:2](=[O:9])[OH:3]")
+    first, other = read(FIRST), read(swapped)
+    assert first is not None
+    assert other is not None
+    assert first.describe((7, 1, 3)) == other.describe((7, 1, 3)) is not None
 
 
 def test_the_oldest_notes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 
 from aliquot_chem.classes import ATOM_CLASSES, classify
-from aliquot_chem.graphs import read_graph, tidy_smiles
+from aliquot_chem.graphs import read_graph, read_plain_smiles, tidy_smiles
 
 TIDY = [
     "[CH3][C](=[O])[NH][CH2][CH3]",
@@ -156,3 +156,56 @@ def test_classes_are_those_of_rdkits_atoms_whatever_was_met_before(texts: list[s
             (min(b, e), kind, max(b, e)) for b, kind, e in graph.bonds
         }
         assert [len(around) for around in graph.around] == [atom.GetDegree() for atom in mol.GetAtoms()]
+
+
+def perceive(mol: Chem.Mol) -> object:
+    """All that RDKit perceives of a molecule's atoms and bonds."""
+    atoms = [
+        (
+            atom.GetTotalNumHs(),
+            atom.GetNumExplicitHs(),
+            atom.GetNoImplicit(),
+            atom.GetFormalCharge(),
+            atom.GetNumRadicalElectrons(),
+            atom.GetIsAromatic(),
+            atom.GetHybridization(),
+            atom.GetChiralTag(),
+            atom.IsInRing(),
+        )
+        for atom in (mol.GetAtomWithIdx(index) for index in range(mol.GetNumAtoms()))
+    ]
+    bonds = [
+        (bond.GetBondType(), bond.GetStereo(), bond.GetBondDir(), bond.GetIsConjugated(), bond.IsInRing())
+        for bond in (mol.GetBondWithIdx(index) for index in range(mol.GetNumBonds()))
+    ]
+    return Chem.MolToSmiles(mol), atoms, bonds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CC=CC(C)O",
+        "CN(=O)=O",
+        "c1ccc2[nH]ccc2c1",
+        "C1=CC=CC=C1",
+        "CC(=O)[O-].[Na+]",
+        "[Fe](Cl)Cl",
+        "[O-][Cl+3]([O-])([O-])O",
+        "CP(C)(=O)C",
+        "[CH2]C",
+        "[13CH3]C",
+        "C~C",
+        "*C",
+    ],
+)
+def test_plain_smiles_give_what_rdkit_reads(text: str) -> None:
+    mol, expected = read_plain_smiles(text), Chem.MolFromSmiles(text)
+    assert mol is not None
+    assert perceive(mol) == perceive(expected)
+
+
+@pytest.mark.parametrize("text", ["c1cccc1", "C(C)(C)(C)(C)C", "C1CC", "xyz", "Cc1ccc("])
+def test_plain_smiles_are_refused_as_rdkit_refuses_them(text: str) -> None:
+    with rdBase.BlockLogs():
+        assert read_plain_smiles(text) is None
+        assert Chem.MolFromSmiles(text) is None

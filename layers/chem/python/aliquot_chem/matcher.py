@@ -66,9 +66,8 @@ def read_case(text: str | None, reactants: str) -> tuple[Case, str]:
         raise ParseFailure(f"products: {product.write_smiles()} does not parse again")
     if reactant_mode == "any":
         return Case(again, pool + reaction.agents, is_subset=True), reactant_mode
-    sides = MappedSides(product, text, pool, [own.text for own in chosen])
-    is_mapped = bool(maps) and again is product
-    return Case(again, pool, is_subset=False, sides=sides if is_mapped else None), reactant_mode
+    sides = MappedSides(again, product, text, pool, [own.text for own in chosen]) if maps else None
+    return Case(again, pool, is_subset=False, sides=sides), reactant_mode
 
 
 def _are_equal(reactants: Sequence[Molecule], product: Molecule) -> bool:

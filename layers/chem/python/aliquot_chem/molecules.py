@@ -7,6 +7,7 @@ is parsed. Imports RDKit. When it is wrong, molecules are compared that nobody w
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -14,19 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
+from rdkit.Chem import rdqueries
 
 from aliquot_chem.classes import CODES, WEIGHTS, classify, count_elements
-from aliquot_chem.graphs import Graph, tidy_smiles
+from aliquot_chem.graphs import Graph, read_plain_smiles, tidy_smiles
 from aliquot_chem.keys import N_DEGREES, encode_atom, split_weight
 
 # With stereochemistry RDKit regards map numbers as it parses (two groups that differ by maps alone make a
 # centre), and so it may with hydrogens that are written as atoms (whether they are merged).
-_HYDROGEN_ATOM = re.compile(r"[\[123]H")
-_NEEDS_MAPS = re.compile(r"[@/\\]|" + _HYDROGEN_ATOM.pattern)
+_HYDROGEN_ATOMS = ("[H", *(f"{digit}H" for digit in range(10)))
+_MAPS_MATTER = ("@", "/", "\\", *_HYDROGEN_ATOMS)
 _MAP = re.compile(r":0*(\d*)\]")
 # Reagents and solvents come again and again; of short text, so that 2,048 of them stay small.
 _KEPT_MOLECULES = 2_048
 _KEPT_CHARS = 40
+_IS_CHIRAL = rdqueries.HasChiralTagQueryAtom()
 _HYDROGEN = {encode_atom(1, degree) for degree in range(N_DEGREES)}
 
 
@@ -47,6 +50,7 @@ class Molecule:
         self.mol, self.text, self._tidied, self._has_maps = mol, text, tidied, has_maps
         self.n_atoms = mol.GetNumAtoms()  # hydrogens that are atoms of their own included
         self._smiles: dict[bool, str] = {}
+        self._written = ""
 
     @property
     def n_heavy(self) -> int:
@@ -95,6 +99,12 @@ class Molecule:
         return [CODES[own] for own in self.classes]
 
     @cached_property
+    def chiral_atoms(self) -> list[int]:
+        """The atoms with a chiral tag."""
+        tagged = self.mol.GetAtomsMatchingQuery(_IS_CHIRAL) if not self.text or "@" in self.text else ()
+        return [atom.GetIdx() for atom in tagged]
+
+    @cached_property
     def fragment_sizes(self) -> list[int]:
         """Number of atoms of each fragment; more than one fragment in a salt."""
         is_one_piece = bool(self.text) and "." not in self.text
@@ -106,7 +116,15 @@ class Molecule:
         if smiles is None:
             self.clear_maps()
             smiles = self._smiles[is_isomeric] = Chem.MolToSmiles(self.mol, isomericSmiles=is_isomeric)
+            if is_isomeric:
+                self._written = self.mol.GetProp("_smilesAtomOutputOrder")
         return smiles
+
+    def read_written_order(self) -> list[int]:
+        """Which of the molecule's atoms stands at each place of its canonical isomeric SMILES."""
+        self.write_smiles()
+        order: list[int] = json.loads(self._written)
+        return order
 
     def clear_maps(self) -> None:
         """Take the map numbers off the molecule's atoms."""
@@ -147,12 +165,12 @@ def parse_molecule(text: str, is_tidied: bool = False) -> MappedMolecule | None:
     if ":" in text:
         words = _MAP.split(text)  # text up to a map, and maps, by turns
         plain, maps = "]".join(words[::2]), frozenset(words[1::2]) - _UNMAPPED
-    needs_maps = _NEEDS_MAPS.search(plain) is not None
+    needs_maps = _has_any(plain, _MAPS_MATTER)
     if maps and needs_maps:
         return _parse_with_maps(text, plain, maps)
     molecule = _parse_tidied(plain) if is_tidied and not needs_maps else None
     if molecule is None:
-        molecule = _parse_kept(plain) if len(plain) <= _KEPT_CHARS else _parse_plain(plain)
+        molecule = _parse_kept(plain) if len(plain) <= _KEPT_CHARS else _parse_unmapped(plain)
     return None if molecule is None else MappedMolecule(molecule, maps, text)
 
 
@@ -160,7 +178,7 @@ def _parse_with_maps(text: str, plain: str, maps: frozenset[str]) -> MappedMolec
     mol = read_smiles(text)
     if mol is None:
         return None
-    if _HYDROGEN_ATOM.search(plain):  # it may be merged, and its map with it
+    if _has_any(plain, _HYDROGEN_ATOMS):  # it may be merged, and its map with it
         numbers = {mol.GetAtomWithIdx(i).GetAtomMapNum() for i in range(mol.GetNumAtoms())}
         maps = frozenset(map(str, numbers - {0}))
     return MappedMolecule(Molecule(mol, plain, has_maps=True), maps, text)
@@ -179,12 +197,17 @@ def read_smiles(text: str) -> Chem.Mol | None:
     return Chem.MolFromSmiles(text)
 
 
-def _parse_plain(text: str) -> Molecule | None:
-    mol = read_smiles(text)
+def _parse_unmapped(text: str) -> Molecule | None:
+    mol = read_smiles(text) if _has_any(text, _MAPS_MATTER) else read_plain_smiles(text)
     return None if mol is None else Molecule(mol, text)
 
 
-_parse_kept = lru_cache(_KEPT_MOLECULES)(_parse_plain)
+_parse_kept = lru_cache(_KEPT_MOLECULES)(_parse_unmapped)
+
+
+def _has_any(text: str, signs: tuple[str, ...]) -> bool:
+    """Whether one of the signs is in the text: a fraction of what a regular expression takes."""
+    return any(map(text.__contains__, signs))
 
 
 def count_fragment_atoms(mol: Chem.Mol) -> list[int]:

@@ -16,7 +16,6 @@ from aliquot_chem.patterns import Matches
 from aliquot_chem.prepared import Prepared
 
 _IS_RADICAL = rdqueries.NumRadicalElectronsGreaterQueryAtom(0)
-_IS_CHIRAL = rdqueries.HasChiralTagQueryAtom()
 
 
 class EditTable:
@@ -24,6 +23,7 @@ class EditTable:
 
     def __init__(self, prepared: Prepared) -> None:
         """Index the edits of `prepared`."""
+        self.asks_chirality = ["@" in smarts for smarts in prepared.smarts]  # or a ring bond, needlessly
         self.edit_of_row: list[int] = prepared.edit_of_row.tolist()
         self._places, self._ends = prepared.edit_places, prepared.edit_ends
         self._listed: dict[int, list[list[int]]] = {}
@@ -49,8 +49,7 @@ class Verdicts:
         text, mol = product.text, product.mol
         has_radicals = "[" in text and len(mol.GetAtomsMatchingQuery(_IS_RADICAL)) > 0
         self._is_idle = has_radicals or len(product.fragment_sizes) > 1 or "/" in text or "\\" in text
-        chiral = mol.GetAtomsMatchingQuery(_IS_CHIRAL) if "@" in text else ()
-        self._chiral = {atom.GetIdx() for atom in chiral}
+        self._chiral = set(product.chiral_atoms)
 
     def locate(self, row: int, matches: Matches | None) -> set[Place]:
         """Where the template may make its edit; nowhere if its verdict cannot be shared.
@@ -62,10 +61,13 @@ class Verdicts:
         edit = self._table.edit_of_row[row]
         if self._is_idle or edit < 0 or matches is None:
             return set()
-        if self._chiral and not all(map(self._chiral.isdisjoint, matches)):
-            return set()
         own = [place[0] for place in self._table.list_places(row)]
-        return {(edit, *[match[index] for index in own]) for match in matches}
+        places = {(edit, *[match[index] for index in own]) for match in matches}
+        if self._chiral:
+            touched = matches if self._table.asks_chirality[row] else [atoms for _, *atoms in places]
+            if not all(map(self._chiral.isdisjoint, touched)):
+                return set()
+        return places
 
     def recall(self, places: set[Place]) -> bool | None:
         """Whether an edit at one of the places explains the reaction; None where that is not known."""

@@ -54,9 +54,11 @@ class Verifier:
     def _makes_change(self, row: int, places: set[Place], trial: _Trial) -> bool:
         """Whether the template is seen to make the reaction's change; where not, it may yet explain it."""
         change = trial.change
-        if change is None:
+        if change is None or (change.is_chiral and self._edits.asks_chirality[row]):
             return False
         notes = {place: note for place in places if (note := change.describe(place)) is not None}
+        if not notes or not change.keeps_centres:
+            return False
         for place, note in notes.items():
             if note in self._known or self._is_shown(row, place, trial.case, change):
                 self._known.add(note)

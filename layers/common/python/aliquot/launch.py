@@ -29,6 +29,10 @@ from aliquot.zygote import LARGEST_MESSAGE
 IN_HOST = "ALIQUOT_HOST"  # set in the environment of hosts: a script that they import must not start a run
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+# A batch of records takes and frees thousands of blocks of one size, and glibc keeps 7 of each at hand; with
+# more the main job takes 9% fewer instructions. Elsewhere the variable says nothing.
+_MALLOC = "glibc.malloc.tcache_count=2000"
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -313,6 +317,7 @@ def _start_python(
     module: str, arguments: list[int], fds: tuple[int, ...], **streams: Any
 ) -> subprocess.Popen[bytes]:
     """A Python process, one thread per numeric library, in a process group that Ctrl-C does not reach."""
-    environment = {**_ONE_THREAD, **os.environ, IN_HOST: "1"}
+    tunables = ":".join(filter(None, (_MALLOC, os.environ.get("GLIBC_TUNABLES"))))  # the last word counts
+    environment = {**_ONE_THREAD, **os.environ, "GLIBC_TUNABLES": tunables, IN_HOST: "1"}
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.Popen(command, pass_fds=fds, env=environment, process_group=0, **streams)
