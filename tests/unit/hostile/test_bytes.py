@@ -343,6 +343,24 @@ def test_event_of_anything(value: Any) -> None:
             Dropped.read(event)
 
 
+@pytest.mark.parametrize("field", ["version-id", "sequencer"])
+@pytest.mark.parametrize("value", [[], 5, None])
+def test_event_of_an_object_whose_version_is_no_text(field: str, value: Any) -> None:
+    """Found by `make fuzz`; a run's id is made of it."""
+    found = {"key": "a.run.json", "size": 10, "etag": "abc", field: value}
+    with pytest.raises(Undecodable):
+        Dropped.read({"detail": {"bucket": {"name": "inbox"}, "object": found}})
+
+
+@pytest.mark.parametrize("field", ["budget_usd", "budget_time_s", "record_timeout_s"])
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_request_with_a_figure_past_all_floats_is_answered(field: str, value: int) -> None:
+    """Found by `make fuzz`: an OverflowError, and nobody would have heard why nothing began."""
+    request = {"format": "aliquot/request/1", "job": "crossref", "data": "a", field: value}
+    with pytest.raises(RequestRefused, match=field):
+        RunRequest.from_bytes(json.dumps(request).encode())
+
+
 @QUICK
 @given(
     st.binary(max_size=80)

@@ -98,6 +98,7 @@ def _garble(body: bytes, field: str, value: Any) -> bytes:
         ("settings", []),
         ("settings.record_timeout_s", "5"),
         ("settings.record_timeout_s", float("inf")),
+        ("settings.record_timeout_s", 10**400),
         ("settings.max_failed", 5),
         ("settings.window", -1),
         ("settings.until_s", "noon"),

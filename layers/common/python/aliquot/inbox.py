@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aliquot.aws import S3Objects, S3Store
+from aliquot.envelope import is_texts
 from aliquot.errors import DatasetError, StoreError, Undecodable
 from aliquot.readers import Source
 from aliquot.readers.objects import SCHEME, split_url
@@ -55,9 +56,11 @@ class Dropped:
         if not key.endswith(REQUEST):
             raise Undecodable("event", f"is of {key!r}, which is no {REQUEST}")
         # an object of a bucket without versions has none, or "null"; of two puts alike the sequencer differs
-        version = found.get("version-id", "null")
+        version, sequencer = found.get("version-id", "null"), found.get("sequencer", "")
+        if not is_texts([version, sequencer]):
+            raise Undecodable("event", "names a version that cannot be")
         if version == "null":
-            version = f"{etag}:{found.get('sequencer', '')}"
+            version = f"{etag}:{sequencer}"
         return cls(bucket, key, etag, size_bytes, version)
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from sys import float_info
 from typing import Any
 
 from aliquot.envelope import is_count
@@ -67,7 +68,7 @@ def is_span(value: Any) -> bool:
 
 def is_figure(value: Any) -> bool:
     """Whether a value is a finite number from 0 on: seconds, dollars."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= float_info.max
 
 
 def tell_run(event: Any, field: str = "run") -> str:

@@ -10,10 +10,10 @@ the core's errors, failure limit and `spending`. When it is wrong, a file starts
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from sys import float_info
 from typing import Any
 
 from aliquot.errors import AliquotError, BadOption
@@ -153,7 +153,7 @@ def _read_package(name: str, value: Any) -> str:
 
 def _read_figure(name: str, value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value <= 0:
+    if not is_number or not 0 < value <= float_info.max:  # no NaN, no infinity, no integer past all floats
         raise RequestRefused(name, f"is {_show(value)}; it takes a number above 0")
     return float(value)
 
