@@ -4,10 +4,10 @@
     .venv/bin/python benchmarks/crossref.py --only truth,cpu
     .venv/bin/python benchmarks/crossref.py --only rivals --rows 40 --rdchiral-rows 20
 
-Every figure is of the whole command, from raw row to delivered result, in a process of its own; CPU is that
-of the whole process tree. Rivals run interleaved and medians are given with their spread. The data is read
-from ALIQUOT_TEST_DATA, else from ../shared/data beside the project. Prints Markdown; exits 1 where an answer
-is wrong, never for a time.
+Every figure but the rivals' (`rivals`) is of the whole command, from raw row to delivered result, in a
+process of its own; CPU is that of the whole process tree. What is compared runs interleaved, and medians are
+given with their spread. The data is read from ALIQUOT_TEST_DATA, else from ../shared/data beside the project.
+Prints Markdown; exits 1 where an answer is wrong, never for a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import json
 import os
 import random
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,28 +26,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import pyarrow.dataset
-from rdkit import Chem, rdBase
-
-from aliquot.errors import ParseFailure
-from aliquot.job import Reference
-from aliquot_chem.crossref import Options, Reaction, build_matcher, open_matcher
+from rdkit import rdBase
 
 sys.path.insert(0, str(Path(__file__).parent))
 import naive_crossref
+from rivals import DATA, SEED, measure_rivals
 
 ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("ALIQUOT_TEST_DATA", ROOT.parent / "shared" / "data")) / "uspto"
 ALIQUOT = [sys.executable, "-m", "orchestrator.cli"]
-SEED = 11
-N_REACTIONS, N_TEMPLATES = 10_000_000, 10_195
-N_WARMING, BLOCK = 2_000, 10
-# A rung of 1,769 MiB has one core; USD a GiB-second on arm64 in us-east-1, 2026-11.
-LAMBDA_GIB, LAMBDA_USD_PER_GIB_S = 1769 / 1024, 0.0000133334
 Pairs = set[tuple[int, str]]
 SIZES = {"uspto50k-eval.csv": 5001, "uspto50k-test.csv": 5007, "uspto480k-valid.rsmi.gz": 30000}
 
@@ -211,192 +199,6 @@ def measure_memory(folder: Path) -> None:
             f"| {n_records:,} | {measured.peak_mib:.0f} | {measured.wall_s:.1f} | {per_us:.1f} |", flush=True
         )
     print(f"\nTen times the records: {100 * (peaks[1_000_000] / peaks[100_000] - 1):+.1f}% of memory.")
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A way to cross-reference: what it is, CPU ms a reaction (None where it does not run), and a remark."""
-
-    name: str
-    ms_per_reaction: float | None
-    remark: str
-
-
-def measure_rivals(n_rows: int, n_rdchiral: int) -> bool:
-    """The paired table: every way on the same rows of the 480k file, all templates; answers compared."""
-    with gzip.open(DATA / "uspto480k-valid.rsmi.gz", "rt") as file:
-        rows = [line.split()[0] for line in file]
-    random.Random(SEED).shuffle(rows)
-    picked, others = rows[:n_rows], rows[n_rows : n_rows + N_WARMING]
-    kernel, sub = open_kernel("exact"), open_kernel("substructure")
-    for row in others:  # a host lives for thousands of rows: templates parsed, classes met
-        kernel(row)
-    seconds: dict[str, list[float]] = {"parsing": [], "naive": [], "kernel": []}
-    answers: dict[str, list[object]] = {"naive": [], "kernel": []}
-    for begin in range(0, n_rows, BLOCK):
-        for name, ask in (("naive", ask_naive), ("kernel", kernel), ("parsing", parse_sides)):
-            began_s = time.process_time()
-            found = [ask(row) for row in picked[begin : begin + BLOCK]]
-            seconds[name].append(time.process_time() - began_s)
-            answers.setdefault(name, []).extend(found)
-    per_row = {name: sum(own) / n_rows * 1e3 for name, own in seconds.items()}
-    is_right = answers["naive"] == answers["kernel"]
-    began_s = time.process_time()
-    for row in picked:
-        sub(row)
-    sub_ms = (time.process_time() - began_s) / n_rows * 1e3
-    ratio = per_row["kernel"] / per_row["parsing"]
-    print_rivals(
-        [
-            Rival("naive loop", per_row["naive"], "RunReactants for all"),
-            Rival(
-                "kernel",
-                per_row["kernel"],
-                f"{'same' if is_right else 'OTHER'} answers; {ratio:.2f}x parsing",
-            ),
-            Rival("parsing both sides alone", per_row["parsing"], "no matching: the floor of the definition"),
-            Rival("kernel, substructure mode", sub_ms, "product side in the product"),
-            measure_rdchiral(picked[:n_rdchiral], answers["kernel"]),
-            measure_cartridge(picked + others),
-        ]
-    )
-    return is_right
-
-
-def print_rivals(rivals: list[Rival]) -> None:
-    """The table: time, pairs, and what 10,000 templates x 10 million reactions take."""
-    naive_ms = rivals[0].ms_per_reaction or 0.0
-    print("\n| way | CPU ms a reaction | naive / it | pairs a second | core-hours | USD on Lambda | remark |")
-    print("|---|---|---|---|---|---|---|")
-    for rival in rivals:
-        if rival.ms_per_reaction is None:
-            print(f"| {rival.name} | - | - | - | - | - | {rival.remark} |")
-            continue
-        ms = rival.ms_per_reaction
-        hours = ms / 1e3 * N_REACTIONS / 3600
-        usd = hours * 3600 * LAMBDA_GIB * LAMBDA_USD_PER_GIB_S
-        times, pairs = f"{naive_ms / ms:.0f}x", f"{N_TEMPLATES / ms * 1e3:,.0f}"
-        print(f"| {rival.name} | {ms:.2f} | {times} | {pairs} | {hours:,.1f} | {usd:,.2f} | {rival.remark} |")
-
-
-def open_kernel(mode: Literal["exact", "substructure"]) -> Callable[[str], object]:
-    """From a reaction to the ids that the kernel finds, None for a failed record; in this process."""
-    options = Options(templates=Reference(DATA / "templates.tsv", ""), mode=mode)
-    folder = Path(tempfile.mkdtemp(prefix="aliquot-bench-"))
-    build_matcher(options, folder)
-    answer = open_matcher(options, folder)
-
-    def ask(reaction: str) -> object:
-        try:
-            return [hit.template_id for hit in next(answer([Reaction("", reaction)])).rows]
-        except ParseFailure:
-            return None
-
-    return ask
-
-
-@cache
-def read_templates() -> tuple[list[str], list[str]]:
-    """Ids and SMARTS of all templates."""
-    return naive_crossref.read_templates(DATA / "templates.tsv")
-
-
-def ask_naive(reaction: str) -> object:
-    """The same by the naive loop."""
-    ids, smarts = read_templates()
-    try:
-        return [ids[i] for i in naive_crossref.explain(reaction, smarts, naive_crossref.Question())[0]]
-    except naive_crossref.NotAReaction:
-        return None
-
-
-def parse_sides(reaction: str) -> object:
-    """RDKit's parsing of all molecules of a reaction, and nothing else."""
-    return [Chem.MolFromSmiles(name) for name in reaction.replace(">", ".").split(".") if name]
-
-
-def measure_rdchiral(rows: list[str], expected: list[object]) -> Rival:
-    """rdchiral's loop over all templates, and how many of its pairs and of ours agree."""
-    try:
-        from rdchiral.main import rdchiralReactants, rdchiralReaction, rdchiralRun
-    except ImportError:
-        return Rival("rdchiral", None, "not installed: pip install rdchiral")
-    ids, smarts = read_templates()
-    reactions = []
-    for name, text in zip(ids, smarts, strict=True):
-        left, right = text.split(">>")  # it wants its left side in brackets
-        reactions.append((name, rdchiralReaction(f"({left})>>{right}")))
-    n_common = n_ours = n_theirs = n_done = 0
-    began_s = time.process_time()
-    for row, ours in zip(rows, expected, strict=False):
-        sides = read_plain_sides(row)
-        if not isinstance(ours, list) or sides is None:
-            continue
-        wanted, product = sides[0], rdchiralReactants(sides[1])
-        found = {name for name, reaction in reactions if is_given(rdchiralRun, reaction, product, wanted)}
-        n_common, n_ours, n_theirs = (
-            n_common + len(found & set(ours)),
-            n_ours + len(ours),
-            n_theirs + len(found),
-        )
-        n_done += 1
-    per_row_ms = (time.process_time() - began_s) / max(n_done, 1) * 1e3
-    remark = f"{n_done} rows: {n_common} pairs in common of our {n_ours} and its {n_theirs}"
-    return Rival("rdchiral", per_row_ms, remark)
-
-
-def is_given(run: Callable[..., list[str]], reaction: object, product: object, wanted: list[str]) -> bool:
-    """Whether rdchiral gives these reactants."""
-    try:
-        return any(sorted(outcome.split(".")) == wanted for outcome in run(reaction, product))
-    except Exception:  # noqa: BLE001  # it raises what comes where it does not take a molecule
-        return False
-
-
-def read_plain_sides(row: str) -> tuple[list[str], str] | None:
-    """The reactants' fragments and the product of a mapped reaction as canonical SMILES."""
-    try:
-        left, _, right = naive_crossref.read_sides(row)
-    except naive_crossref.NotAReaction:
-        return None
-    product = max(right, key=lambda mol: mol.GetNumHeavyAtoms())
-    chosen = [mol for mol in left if naive_crossref.list_maps(mol) & naive_crossref.list_maps(product)]
-    for mol in [*chosen, product]:
-        for atom in mol.GetAtoms():
-            atom.SetAtomMapNum(0)
-    return naive_crossref.join(chosen).split("."), Chem.MolToSmiles(product)
-
-
-def measure_cartridge(rows: list[str]) -> Rival:
-    """PostgreSQL's RDKit cartridge with a GiST index, substructure mode; of the server in PGHOST."""
-    name = "PostgreSQL's RDKit cartridge, substructure mode"
-    if shutil.which("psql") is None or run_sql("create extension if not exists rdkit;") is None:
-        return Rival(name, None, "not installed: apt install postgresql-15-rdkit; PGHOST, PGUSER for psql")
-    _, smarts = read_templates()
-    patterns = dict.fromkeys(text.split(">>")[0] for text in smarts)
-    products = [sides[1] for row in rows if (sides := read_plain_sides(row)) is not None]
-    commands = [
-        "create temp table p(t text); create temp table q(t text);",
-        *("copy p from stdin;", *(text.replace("\\", r"\\") for text in products), "\\."),
-        *("copy q from stdin;", *(text.replace("\\", r"\\") for text in patterns), "\\."),
-        "create temp table m as select mol_from_smiles(t::cstring) as m from p;",
-        "create temp table s as select qmol_from_smarts(t::cstring) as q from q;",
-        "create index on m using gist(m); analyze m;",
-        "\\timing on\nselect count(*) from s join m on m.m @> s.q;",
-    ]
-    load = "".join(f"{command}\n" for command in commands)
-    said = run_sql(load)
-    times = re.findall(r"Time: ([\d.]+) ms", said or "")
-    if not times:
-        return Rival(name, None, "the query failed")
-    return Rival(name, float(times[-1]) / len(rows), f"wall time; {len(rows)} products at once")
-
-
-def run_sql(text: str) -> str | None:
-    """What psql says to these commands; None where they fail."""
-    command = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", os.environ.get("PGDATABASE", "postgres")]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 def in_folder(folder: Path, call: Callable[[], Measured]) -> Measured:
