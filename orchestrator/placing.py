@@ -9,6 +9,7 @@ an interrupted delivery counts as whole, or leaves tables of two runs side by si
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -80,17 +81,21 @@ def place_files(aside: Path, folder: Path, before: Collection[str]) -> list[str]
     for name in names:
         (aside / name).replace(folder / name)
     for name in set(before) - set(names):
-        if Path(name).name != name or name == "..":  # a note that somebody else wrote may name any file
-            continue
-        (folder / name).unlink(missing_ok=True)
+        # a note that somebody else wrote may name anything
+        if _is_plain(name) and not (folder / name).is_dir():
+            (folder / name).unlink(missing_ok=True)
     shutil.rmtree(old_result, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return names
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a name is one of something in the folder itself."""
-    return Path(name).name == name
+    """Whether a name can be one of something in the folder itself."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return Path(name).name == name and name not in {"", ".."} and "\0" not in name
 
 
 def _write_note(folder: Path, note: Delivered) -> None:

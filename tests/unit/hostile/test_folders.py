@@ -9,6 +9,7 @@ import pytest
 
 from aliquot.errors import FolderInUse, StoreError
 from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_address
+from orchestrator.placing import place_delivery, read_delivered
 from orchestrator.results import read_invoice, read_summary
 
 
@@ -35,3 +36,15 @@ def test_summary_and_invoice_that_are_damaged_are_told(tmp_path: Path, body: byt
         (tmp_path / name).write_bytes(body)
         with pytest.raises(StoreError, match=rf"{name}.*remove it, and `aliquot resume"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "..", "\0", "\ud800", "ledger", "a/b"])
+def test_note_of_a_delivery_that_names_no_file_is_not_believed(tmp_path: Path, name: str) -> None:
+    """Found by `make fuzz`: the next delivery ended at it, after it had moved its files."""
+    (tmp_path / "ledger" / "delivery").mkdir(parents=True)
+    (tmp_path / "ledger" / "delivery" / "rows").touch()
+    note = {"epoch": 0, "ending": "csv", "names": [name]}
+    (tmp_path / "ledger" / "delivered.json").write_text(json.dumps(note))
+    place_delivery(tmp_path / "ledger" / "delivery", tmp_path, 1, "csv")
+    assert read_delivered(tmp_path).is_whole(tmp_path, 1, "csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger", "rows"]
