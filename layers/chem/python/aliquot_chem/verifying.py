@@ -15,7 +15,7 @@ from aliquot_chem.patterns import Matches
 from aliquot_chem.prepared import Prepared
 from aliquot_chem.sharing import EditTable, Verdicts
 
-TEMPLATES_KEPT = 3_500  # about 35 kB each
+TEMPLATES_KEPT = 2_500  # about 30 kB each
 
 Likely = dict[int, Matches | None]
 """Template rows that may explain a case, with the matches by which they can; None where it may be any."""
