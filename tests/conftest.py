@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,10 @@ from hypothesis import settings
 # no timed tests: a busy machine is no fault of the code
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# moto, samtranslator and pydantic are a heap of objects that never go: walking it again and again took a
+# sixth of the processor time of tests that rehearse
+gc.set_threshold(20_000, 20, 20)
 
 # a suite begun in the background inherits "ignore", and so would the commands that tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
