@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from aliquot.chunk import Chunk
 from aliquot.cloud import UNCLAIMED, Cloud
 from aliquot.errors import StoreError, Undecodable
 from aliquot.keys import ChunkId
+from aliquot.lane import Task
 from aliquot.ledger import Ledger
+from aliquot.message import hand_back
 from aliquot.outcome import Failure, Outcome
+from aliquot.prices import Prices
 from aliquot.reducer import read_published
+from aliquot.spending import Tariff, choose_window
 from aliquot.store import FolderStore
 from benchmarks.fuzz import stacks
 from benchmarks.fuzz.memory import MemoryS3
@@ -209,6 +214,33 @@ def test_reason_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     ledger.store.put("stop/0000.json", b'{"reason": "\\ud800"}')
     with pytest.raises(Undecodable, match="stop/0000"):
         ledger.list_stops()
+
+
+@pytest.mark.parametrize("slice_s", [0.0, 5e-324])
+def test_slice_without_time_hands_its_rest_back(slice_s: float) -> None:
+    """A run whose time is up leaves its workers none: handing back divided by it, and the task came again."""
+    task = stacks._TASK
+    (child,) = hand_back(replace(task, share=1), [Task(task.chunk, task.spans)], 0.25, slice_s)
+    assert child.spans == task.spans
+    assert len(hand_back(task, [Task(task.chunk, task.spans)], 0.0, 30.0)) == 1
+
+
+def test_worker_after_the_end_of_its_run_s_time_loses_no_task() -> None:
+    stack = _Stack(stacks._base())
+    key = f"{PREFIX}manifest.json"
+    stack.replace(key.encode(), _garble(stacks._base()[stacks.BUCKET, key], "settings.until_s", 1.0))
+    assert stack.cloud.work(stacks._TASK.to_text(), 1, 100.0).n_follow_ups == len(stack.sqs.sent) > 0
+
+
+def test_reason_why_a_job_does_not_open_is_noted_whatever_it_spells() -> None:
+    stack = _Stack(stacks._base())
+    stack.cloud.ledger_of(RUN).note_open_failure(0, "job", "half a character: \ud800")
+    (key,) = stack.cloud.ledger_of(RUN).list_open_failures(0)
+    assert stack.cloud.ledger_of(RUN).store.get(key).decode() == "half a character: ?"
+
+
+def test_budget_of_all_the_money_is_one() -> None:
+    assert choose_window(Tariff(Prices(), "arm64", 150.0), 1e308, 7) == 7
 
 
 def test_message_of_a_sound_run_is_none_of_these() -> None:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from aliquot import keys
 from aliquot.coverage import Coverage, measure_coverage
 from aliquot.errors import AliquotError, AlreadyPut, StoreError, Undecodable
-from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.keys import ChunkId, OutcomeKey, PaidKey
 from aliquot.notes import read_note
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
@@ -140,10 +140,18 @@ class Ledger:
         noted = self.store.list_keys(keys.REDELIVERED)
         return dict(Counter(key.removeprefix(keys.REDELIVERED).partition("-")[0] for key in noted))
 
+    def note_paid(self, note: PaidKey) -> None:
+        """Say that an invocation before the first tally has begun, or what it is billed."""
+        self.store.put(str(note), b"")
+
+    def list_paid(self) -> list[PaidKey]:
+        """What was said so."""
+        return self._list(keys.PAID, PaidKey.parse)
+
     def note_open_failure(self, epoch: int, kind: str, reason: str) -> None:
         """Say that an environment could not open the job: for a reason of the "job", or of the "store"."""
         key = f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}-{uuid.uuid4().hex}"
-        self.store.put(key, reason.encode())
+        self.store.put(key, reason.encode(errors="replace"))
 
     def list_open_failures(self, epoch: int, kind: str = "") -> list[str]:
         """The keys of what was said so, of both kinds where none is given; each object is a reason."""

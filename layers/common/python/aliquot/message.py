@@ -83,8 +83,9 @@ def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: 
     n_records = sum(len(task.spans) for task in rest)
     if not n_records or message.hops >= MOST_HOPS:
         return []
-    n_wanted = math.ceil(n_records * record_s / slice_s) if record_s else 1
-    n_children = max(1, min(MOST_CHILDREN, n_wanted, message.share, n_records))
+    # of a run whose time is up a slice has none, and may have answered a step all the same
+    n_wanted = n_records * record_s / slice_s if slice_s else 1
+    n_children = max(1, min(math.ceil(min(MOST_CHILDREN, n_wanted)), message.share, n_records))
     spans = SpanSet.of(span for task in rest for span in task.spans.spans)
     children: list[TaskMessage] = []
     for place in range(n_children):
