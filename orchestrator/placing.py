@@ -20,6 +20,7 @@ from aliquot.store import FolderStore
 from orchestrator.local.folder import LEDGER
 
 _NOTE = "delivered.json"
+_LONGEST_NAME = 255  # bytes, of every file system in use
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def place_files(aside: Path, folder: Path, before: Collection[str]) -> list[str]
 def _is_plain(name: str) -> bool:
     """Whether a name can be one of something in the folder itself."""
     try:
-        os.fsencode(name)
+        n_bytes = len(os.fsencode(name))
     except UnicodeEncodeError:
         return False
-    return Path(name).name == name and name not in {"", ".."} and "\0" not in name
+    return Path(name).name == name and name != ".." and 0 < n_bytes <= _LONGEST_NAME and "\0" not in name
 
 
 def _write_note(folder: Path, note: Delivered) -> None:

@@ -38,7 +38,7 @@ def test_summary_and_invoice_that_are_damaged_are_told(tmp_path: Path, body: byt
             read(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["", "..", "\0", "\ud800", "ledger", "a/b"])
+@pytest.mark.parametrize("name", ["", "..", "\0", "\ud800", "x" * 256, "ledger", "a/b"])
 def test_note_of_a_delivery_that_names_no_file_is_not_believed(tmp_path: Path, name: str) -> None:
     """Found by `make fuzz`: the next delivery ended at it, after it had moved its files."""
     (tmp_path / "ledger" / "delivery").mkdir(parents=True)
