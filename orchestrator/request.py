@@ -17,10 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aliquot.envelope import is_texts
 from aliquot.errors import BadOption, DatasetError, FolderInUse
 from aliquot.job import read_fields
+from aliquot.keys import MANIFEST
 from aliquot.loading import wrap_function
 from aliquot.manifest import FORMAT, Frozen, check_columns, freeze, identify
+from aliquot.notes import decoding
 from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
 from aliquot.readers.objects import Listing, find_objects, is_object
 from aliquot.readers.streams import Opener, open_file
@@ -206,12 +209,27 @@ def make_manifest(request: Request, settings: Mapping[str, Any], package: str = 
     )
 
 
-def restore_request(manifest: Mapping[str, Any], folder: Path) -> Request:
-    """The request that a manifest froze; raises FolderInUse where it is of another release, UnknownJob."""
+def check_frozen(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Raise FolderInUse where a manifest is of another release, Undecodable where it is damaged."""
     if manifest.get("format") != FORMAT:
         raise FolderInUse(
             str(folder), f"holds a run of format {manifest.get('format')!r}; this release reads {FORMAT!r}"
         )
+    with decoding(MANIFEST):
+        identity = manifest["identity"]
+        texts = [manifest["job"], manifest["aliquot"], manifest["created"], identity["job"]]
+        lists = manifest["source_names"], manifest["search_path"], identity["keep"]
+        maps = manifest["options"], manifest["settings"], identity["columns"]
+        is_sound = is_texts(texts) and all(map(is_texts, lists)) and all(isinstance(m, dict) for m in maps)
+        if not is_sound or not isinstance(identity["version"], int):
+            raise TypeError("a field is of another kind")
+        for source in identity["sources"]:
+            Source(**source)
+
+
+def restore_request(manifest: Mapping[str, Any], folder: Path) -> Request:
+    """The request that a manifest froze; raises FolderInUse, Undecodable, UnknownJob."""
+    check_frozen(manifest, folder)
     identity = manifest["identity"]
     known = find_job_at(identity["job"], tuple(manifest["search_path"]))
     sources = tuple(Source(**source) for source in identity["sources"])

@@ -19,6 +19,7 @@ from orchestrator.catalog import find_job, list_jobs
 from orchestrator.local.folder import open_folder
 from orchestrator.options import name_flag
 from orchestrator.progress import describe_seconds, describe_usd
+from orchestrator.request import check_frozen
 from orchestrator.results import ENDINGS, read_invoice, read_summary, read_table
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def describe_run(folder: Path) -> str:
         return _describe_cloud(folder, address)
     run = open_folder(folder)
     manifest = run.ledger.read_manifest() or {}
+    check_frozen(manifest, folder)
     return "\n".join([*_describe_request(manifest), *_describe_state(folder, run.ledger, manifest)])
 
 

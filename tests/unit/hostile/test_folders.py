@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aliquot.errors import FolderInUse, StoreError
+from aliquot.errors import FolderInUse, StoreError, Undecodable
+from aliquot.manifest import FORMAT
 from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_address
 from orchestrator.placing import place_delivery, read_delivered
+from orchestrator.request import check_frozen
 from orchestrator.results import read_invoice, read_summary
 
 
@@ -36,6 +39,34 @@ def test_summary_and_invoice_that_are_damaged_are_told(tmp_path: Path, body: byt
         (tmp_path / name).write_bytes(body)
         with pytest.raises(StoreError, match=rf"{name}.*remove it, and `aliquot resume"):
             read(tmp_path)
+
+
+FROZEN: dict[str, Any] = {
+    "format": FORMAT,
+    "job": "j:f",
+    "aliquot": "1",
+    "created": "2026-11-22T00:00:00+00:00",
+    "source_names": ["d.csv"],
+    "search_path": [],
+    "options": {},
+    "settings": {},
+    "identity": {"job": "j:f", "version": 1, "keep": [], "columns": {}, "sources": []},
+}
+
+
+def test_manifest_of_a_run_is_held_against_what_is_read_of_it(tmp_path: Path) -> None:
+    check_frozen(FROZEN, tmp_path)
+    for name in FROZEN:
+        garbled = {**FROZEN, name: 5}
+        lacking = {key: value for key, value in FROZEN.items() if key != name}
+        for manifest in (garbled, lacking):
+            with pytest.raises(
+                FolderInUse if name == "format" else Undecodable, match=r"format|manifest\.json"
+            ):
+                check_frozen(manifest, tmp_path)
+    for name in FROZEN["identity"]:
+        with pytest.raises(Undecodable, match=r"manifest\.json"):
+            check_frozen({**FROZEN, "identity": {**FROZEN["identity"], name: [5]}}, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", "..", "\0", "\ud800", "x" * 256, "ledger", "a/b"])
