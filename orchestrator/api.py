@@ -127,7 +127,9 @@ class RunPlan:
     def _estimate_on_stack(self, settings: Settings | CloudSettings) -> StackEstimate | None:
         if not isinstance(settings, CloudSettings):
             return None
-        estimated: StackEstimate = _load_cloud().estimate_for(self.target, settings, lambda: self.estimate)
+        estimated: StackEstimate = _load_cloud().estimate_for(
+            self.target, settings, lambda: self.estimate, is_cut=self.request.is_in_s3
+        )
         return estimated
 
     def _make_session(self, out: Path, settings: Settings | CloudSettings) -> Followed:

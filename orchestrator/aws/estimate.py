@@ -65,12 +65,13 @@ class StackEstimate:
 
 
 def estimate_for(
-    target: Target, settings: CloudSettings, estimate_here: Callable[[], Estimate]
+    target: Target, settings: CloudSettings, estimate_here: Callable[[], Estimate], *, is_cut: bool = False
 ) -> StackEstimate:
     """The estimate of a run on the stack that `target` names, from that of this machine.
 
     Args:
         estimate_here: asked last: it takes seconds, and what is wrong with the rest is told before.
+        is_cut: the dataset lies in S3, where the stack cuts it.
     Raises:
         MissingTool, BadOption, AwsRefused, NoSuchStack: the stack was not found, or cannot do it.
     """
@@ -78,7 +79,7 @@ def estimate_for(
         tariff, window = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S), settings.window
     else:
         stack = find_stack(target.stack, make_session(target.profile, target.region))
-        tariff, window = make_tariff(stack), settings.fit(stack).window
+        tariff, window = make_tariff(stack), settings.fit(stack, is_cut=is_cut).window
     return estimate_on_stack(estimate_here(), tariff, window or _CONCURRENCY)
 
 

@@ -206,7 +206,7 @@ class CloudSession(WatchSession):
         before = self._find_before()
         self._say("starting the rehearsal" if self._target.is_rehearsal else "looking for the stack")
         with open_site(self._target, self._request) as site:
-            settings = self._settings.fit(site.stack)
+            settings = self._settings.fit(site.stack, is_cut=self._request.is_in_s3)
             if before is not None and self._is_submitted(CloudRun(before, site.link)):
                 self._run = CloudRun(before, site.link)
             else:

@@ -64,21 +64,23 @@ class CloudSettings:
         """Plain values, for a manifest."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def fit(self, stack: StackOutputs) -> CloudSettings:
+    def fit(self, stack: StackOutputs, *, is_cut: bool = False) -> CloudSettings:
         """The same with the window decided: what the stack has, or less where a budget is at stake.
 
-        Raises BadOption where a record may take longer than there, or the budget pays for no task.
+        Args:
+            is_cut: the dataset lies in S3, where the stack cuts it.
+        Raises:
+            BadOption: a record may take longer than there, or the budget pays for no task.
         """
         check_record_timeout(self.record_timeout_s, stack.name, stack.record_timeout_s)
         window = self.window or min(stack.concurrency or MOST_TASKS, MOST_TASKS)
         if self.budget_usd is not None:
             tariff = make_tariff(stack)
-            least_usd = estimate_least_usd(tariff)
+            least_usd = estimate_least_usd(tariff, is_cut=is_cut)
             if self.budget_usd <= least_usd:
-                raise BadOption(
-                    "--budget-usd",
-                    f"${self.budget_usd:g} cannot pay for one task and its merge (${least_usd:.4f})",
-                )
+                work = "cutting the dataset, one task and its merge" if is_cut else "one task and its merge"
+                reason = f"${self.budget_usd:g} cannot pay for {work} (${least_usd:.4f})"
+                raise BadOption("--budget-usd", reason)
             window = choose_window(tariff, self.budget_usd, window)
         return replace(self, window=window)
 

@@ -357,13 +357,13 @@ def test_budget_puts_a_fifth_of_itself_at_stake():
 
 
 def test_least_budget_is_told():
-    least = estimate_least_usd(TARIFF)
+    least = estimate_least_usd(TARIFF, is_cut=True, is_prepared=True)
     for budget_usd, is_taken in ((least * 0.99, False), (least * 1.2, True)):
         request = RunRequest("crossref", ("a/",), budget_usd=budget_usd)
         if is_taken:
-            assert choose_settings(request, PERMITS, TIMEOUT_S, NOW_S)["window"] == 1
+            assert choose_settings(request, PERMITS, TIMEOUT_S, NOW_S)["window"] == 3
             continue
-        with pytest.raises(RequestRefused, match=r"give \$0\.0\d+ or more"):
+        with pytest.raises(RequestRefused, match=r"give \$0\.1 or more"):
             choose_settings(request, PERMITS, TIMEOUT_S, NOW_S)
 
 

@@ -10,6 +10,7 @@ from aliquot.keys import (
     LONGEST_WORD,
     ChunkId,
     OutcomeKey,
+    PaidKey,
     fits_in_key,
     is_name,
     name_outcomes,
@@ -33,6 +34,11 @@ _OUTCOMES = st.builds(
     n_failed=_NUMBERS,
     receives=_NUMBERS,
 )
+_PAID = st.builds(
+    PaidKey,
+    st.sampled_from(["cut", "intake", "prepare"]),
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+)
 KEY = OutcomeKey("match", ChunkId(3, 100), SpanSet.of([(0, 57), (58, 100)]), "0a1b2c", "local", 1200, 2, 1)
 
 
@@ -47,6 +53,35 @@ def test_outcome_reads_back_from_its_key(outcome: OutcomeKey) -> None:
     assert OutcomeKey.parse(str(outcome)) == outcome
     assert str(outcome).startswith(name_outcomes(outcome.stage, outcome.chunk))
     assert name_void(outcome).endswith(str(outcome))
+
+
+@given(_PAID, st.none() | st.tuples(_NUMBERS, _NUMBERS, _NUMBERS))
+def test_note_of_an_invocation_reads_back_from_its_key(
+    begun: PaidKey, bill: tuple[int, int, int] | None
+) -> None:
+    note = PaidKey(begun.kind, begun.invocation, *(bill or ()))
+    assert PaidKey.parse(str(note)) == note
+    assert str(note).startswith(str(begun))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "paid/",
+        f"cut-{'0' * 32}",
+        f"paid/rent-{'0' * 32}",
+        f"paid/cut-{'0' * 31}",
+        f"paid/cut-{'A' * 32}",
+        f"paid/cut-{'0' * 32}.5",
+        f"paid/cut-{'0' * 32}.05.0.0",
+        f"paid/cut-{'0' * 32}.5.0.-1",
+        f"paid/cut-{'0' * 32}.5.0.0\n",
+        f"paid/cut-{'0' * 32}.5.0.\u0663",
+    ],
+)
+def test_junk_is_not_the_note_of_an_invocation(text: str) -> None:
+    with pytest.raises(ValueError, match="not the note"):
+        PaidKey.parse(text)
 
 
 @given(st.lists(_CHUNKS, max_size=20))

@@ -9,18 +9,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.keys import ChunkId, OutcomeKey, PaidKey
 from aliquot.prices import Prices
 from aliquot.spans import SpanSet
 from aliquot.spending import (
+    CUT_MB,
+    CUT_TIMEOUT_S,
+    INTAKE_MB,
+    MOST_CUTTERS,
     MOST_EXPOSED,
     Spend,
     Tariff,
     choose_window,
     estimate_least_usd,
     estimate_settling,
+    estimate_stake_usd,
     is_beyond,
+    is_beyond_before_work,
+    measure_preparing,
+    measure_settling,
     measure_spend,
+    write_invoice,
 )
 
 TARIFF = Tariff(Prices(), "arm64", 150.0)
@@ -42,6 +51,106 @@ def test_tombstone_costs_nothing_and_a_redelivery_the_whole_timeout():
     assert measure_spend(TARIFF, [make_outcome(0, 0, "tombstone")], {}, 0, 0, 0).compute == 0
     spend = measure_spend(TARIFF, [], {"small": 2}, 0, 0, 0)
     assert spend.crashed == spend.compute == pytest.approx(2 * 150 * TARIFF.worker_s("small"))
+
+
+def test_notes_of_invocations_are_priced_by_their_functions():
+    """The begun one is in flight, or was killed: a timeout of cut's."""
+    a_second = {"cut": CUT_MB, "intake": INTAKE_MB, "prepare": 1769}
+    for kind, memory_mb in a_second.items():
+        spend = measure_preparing(TARIFF, [PaidKey(kind, "a"), PaidKey(kind, "a", 2000)])
+        assert spend.compute == pytest.approx(2 * memory_mb / 1024 * 0.0000133334)
+        assert spend.crashed == 0
+    assert measure_preparing(TARIFF, []) == Spend()
+    assert measure_preparing(TARIFF, [PaidKey("prepare", "a")]).crashed == pytest.approx(
+        150 * TARIFF.worker_s("small")
+    )
+    spend = measure_preparing(TARIFF, [PaidKey("cut", "a")])
+    assert spend.crashed == spend.compute == pytest.approx(CUT_TIMEOUT_S * CUT_MB / 1024 * 0.0000133334)
+
+
+def test_puts_of_chunks_are_counted_once():
+    """They stand in the stage's line, as those of a submission from a laptop do."""
+    paid = [PaidKey("cut", "a", 2000, 0, 70)]
+    most, least = (measure_preparing(TARIFF, paid, n_chunks).s3 for n_chunks in (0, 64))
+    assert most - least == pytest.approx(64 * TARIFF.prices.s3_put)
+    assert measure_preparing(TARIFF, paid, 1000).s3 > 0
+
+
+_NOTES = st.lists(
+    st.builds(
+        PaidKey,
+        st.sampled_from(["cut", "intake", "prepare"]),
+        st.sampled_from("abcdef"),
+        st.none() | st.integers(0, 900_000),
+        st.integers(0, 2000),
+        st.integers(0, 1000),
+    )
+)
+
+
+@given(_NOTES, st.randoms(use_true_random=False), st.integers(0, 500))
+def test_order_of_notes_changes_no_sum_and_one_more_never_takes_away(paid, chance, n_chunks):
+    one = {(note.kind, note.invocation, note.billed_ms is None): note for note in paid}
+    paid = list(one.values())  # an invocation says either thing once
+    before = measure_preparing(TARIFF, paid, n_chunks)
+    mixed = chance.sample(paid, len(paid))
+    assert measure_preparing(TARIFF, mixed, n_chunks).total == pytest.approx(before.total)
+    assert measure_preparing(TARIFF, [*paid, PaidKey("cut", "new")], n_chunks).total > before.total
+
+
+@pytest.mark.parametrize("kinds", [{"is_cut": True}, {"is_cut": True, "is_prepared": True}])
+def test_small_dataset_of_a_run_that_was_let_begin_is_cut(kinds):
+    """Five steps of a few seconds each, then the first tick; some cents are enough."""
+    budget_usd = math.nextafter(estimate_least_usd(TARIFF, **kinds), 1)
+    assert budget_usd < 0.06
+    paid = [PaidKey("prepare", "p")] if "is_prepared" in kinds else []
+    for step in range(5):
+        assert not is_beyond_before_work(TARIFF, budget_usd, [*paid, PaidKey("cut", str(step))])
+        paid.append(PaidKey("cut", str(step), 4000, int(step in (0, 2)), 5))
+        assert not is_beyond_before_work(TARIFF, budget_usd, paid)
+    in_flight = {"small": choose_window(TARIFF, budget_usd, 100)}
+    assert not is_beyond(TARIFF, budget_usd, measure_preparing(TARIFF, paid), in_flight, 0)
+
+
+@pytest.mark.parametrize("budget_usd", [0.06, 0.2, 1.0, 3.0])
+@pytest.mark.parametrize("seed", range(10))
+def test_bill_of_a_simulated_cutting_stays_within_its_budget(budget_usd, seed):
+    """Items at once, of any length, some killed; the others of a stopped epoch are begun and refused."""
+    dice = random.Random(seed)
+    n_items = dice.choice([1, 40, 400])
+    paid = {"plan": PaidKey("cut", "plan", 2000, n_items, 2)}
+    is_stopped = is_beyond_before_work(TARIFF, budget_usd, list(paid.values()))
+    waiting = [] if is_stopped else [f"i{number}" for number in range(n_items)]
+    working: list[str] = []
+    while waiting or working:
+        if waiting and len(working) < MOST_CUTTERS and dice.random() < 0.7:
+            name = waiting.pop()
+            paid[name] = PaidKey("cut", name)
+            is_stopped = is_stopped or is_beyond_before_work(TARIFF, budget_usd, list(paid.values()))
+            if is_stopped:
+                paid[name] = PaidKey("cut", name, dice.randrange(1900), 0, 1)
+            else:
+                working.append(name)
+        elif working:
+            name = working.pop(dice.randrange(len(working)))
+            if dice.random() < 0.9:
+                paid[name] = PaidKey("cut", name, dice.choice([1, 5, 60, 900]) * 1000, 0, 70)
+            else:
+                waiting.append(f"{name}-again")
+    stopping_usd = estimate_stake_usd(TARIFF, {}, 0)
+    assert measure_preparing(TARIFF, paid.values()).total + stopping_usd < budget_usd
+
+
+def test_invoice_adds_up():
+    preparing = measure_preparing(TARIFF, [PaidKey("cut", "a", 1000, 1, 3), PaidKey("cut", "b")])
+    work = measure_spend(TARIFF, [make_outcome(0, 1000)], {"small": 1}, 2, 3, 500)
+    settling = measure_settling(TARIFF, 1000, 1, 1)
+    invoice = write_invoice(TARIFF, "match", preparing, work, settling, 0.0)
+    assert set(invoice["preparing"]) == set(invoice["stages"]["match"])
+    parts = invoice["preparing"], invoice["stages"]["match"], invoice["settling"]
+    assert invoice["total"] == pytest.approx(sum(each["total"] for each in parts), abs=2e-6)
+    crashed = CUT_TIMEOUT_S * CUT_MB / 1024 * 0.0000133334 + 150 * TARIFF.worker_s("small")
+    assert invoice["wasted"]["crashes"] == pytest.approx(crashed, abs=2e-6)
 
 
 @given(st.floats(0.01, 1000), st.integers(1, 1000))

@@ -151,7 +151,17 @@ def test_cut_ends_the_epoch_of_a_dataset_that_it_cannot_cut(stack):
     app = stack.load("cut")
     source = {"path": "s3://data/a.csv", "format": "csv", "size_bytes": 5}
     identity = {"sources": [source], "columns": {}, "keep": []}
-    app.cloud.ledger_of("june").begin({"identity": identity, "reads": None})
+    manifest = {
+        "job": "j",
+        "stage": "call",
+        "options": {},
+        "versions": {},
+        "created": "2026-11-22T12:00:00+00:00",
+    }
+    settings = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%"}
+    app.cloud.ledger_of("june").begin(
+        {**manifest, "identity": identity, "reads": None, "source_names": [], "settings": settings}
+    )
     said = app.handler({"run": "june", "step": "plan", "epoch": None}, stack.context)
     assert said == {"epoch": 0, "next": "done", "parts_key": ""}
     assert "runs/june/stop/0000.json" in stack.list_keys()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import aliquot
+from aliquot import spending
 
 ROOT = Path(__file__).parents[3]
 EVERY_RUNG = {"Rungs": "all"}
@@ -440,6 +441,41 @@ def test_cutting_ends_in_the_epoch_in_which_it_began(machine):
     assert after.pop("last") == {"tick": {"state": {"epoch.$": "$.cut.epoch"}}}
     assert before.pop("last") == {"tick": {"state": None}}
     assert before == after
+
+
+def test_transitions_of_cutting_are_those_that_are_paid_for(machine):
+    """Step Functions charges each state that is entered, and the start of each child."""
+
+    def follow(states, name, until):
+        path = []
+        while name != until:
+            path.append(name)
+            name = states[name].get("Default") or states[name].get("Next")
+        return path
+
+    states, children = machine["States"], machine["States"]["CutParts"]["ItemProcessor"]
+    child = follow(children["States"], children["StartAt"], None)
+    assert states["CutParts"]["MaxConcurrency"] == spending.MOST_CUTTERS
+    assert len(follow(states, "Prepare", "CutStep")) == spending.TRANSITIONS_PER_PAID
+    assert len(follow(states, "CutStep", "CutParts")) == spending.TRANSITIONS_PER_PAID
+    assert len(follow(states, "CutParts", "CutStep")) == spending.TRANSITIONS_PER_MAP
+    assert len(child) == spending.TRANSITIONS_PER_PAID + spending.TRANSITIONS_PER_ITEM - 1
+    around = ["IsSuccessor", *follow(states, "BeginCut", "CutStep"), *follow(states, "BeginInEpoch", "Tick")]
+    assert len(around) == spending.TRANSITIONS_PER_CUT
+
+
+def test_functions_are_priced_as_they_are_deployed(deploy):
+    functions = deploy().of_type("AWS::Lambda::Function")
+    memory_mb = {name: functions[name]["MemorySize"] for name in ("Tally", "Reduce", "Cut", "Intake")}
+    assert memory_mb == {
+        "Tally": spending.TALLY_MB,
+        "Reduce": spending.REDUCE_MB,
+        "Cut": spending.CUT_MB,
+        "Intake": spending.INTAKE_MB,
+    }
+    assert functions["Cut"]["Timeout"] == spending.CUT_TIMEOUT_S
+    assert functions["Intake"]["Timeout"] == spending.INTAKE_TIMEOUT_S
+    assert functions["Cut"]["Environment"]["Variables"]["ALIQUOT_TIMEOUT_S"] == "900"
 
 
 def test_every_call_is_retried_and_caught(machine):

@@ -44,6 +44,7 @@ from aliquot.manifest import check_manifest
 from aliquot.message import TaskMessage
 from aliquot.notes import check_event, decoding, is_epoch
 from aliquot.page import Page
+from aliquot.paying import Purse
 from aliquot.preparing import Preparing, find_versions
 from aliquot.processes import read_own_age_s
 from aliquot.queues import TaskQueues
@@ -127,6 +128,7 @@ class Cloud:
         self._init_ns = 0
         self._launcher: ZygoteLauncher | None = None
         self._page: Page | None = None
+        self._purse = Purse()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], make_client: Callable[[str], Any]) -> Cloud:
@@ -143,19 +145,33 @@ class Cloud:
 
     def prepare(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """Prepare and open a run's job, once; see `preparing.Preparing.take`."""
+        billed_from_ns = self._find_bill_ns(remaining_s)
         run, ledger = self._find_ledger(event, "prepare", epoch=is_epoch)
-        manifest = {"code": "", **self._read_manifest(run, ledger)}
+        epoch, manifest = event["epoch"], {"code": "", **self._read_manifest(run, ledger)}
         self._close()  # two jobs might not fit
         limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
-        return Preparing(run, ledger, self._carried, limits).take(manifest, event["epoch"], remaining_s)
+        with self._purse.pay(ledger, manifest["settings"], "prepare", epoch, billed_from_ns) as bill:
+            preparing = Preparing(run, bill.ledger, self._carried, limits)
+            return preparing.take(manifest, epoch, remaining_s)
 
     def cut(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """One step of cutting a dataset that lies in S3; see `cutter.Cutter.take`."""
-        from aliquot.cutter import Cutter, check_step
+        from aliquot.cutter import ITEMS, Cutter, check_step
 
+        billed_from_ns = self._find_bill_ns(remaining_s)
         run, ledger = self._find_ledger(event, "run")
         check_step(event)
-        return Cutter(ledger, run, f"{RUNS}{run}/", S3Objects(self._s3).open).take(event, remaining_s)
+        settings = self._read_manifest(run, ledger)["settings"]
+        epoch = ledger.epoch if event.get("epoch") is None else event["epoch"]
+        event = {**event, "epoch": epoch}
+        place = (run, event["step"], event.get("round")) if event["step"] in ITEMS else None
+        with self._purse.pay(ledger, settings, "cut", epoch, billed_from_ns, place) as bill:
+            cutter = Cutter(bill.ledger, run, f"{RUNS}{run}/", S3Objects(self._s3).open)
+            answer = cutter.take(event, remaining_s)
+            bill.n_items = cutter.n_items
+        if cutter.n_items and self._purse.hold(ledger, settings, epoch):
+            return cutter.take(event, remaining_s)  # the epoch has ended: nothing is handed out
+        return answer
 
     def work(self, body: str, receives: int, remaining_s: float) -> Worked:
         """One slice on the task in a message.

@@ -59,8 +59,8 @@ REFUSED = "dataset refused"  # why an epoch ended
 NUMBERS = "cut/numbers.json"
 _ROOM_S = 60.0  # kept of an invocation's time: what is at hand is finished, and its object put
 _READERS = 10  # as many connections as a client of boto3 keeps
-_ITEMS = ("count", "cut")  # the steps that take parts
-_STEPS = ("plan", "number", "seal", *_ITEMS)
+ITEMS = ("count", "cut")  # the steps that take parts
+_STEPS = ("plan", "number", "seal", *ITEMS)
 _ROUNDS = 2  # ranges, then streams of what cannot be cut in ranges
 
 
@@ -113,6 +113,7 @@ class Cutter:
         self._opener, self._part_bytes, self._limits = opener, part_bytes, limits or Limits()
         self._now, self._until = now, 0.0
         self._at: tuple[int, SourceCutter] | None = None
+        self.n_items = 0  # that were handed out
 
     def take(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """One step.
@@ -126,7 +127,7 @@ class Cutter:
         self._until = self._now() + remaining_s - _ROOM_S
         step = event["step"]
         epoch = self._ledger.epoch if event.get("epoch") is None else event["epoch"]
-        is_item = step in _ITEMS
+        is_item = step in ITEMS
         if not self._ledger.is_stopped(epoch):
             try:
                 return self._count(event) if step == "count" else self._take(step, event, epoch)
@@ -324,6 +325,7 @@ class Cutter:
 
     def _put_items(self, key: str, epoch: int, items: Sequence[Mapping[str, Any]]) -> str:
         """Put a list of what to hand out; gives its key in the bucket."""
+        self.n_items += len(items)
         self._store.put(key, _to_json([{"run": self._run, "epoch": epoch, **item} for item in items]))
         return self._prefix + key
 
@@ -331,7 +333,7 @@ class Cutter:
 def check_step(event: Mapping[str, Any]) -> None:
     """Raise Undecodable where an event asks for no step, or for what cannot be of one."""
     check_event(event, step=lambda step: step in _STEPS, epoch=lambda epoch: epoch is None or is_epoch(epoch))
-    if event["step"] in _ITEMS:
+    if event["step"] in ITEMS:
         check_event(event, parts=is_span, round=lambda number: number is None or number in range(_ROUNDS))
 
 

@@ -17,6 +17,7 @@ import json
 import platform
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,11 +30,12 @@ from aliquot.cutter import describe_reads
 from aliquot.errors import BadOption, DatasetError, StoreError, Undecodable
 from aliquot.inbox import ACCEPTED, REJECTED, Dropped, Inbox
 from aliquot.job import Job
-from aliquot.keys import spell_word
+from aliquot.keys import PaidKey, spell_word
 from aliquot.ledger import Ledger
 from aliquot.loading import JobSpec, describe_function, load_job
 from aliquot.manifest import Frozen, check_columns, freeze, resolve_options, start_clock
 from aliquot.prices import Prices
+from aliquot.processes import read_own_age_s
 from aliquot.readers import Source
 from aliquot.readers.objects import SCHEME, find_objects, is_object, split_url
 from aliquot.request_file import RequestRefused, RunRequest, check_size
@@ -43,6 +45,7 @@ MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that list
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROOM = 2.0  # over the least budget, in the advice
+_TAIL_MS, _PUTS = 1000, 3  # after a run was begun: it is started, and the request answered; with its manifest
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Intake:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._around, self._permits, self._s3, self._states = around, permits, s3, states
-        self._now_s = now_s
+        self._now_s, self._init_s = now_s, 0.0
         self._inbox = Inbox(s3, permits.inbox, around.encryption)
         self._references = self._store(REFERENCES)
 
@@ -121,7 +124,9 @@ class Intake:
     def from_environment(cls, environ: Mapping[str, str], make_client: Callable[[str], Any]) -> Intake:
         """Made once per environment, outside the handler."""
         clients = make_client("s3"), make_client("stepfunctions")
-        return cls(Surroundings.read(environ), Permits.read(environ), *clients)
+        made = cls(Surroundings.read(environ), Permits.read(environ), *clients)
+        made._init_s = read_own_age_s()  # billed, as INIT
+        return made
 
     def take(self, event: Mapping[str, Any]) -> Taken:
         """Begin the run that a dropped request asks for, and answer beside it.
@@ -130,6 +135,7 @@ class Intake:
             Undecodable: the event is none of a request in this inbox.
             StoreError: S3 could not be asked; the same event again goes on from there.
         """
+        began_s, self._init_s = time.monotonic() - self._init_s, 0.0
         dropped = Dropped.read(event)
         if dropped.bucket != self._permits.inbox:
             raise Undecodable(
@@ -144,6 +150,8 @@ class Intake:
                 if body is None:
                     return Taken()
                 manifest = ledger.begin(self._freeze(RunRequest.from_bytes(body), dropped))
+                billed_ms = int(1000 * (time.monotonic() - began_s)) + _TAIL_MS
+                ledger.note_paid(PaidKey("intake", uuid.uuid4().hex, billed_ms, 0, _PUTS))
         except RequestRefused as err:
             self._inbox.answer(dropped, REJECTED, {"field": err.field, "reason": str(err)})
             return Taken(field=err.field)
@@ -331,7 +339,7 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
     window = min(request.window or permits.concurrency, MOST_TASKS)
     budget_usd = request.budget_usd
     if budget_usd is not None:
-        least_usd = estimate_least_usd(tariff)
+        least_usd = estimate_least_usd(tariff, is_cut=True, is_prepared=True)
         if budget_usd <= least_usd:
             raise RequestRefused(
                 "budget_usd",

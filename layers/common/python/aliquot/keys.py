@@ -23,6 +23,7 @@ VOIDS = "voids/"
 STOPS = "stop/"
 REDELIVERED = "redelivered/"
 OPEN_FAILURES = "open_failed/"
+PAID = "paid/"
 
 TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever came back
 LONGEST_WORD = 32  # of a run's id: an execution's name has 80 characters at most, and more comes behind
@@ -40,6 +41,10 @@ _OUTCOME = re.compile(
     rf"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>{_CHUNK})/"
     r"(?P<spans>[0-9+-]*)~(?P<attempt>[0-9a-z]+)\.(?P<rung>[a-z]+)\."
     rf"(?P<ms>{_COUNT})\.(?P<failed>{_COUNT})\.(?P<receives>{_COUNT})"
+)
+_PAID = re.compile(
+    r"paid/(?P<kind>cut|intake|prepare)-(?P<invocation>[0-9a-f]{32})"
+    rf"(?:\.(?P<ms>{_COUNT})\.(?P<items>{_COUNT})\.(?P<puts>{_COUNT}))?"
 )
 
 
@@ -118,6 +123,40 @@ class OutcomeKey:
             n_failed=int(match["failed"]),
             receives=int(match["receives"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PaidKey:
+    """What the key of a note says of an invocation before the first tally: that it has begun, or its bill.
+
+    Args:
+        kind: "intake", "prepare" or "cut".
+        invocation: 32 hexadecimal digits, the same in both of an invocation's notes.
+        billed_ms: wall time, INIT included; None while it has only begun.
+        n_items: that it handed out, each to a child of the state machine.
+        n_puts: objects that it put, chunks included, and its notes not.
+    """
+
+    kind: str
+    invocation: str
+    billed_ms: int | None = None
+    n_items: int = 0
+    n_puts: int = 0
+
+    def __str__(self) -> str:
+        begun = f"{PAID}{self.kind}-{self.invocation}"
+        return begun if self.billed_ms is None else f"{begun}.{self.billed_ms}.{self.n_items}.{self.n_puts}"
+
+    @classmethod
+    def parse(cls, text: str) -> PaidKey:
+        """Read a key; raises ValueError where it is no such note's."""
+        match = _PAID.fullmatch(text)
+        if not match:
+            raise ValueError(f"not the note of an invocation: {text[:80]!r}")
+        if match["ms"] is None:
+            return cls(match["kind"], match["invocation"])
+        figures = (int(match[name]) for name in ("ms", "items", "puts"))
+        return cls(match["kind"], match["invocation"], *figures)
 
 
 def is_name(text: object) -> bool:

@@ -26,6 +26,7 @@ from aliquot.keys import MANIFEST, is_name
 from aliquot.loading import NoOptions
 from aliquot.notes import decoding, is_figure
 from aliquot.readers import Source
+from aliquot.readers.objects import is_object
 from aliquot.spending import Tariff
 
 FORMAT = "aliquot/run/1"
@@ -115,6 +116,13 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         for name, (is_needed, is_sound) in checks.items():
             if (is_needed or name in place) and not is_sound(place.get(name)):
                 raise Undecodable(MANIFEST, f"lacks or garbles {name!r}")
+
+
+def is_cut_in_stack(manifest: Mapping[str, Any]) -> bool:
+    """Whether the stack cuts the dataset: it lies in buckets; raises Undecodable."""
+    with decoding(MANIFEST):
+        sources = manifest.get("identity", {}).get("sources", ())
+        return bool(sources) and is_object(sources[0]["path"])
 
 
 def _is_limit(value: Any) -> bool:

@@ -36,9 +36,9 @@ _KEYS_PER_LISTING = 1000
 # as the state machine has them: Prepare and IsPrepared, CutStep and IsCut, CutSome and IsSomeLeft; CutParts;
 # the child's start and SomeCut; IsSuccessor, BeginCut and BeginInEpoch
 TRANSITIONS_PER_PAID, TRANSITIONS_PER_MAP, TRANSITIONS_PER_ITEM, TRANSITIONS_PER_CUT = 2, 1, 2, 3
-# an invocation: two notes and a listing; manifest, markers, windows of 4 MiB of a part, what is put looked for
+# an invocation: two notes and a listing; manifest, markers, a part by windows of 4 MiB, objects looked for
 _NOTES_PER_PAID, _GETS_PER_PAID, _GETS_PER_PUT = 3, 30, 2
-_MOST_CUT_PUTS = 500  # by one that is not over: 64 MiB of Parquet as chunks of 1 MiB of text
+_MOST_CUT_PUTS = 1100  # by one that is not over: of 500 small parts a chunk and a note each, and more
 _REFUSAL_S, _REFUSAL_PUTS = 2.0, 4  # of an item whose epoch was stopped, cold start included
 # of the five steps of a dataset of one part four are over when the last begins
 _SHORT_STEPS, _SHORT_STEP_MS, _SHORT_STEP_PUTS = 4, 5000, 10

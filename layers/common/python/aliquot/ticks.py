@@ -32,13 +32,16 @@ from aliquot.ledger import (
     Ledger,
     UnreadableOutcome,
 )
+from aliquot.manifest import is_cut_in_stack
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
 from aliquot.spending import (
+    Spend,
     Tariff,
     is_beyond,
     measure_duplicates,
+    measure_preparing,
     measure_settling,
     measure_spend,
     write_invoice,
@@ -158,6 +161,7 @@ class Ticker:
         tariff = read_tariff(self._settings)
         redelivered = self._ledger.count_redeliveries()
         spent = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
+        spent += measure_before(self._ledger, self._manifest, n_chunks)
         in_flight = {**depths, self._rung: self._settings["window"]}
         return is_beyond(tariff, budget_usd, spent, in_flight, len(outcomes))
 
@@ -214,6 +218,13 @@ def read_tariff(settings: Mapping[str, Any]) -> Tariff:
     return Tariff.from_plain(found) if found else Tariff(Prices(), "arm64", 0.0)
 
 
+def measure_before(ledger: Ledger, manifest: Mapping[str, Any], n_chunks: int) -> Spend:
+    """What a run cost before its first tally; nothing of one that was submitted chunk by chunk."""
+    if not is_cut_in_stack(manifest):
+        return Spend()
+    return measure_preparing(read_tariff(manifest["settings"]), ledger.list_paid(), n_chunks)
+
+
 def write_run_invoice(
     ledger: Ledger, manifest: Mapping[str, Any], epoch: int, state: TickState, n_groups: int, reduce_ms: int
 ) -> dict[str, Any]:
@@ -222,6 +233,7 @@ def write_run_invoice(
     outcomes = ledger.list_outcomes(stage)
     redelivered, n_chunks = ledger.count_redeliveries(), len(ledger.list_chunks())
     work = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
+    preparing = measure_before(ledger, manifest, n_chunks)
     settling = measure_settling(tariff, reduce_ms, len(outcomes), n_groups)
     duplicates_usd = measure_duplicates(tariff, outcomes, ledger.settle(stage, epoch))
-    return write_invoice(tariff, stage, work, settling, duplicates_usd)
+    return write_invoice(tariff, stage, preparing, work, settling, duplicates_usd)
