@@ -266,6 +266,8 @@ class Supervisor:
         is_certain = lane.n_steps == 1 and lane.was_alone_and_fresh(self._limits.memory_mib)
         short = SpanSet.of_indices(row[0] for row in frame["failures"] if row[1] == "memory")
         doubtful = SpanSet() if is_certain and not self._limits.defers_memory else short
+        if short and lane.host is not None:  # what was refused at once came between two looks
+            lane.peak_mib = max(lane.peak_mib, self._reader.read_private_mib(lane.host.pid))
         for row in frame["failures"]:
             if row[1] == "memory":
                 row[2] = f"{row[2]}; {self._say_memory(lane.peak_mib)}"
