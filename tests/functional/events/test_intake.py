@@ -13,10 +13,12 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from aliquot import intake as intake_module
+from aliquot.aws import S3Store
 from aliquot.cloud import Surroundings
 from aliquot.errors import StoreError, Undecodable
 from aliquot.inbox import Dropped
 from aliquot.intake import Intake, Permits, choose_settings, name_run
+from aliquot.ledger import Ledger
 from aliquot.prices import Prices
 from aliquot.request_file import FORMAT, RequestRefused, RunRequest
 from aliquot.spending import Tariff, estimate_least_usd
@@ -151,6 +153,15 @@ def test_run_is_frozen_and_started(desk):
     (started,) = desk.machine.started
     assert started["name"] == f"{run}-0"
     assert json.loads(started["input"]) == {"run": run, "epoch": 0, "cut": True, "prepare": True}
+
+
+def test_what_taking_in_is_billed_is_noted_once(desk):
+    event = desk.drop()
+    run = desk.take(event).run
+    assert desk.take(event).run == run
+    (note,) = Ledger(S3Store(desk.s3, "runs", f"runs/{run}/")).list_paid()
+    assert (note.kind, note.n_items) == ("intake", 0)
+    assert 1000 <= note.billed_ms < 30_000
 
 
 def test_event_that_comes_again_finds_the_run_begun(desk):

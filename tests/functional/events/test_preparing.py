@@ -12,7 +12,7 @@ from aliquot.chunk import Chunk
 from aliquot.cloud import Cloud, Surroundings
 from aliquot.errors import OpenFailed, StoreError
 from aliquot.keys import ChunkId
-from aliquot.ledger import CANCELLED, OPEN_FAILED
+from aliquot.ledger import BUDGET_REACHED, CANCELLED, OPEN_FAILED
 from aliquot.message import TaskMessage
 
 RUN, REMAINING_S = "run-1", 150.0
@@ -142,6 +142,22 @@ def test_run_that_was_cancelled_meanwhile_stays_so(stack):
     stack.ledger.stop(0, CANCELLED, {})
     assert stack.cloud.prepare(EVENT, REMAINING_S) == {"next": "done", "epoch": 0}
     assert stack.list_prepared() == []
+
+
+@pytest.mark.parametrize(("budget_usd", "is_prepared"), [(0.001, False), (1.0, True)])
+def test_preparing_is_noted_and_held_to_the_budget(stack, budget_usd, is_prepared):
+    stack.begin()
+    manifest = stack.ledger.read_manifest()
+    stack.ledger.replace_manifest(
+        {**manifest, "settings": {**manifest["settings"], "budget_usd": budget_usd}}
+    )
+    said = stack.cloud.prepare(EVENT, 890.0)
+    assert said == {"next": "plan" if is_prepared else "done", "epoch": 0}
+    assert bool(stack.list_prepared()) == is_prepared
+    assert [stop.reason for stop in stack.ledger.list_stops()] == [BUDGET_REACHED] * (not is_prepared)
+    begun, ended = sorted(stack.ledger.list_paid(), key=str)
+    assert (begun.kind, begun.billed_ms, begun.invocation) == ("prepare", None, ended.invocation)
+    assert 10_000 <= ended.billed_ms < 60_000  # ten seconds of 900 were gone when it was called
 
 
 def test_refusal_names_the_reference_as_the_user_does(stack):

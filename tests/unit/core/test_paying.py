@@ -17,10 +17,11 @@ from aliquot.paying import Bill, Purse
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.readers import Source
-from aliquot.spending import Tariff, estimate_least_usd
+from aliquot.spending import Tariff, estimate_least_usd, estimate_stake_usd, measure_preparing
 from aliquot.store import FolderStore
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker, write_run_invoice
+from benchmarks.fuzz import stacks
 
 TARIFF = Tariff(Prices(), "arm64", 150.0)
 RICH, POOR = 100.0, 0.03
@@ -219,6 +220,31 @@ class _NoQueues(TaskQueues):
 
     def send(self, messages: Any) -> None:
         assert not messages
+
+
+@pytest.mark.parametrize(("room_usd", "following"), [(2.0, "done"), (100.0, "number")])
+def test_items_that_cannot_all_be_refused_are_not_handed_out(room_usd: float, following: str) -> None:
+    """A child of the map costs what it costs even where it finds the epoch stopped."""
+    dear = Tariff(Prices.from_plain({"step_transition": 1.0}), "arm64", 150.0)
+    begun = measure_preparing(dear, [PaidKey("cut", "a")]).total + estimate_stake_usd(dear, {"small": 1}, 0)
+    stack = stacks._Stack({key: body for key, body in stacks._base().items() if "sealed" not in key[1]})
+    ledger = stack.cloud.ledger_of(stacks.RUN)
+    manifest = ledger.read_manifest()
+    assert manifest is not None
+    limits = {"budget_usd": begun + room_usd, "tariff": dear.to_plain()}
+    ledger.replace_manifest({**manifest, "settings": {**manifest["settings"], **limits}})
+    for event in ({"step": "plan", "epoch": None}, {"step": "count", "epoch": 0, "parts": [0, 1]}):
+        said = stack.cloud.cut({"run": stacks.RUN, **event}, 10.0)
+        if event["step"] == "plan":
+            assert (said["epoch"], said["next"], bool(said["parts_key"])) == (
+                0,
+                following,
+                following != "done",
+            )
+    assert [stop.reason for stop in ledger.list_stops()] == [BUDGET_REACHED] * (following == "done")
+    bills = [note for note in ledger.list_paid() if note.billed_ms is not None]
+    assert sorted(note.n_items for note in bills) == [0, 1]
+    assert all(100 <= note.billed_ms < 10_000 for note in bills if note.billed_ms is not None)
 
 
 def refuse_to_open(source: Source) -> BinaryIO:

@@ -51,6 +51,17 @@ def test_record_timeout_beyond_the_stacks_is_refused():
         CloudSettings(record_timeout_s=90).fit(allowed)
 
 
+def test_budget_has_to_pay_for_cutting_where_the_stack_cuts():
+    """Otherwise the run begins, and ends before anything is cut."""
+    stack = replace(STACK, record_timeout_s=60.0)
+    assert CloudSettings(budget_usd=0.02).fit(stack)
+    assert CloudSettings(budget_usd=0.06).fit(stack, is_cut=True)
+    with pytest.raises(
+        BadOption, match=r"\$0\.02 cannot pay for cutting the dataset, one task .*\(\$0\.0502\)"
+    ):
+        CloudSettings(budget_usd=0.02).fit(stack, is_cut=True)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"window": 0}, {"record_timeout_s": 0}, {"ending": "xls"}, {"max_failed": "x"}]
 )
