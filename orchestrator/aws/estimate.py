@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.keys import ChunkId, OutcomeKey, PaidKey
 from aliquot.ranges import PART_BYTES
 from aliquot.spans import SpanSet
-from aliquot.spending import Tariff, estimate_settling, measure_spend
+from aliquot.spending import MOST_CUTTERS, Tariff, estimate_settling, measure_preparing, measure_spend
 from orchestrator.aws.settings import CloudSettings, make_tariff
 from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
@@ -31,8 +31,9 @@ _RAMP_PER_S = 5.0  # environments that standard pollers add a second
 _TICK_S, _SETTLE_S = 15.0, 20.0
 _UPLOAD_BYTES_PER_S = 10e6
 # of one function: a table was counted at 60 MB/s here and cut at 38, which makes 23; the rest is for S3
-_CUT_BYTES_PER_S, _CUT_MB, _MOST_CUTTERS = 15e6, 3008, 50
+_CUT_BYTES_PER_S = 15e6
 _CUT_STEPS_S = 30.0  # of four steps, two of them maps
+_CUT_STEP_MS = 3000  # of one that hands out, or seals
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,14 @@ def estimate_for(
 def estimate_on_stack(local: Estimate, tariff: Tariff, window: int) -> StackEstimate:
     """The same for a tariff and so many tasks at a time."""
     models = [_model(local, record_ms / 1e3, tariff, window) for record_ms in local.record_ms]
-    wall_s, usd = zip(*models, strict=True)
+    wall_s, work_usd = zip(*models, strict=True)
+    cut_usd = _cut_usd(local, tariff)
+    usd = tuple(each + cut_usd for each in work_usd)
     return StackEstimate(local, window, _triple(wall_s), _triple(usd))
 
 
 def _model(local: Estimate, record_s: float, tariff: Tariff, window: int) -> tuple[float, float]:
-    """Seconds and dollars, were every record as long as this."""
+    """Seconds, and dollars but for cutting, were every record as long as this."""
     work_s = local.n_records * record_s
     n_slices = max(local.n_chunks, min(local.n_records, ceil(work_s / SLICE_S)))
     n_workers = max(1, min(window, n_slices))
@@ -104,15 +107,27 @@ def _model(local: Estimate, record_s: float, tariff: Tariff, window: int) -> tup
     slice_key = OutcomeKey("s", ChunkId(0, 1), SpanSet.range(0, 1), "0", "small", billed_ms, 0, 1)
     n_ticks = 3 + int(wall_s / _TICK_S)
     spent = measure_spend(tariff, [slice_key] * n_slices, {}, local.n_chunks, n_ticks, n_ticks * 500)
-    cut_usd = cut_s * tariff.prices.memory_s(tariff.architecture, _CUT_MB)
-    return wall_s, cut_usd + spent.total + estimate_settling(tariff, n_slices).total
+    return wall_s, spent.total + estimate_settling(tariff, n_slices).total
+
+
+def _cut_usd(local: Estimate, tariff: Tariff) -> float:
+    """Dollars of a dataset's cutting in the stack: two maps over its parts, and three steps around them."""
+    if not local.is_in_s3:
+        return 0.0
+    n_items = 1 + local.n_bytes // PART_BYTES
+    item_ms = ceil(1000 * local.n_bytes / _CUT_BYTES_PER_S / n_items / 2)
+    items = [PaidKey("cut", str(number), item_ms, 0, 1) for number in range(2 * n_items)]
+    steps = [
+        PaidKey("cut", f"step-{place}", _CUT_STEP_MS, n, 2) for place, n in enumerate((n_items, n_items, 0))
+    ]
+    return measure_preparing(tariff, [*items, *steps]).total
 
 
 def _submit_s(local: Estimate, cut_s: float) -> float:
     """Until the last chunk is there: uploaded from here, or cut in the stack, its parts side by side."""
     if not local.is_in_s3:
         return local.n_bytes / _UPLOAD_BYTES_PER_S
-    return _CUT_STEPS_S + cut_s / min(_MOST_CUTTERS, 1 + local.n_bytes // PART_BYTES)
+    return _CUT_STEPS_S + cut_s / min(MOST_CUTTERS, 1 + local.n_bytes // PART_BYTES)
 
 
 def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:

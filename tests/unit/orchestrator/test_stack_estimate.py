@@ -116,7 +116,14 @@ def test_dataset_that_lies_in_s3_is_cut_there_and_not_uploaded():
     there = estimate_on_stack(replace(large, is_in_s3=True), a_dollar, WINDOW)
     assert there.wall_s[0] == pytest.approx(116.8 + 30 + 133.33, abs=0.01)
     n_ticks = 3 + 280 // 15
-    assert there.usd[0] == pytest.approx(648 + n_ticks / 2 + (15 + 6666.7) * 3008 / 1769, abs=0.1)
+    cut_s = 2 * 1491 * 2.236 + 9  # 1,491 parts, each counted and cut; three steps
+    assert there.usd[0] == pytest.approx(648 + n_ticks / 2 + (15 + cut_s) * 3008 / 1769, abs=0.1)
+    a_transition = price(step_transition=1.0)
+    here, there = (
+        estimate_on_stack(replace(large, is_in_s3=it), a_transition, WINDOW).usd[0] for it in (False, True)
+    )
+    n_more_ticks = 10_116 // 15 - 280 // 15
+    assert there - here + 5 * n_more_ticks == pytest.approx(2 * 1491 * 4 + 2 * 3 + 2 + 3)
     small = estimate_on_stack(replace(LOCAL, is_in_s3=True), price(), WINDOW)  # one part: one function
     assert small.wall_s[0] == pytest.approx(116.8 + 30 + 1.333, abs=0.01)
 
