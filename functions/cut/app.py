@@ -47,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         raise
     except Exception as err:  # noqa: BLE001 - the handler is a boundary
         failed = CutFailed.of(err)
-        step = str(event.get("step"))[:8] if isinstance(event, dict) else ""
+        step = tell_run(event, "step")
         logger.error("not cut", run=tell_run(event), step=step, error=failed.error, where=failed.where)  # noqa: TRY400 - its text may hold records
         raise failed from None
     logger.info("step", run=event["run"], step=event["step"], parts=event.get("parts"))

@@ -292,6 +292,12 @@ class CloudSession(WatchSession):
         return self._fetch(run, manifest, published)
 
 
+def _will_tell(run: CloudRun, execution: Execution, epoch: int) -> bool:
+    """Whether the end of an epoch was published, or may yet be: its execution has not broken."""
+    published = run.find_published()
+    return execution.is_running or (published is not None and published.epoch >= epoch)
+
+
 def take_up(run: CloudRun, told: int, *, is_cutting: bool = False) -> Execution | None:
     """What drives the run: found, or begun now in an epoch of its own; None while it comes to a stop.
 
@@ -306,7 +312,8 @@ def take_up(run: CloudRun, told: int, *, is_cutting: bool = False) -> Execution 
         return run.executions.begin(epoch, is_cutting=is_cutting)
     if stops and stops[-1].epoch >= execution.epoch:
         is_end = stops[-1].reason not in _GOING_ON
-        if stops[-1].reason == SETTLED or (is_end and stops[-1].epoch > told):
+        is_untold = is_end and stops[-1].epoch > told and _will_tell(run, execution, stops[-1].epoch)
+        if stops[-1].reason == SETTLED or is_untold:
             return execution
         if is_end and execution.is_running:
             return None

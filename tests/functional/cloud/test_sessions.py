@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
+import threading
 
 import pytest
 
 ON = "aws:rehearsal"
+PATIENCE_S = 60
 N_LARGE = 15_000  # records of 4 kB: 58 chunks
 
 
@@ -27,14 +30,30 @@ def large(desk) -> str:
     return "large.csv"
 
 
-def test_submission_that_was_killed_is_completed_by_resume(desk, cloud, large):
+def hold_chunks(cloud, monkeypatch, most: int) -> threading.Event:
+    """Let so many chunks be put, and no more until the event is set."""
+    gateway, released, puts = cloud.stack._gateway, threading.Event(), itertools.count(1)
+    answer = gateway.answer
+
+    def hold(request):
+        if request.method == "PUT" and "/chunks/" in request.path and next(puts) > most:
+            released.wait(PATIENCE_S)
+        return answer(request)
+
+    monkeypatch.setattr(gateway, "answer", hold)
+    return released
+
+
+def test_submission_that_was_killed_is_completed_by_resume(desk, cloud, large, monkeypatch):
     """The chunks that are there are passed over, the run is the same, and every record is there once."""
+    released = hold_chunks(cloud, monkeypatch, 5)
     process = desk.begin(*begin_words(large))
-    desk.wait_for(lambda: count_chunks(desk, cloud) > 2)
+    desk.wait_for(lambda: count_chunks(desk, cloud) >= 5)
     process.send_signal(signal.SIGKILL)
     desk.end(process)
+    released.set()  # what was on its way arrives
     address = desk.address()
-    assert 2 < count_chunks(desk, cloud) < 58
+    assert 5 <= count_chunks(desk, cloud) < 58
     shown = desk.aliquot("show", "out").out
     assert "its submission is not complete" in shown
     assert "aliquot resume out" in shown
@@ -124,7 +143,8 @@ def test_cancelled_run_gives_what_finished_and_resumes(desk, still):
     assert still.list_executions(run) == [f"{run}-0", f"{run}-1"]
 
 
-def test_run_whose_execution_broke_says_so_and_resumes(desk, still):
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_run_whose_execution_broke_says_so_and_resumes(desk, still, is_cancelled):
     """Somebody may stop an execution in the console; its run must not be lost with it."""
     data = desk.write_records(50)
     process = desk.begin(*begin_words(data))
@@ -132,6 +152,8 @@ def test_run_whose_execution_broke_says_so_and_resumes(desk, still):
     desk.wait_for(lambda: f"runs/{run}/sealed" in still.list_keys("runs/"))
     # moto loses a stop that comes while an execution starts
     desk.wait_for(lambda: any(call.event["run"] == run for call in still.stack.invocations("Tally")))
+    if is_cancelled:  # it was coming to a stop then, and never came
+        assert desk.aliquot("cancel", "out").code == 0
     arn = still.stack.outputs["StateMachineArn"].replace(":stateMachine:", ":execution:")
     still.stack.client("stepfunctions").stop_execution(executionArn=f"{arn}:{run}-0", cause="by hand")
     said = desk.end(process)

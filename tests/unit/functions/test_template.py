@@ -478,6 +478,30 @@ def test_functions_are_priced_as_they_are_deployed(deploy):
     assert functions["Cut"]["Environment"]["Variables"]["ALIQUOT_TIMEOUT_S"] == "900"
 
 
+def list_calls(states):
+    """Every state that invokes a function, those of maps among them."""
+    for name, state in states.items():
+        if state.get("Resource", "").endswith(":lambda:invoke"):
+            yield name, state
+        if state["Type"] == "Map":
+            yield from list_calls(state["ItemProcessor"]["States"])
+
+
+def test_every_function_is_called_again_when_its_environment_dies(machine):
+    """Killed, out of memory or out of time: whatever it had begun, it may begin once more."""
+    deaths = {
+        "Runtime.ExitError",
+        "Runtime.OutOfMemory",
+        "Sandbox.Timedout",
+        "Lambda.Unknown",
+        "States.Timeout",
+    }
+    calls = dict(list_calls(machine["States"]))
+    assert set(calls) == {"Prepare", "CutStep", "CutSome", "Tick", "Reduce", "Publish"}
+    for name, state in calls.items():
+        assert deaths <= set(state["Retry"][0]["ErrorEquals"]), name
+
+
 def test_every_call_is_retried_and_caught(machine):
     for name, state in machine["States"].items():
         calls_function = state.get("Resource", "").endswith(":lambda:invoke")
