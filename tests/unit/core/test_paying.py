@@ -12,7 +12,7 @@ import pytest
 from aliquot.cutter import Cutter, describe_reads
 from aliquot.errors import StoreError, Undecodable
 from aliquot.keys import PaidKey
-from aliquot.ledger import BUDGET_REACHED, SETTLED, Ledger
+from aliquot.ledger import BUDGET_REACHED, SETTLED, TIME_REACHED, Ledger
 from aliquot.paying import Bill, Purse
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
@@ -20,7 +20,7 @@ from aliquot.readers import Source
 from aliquot.spending import Tariff, estimate_least_usd, estimate_stake_usd, measure_preparing
 from aliquot.store import FolderStore
 from aliquot.tally import TickState
-from aliquot.ticks import Ticker, write_run_invoice
+from aliquot.ticks import Ticker, measure_earlier, read_tariff, write_run_invoice
 from benchmarks.fuzz import stacks
 
 TARIFF = Tariff(Prices(), "arm64", 150.0)
@@ -196,6 +196,47 @@ def test_only_runs_that_are_cut_in_the_stack_have_notes_looked_for(
     assert (invoice["preparing"]["total"] > 0) == bool(n_looks)
     parts = invoice["preparing"], invoice["stages"]["work"], invoice["settling"]
     assert invoice["total"] == pytest.approx(sum(each["total"] for each in parts), abs=2e-6)
+
+
+def test_invoice_of_a_resumed_run_has_what_its_earlier_epochs_took(ledger: Ledger) -> None:
+    """Outcomes tell of themselves, in whatever epoch; tallies and merges do not."""
+    manifest = make_manifest("a.csv")
+    ledger.begin(manifest)
+    ledger.seal(0, 0)
+    totals = []
+    for epoch in range(3):
+        ledger.settle("work", epoch)
+        invoice = write_run_invoice(ledger, manifest, epoch, TickState(n_ticks=10, tally_ms=5000), 1, 2000)
+        again = write_run_invoice(ledger, manifest, epoch, TickState(n_ticks=10, tally_ms=5000), 1, 2000)
+        assert again == invoice  # whoever publishes once more counts nothing twice
+        ledger.stop(epoch, SETTLED, {})
+        totals.append((invoice["stages"]["work"]["total"], invoice["settling"]["total"]))
+    work, settling = zip(*totals, strict=True)
+    assert work == pytest.approx([work[0], 2 * work[0], 3 * work[0]], abs=2e-6)
+    assert settling == pytest.approx([settling[0], 2 * settling[0], 3 * settling[0]], abs=2e-6)
+
+
+def test_tick_of_a_resumed_run_counts_what_its_earlier_epochs_took(ledger: Ledger) -> None:
+    """A new total includes what was spent."""
+    manifest = make_manifest("a.csv", 0.06)
+    ledger.begin(manifest)
+    ticker = Ticker("run", ledger, manifest, _NoQueues(), lambda _: None, 180)  # type: ignore[arg-type,return-value]
+    ledger.stop(0, TIME_REACHED, {})
+    assert ticker.tick(None)["phase"] == "running"
+    assert not ledger.is_stopped(1)
+    ledger.note_bill(
+        0, {"n_ticks": 10, "tally_ms": 5000, "n_groups": 1, "reduce_ms": 2_000_000, "n_outcomes": 3}
+    )
+    ticker.tick(None)
+    assert ledger.is_stopped(1)
+
+
+@pytest.mark.parametrize("bill", ["{}", '{"n_ticks": "x"}', "[]", "x"])
+def test_garbled_bill_is_told_by_its_name(ledger: Ledger, bill: str) -> None:
+    manifest = make_manifest("a.csv", 0.06)
+    ledger.store.put("merge/0000/bill.json", bill.encode())
+    with pytest.raises(Undecodable, match=r"bill\.json"):
+        measure_earlier(read_tariff(manifest["settings"]), ledger, 1)
 
 
 @pytest.mark.parametrize(("billed_ms", "is_stopped"), [(2000, False), (None, True)])

@@ -159,6 +159,11 @@ class PaidKey:
         return cls(match["kind"], match["invocation"], *figures)
 
 
+def name_bill(epoch: int) -> str:
+    """The key of what driving and merging an epoch has taken."""
+    return f"merge/{epoch:04d}/bill.json"
+
+
 def is_name(text: object) -> bool:
     """Whether this may name a run, a stage or a rung: nothing that leads out of a prefix or a folder."""
     return isinstance(text, str) and bool(_NAME.fullmatch(text))

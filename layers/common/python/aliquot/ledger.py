@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aliquot import keys
 from aliquot.coverage import Coverage, measure_coverage
+from aliquot.envelope import is_count
 from aliquot.errors import AliquotError, AlreadyPut, StoreError, Undecodable
 from aliquot.keys import ChunkId, OutcomeKey, PaidKey
 from aliquot.notes import read_note
@@ -148,6 +149,15 @@ class Ledger:
         """What was said so."""
         return self._list(keys.PAID, PaidKey.parse)
 
+    def note_bill(self, epoch: int, bill: Mapping[str, int]) -> None:
+        """Say what driving and merging an epoch has taken, for those that come after it."""
+        self.store.put(keys.name_bill(epoch), _to_json(dict(bill)))
+
+    def list_bills(self, before: int) -> list[Mapping[str, int]]:
+        """What was said so of the epochs before one; of one that broke nothing."""
+        found = [key for epoch in range(before) if self.store.has(key := keys.name_bill(epoch))]
+        return [_read_bill(key, self.store.get(key)) for key in found]
+
     def note_open_failure(self, epoch: int, kind: str, reason: str) -> None:
         """Say that an environment could not open the job: for a reason of the "job", or of the "store"."""
         key = f"{keys.OPEN_FAILURES}{epoch:04d}/{kind}-{uuid.uuid4().hex}"
@@ -246,6 +256,14 @@ class Ledger:
         except AlreadyPut:
             return self.store.get(key)
         return body
+
+
+def _read_bill(key: str, body: bytes) -> Mapping[str, int]:
+    bill = read_note(key, body)
+    for name, figure in bill.items():
+        if not is_count(figure):
+            raise Undecodable(key, f"garbles {name!r}")
+    return bill
 
 
 def _is_text(value: Any) -> bool:

@@ -40,7 +40,7 @@ class TickState:
         epoch: the epoch that is open.
         n_dispatched: chunks, in dataset order, whose tasks have been sent.
         n_quiet: ticks running in which gaps were open and the queue was empty.
-        n_ticks: ticks so far, for the wait between them.
+        n_ticks: ticks so far, for the wait between them and for what they cost.
         n_draining: ticks since the epoch was stopped.
         n_idle: ticks running in which everything submitted was answered and the submission went no further.
         n_repairs: how often gaps were sent again since a further record was answered.
@@ -157,7 +157,8 @@ def plan_drain(state: TickState, queue_depth: int, lease_s: int) -> TickPlan:
         lease_s: after which no worker that began before the stop can be at work.
     """
     n_quiet = state.n_quiet + 1 if queue_depth == 0 and state.n_draining else 0
-    following = replace(state, n_quiet=n_quiet, n_draining=state.n_draining + 1)
+    n_ticks = state.n_ticks + 1
+    following = replace(state, n_quiet=n_quiet, n_draining=state.n_draining + 1, n_ticks=n_ticks)
     if n_quiet >= _DRAINED_TICKS or state.n_draining * DRAIN_WAIT_S >= lease_s:
         return TickPlan(following, is_complete=True)
     return TickPlan(following, wait_s=DRAIN_WAIT_S)

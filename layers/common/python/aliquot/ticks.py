@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aliquot.coverage import Coverage, measure_coverage
@@ -33,6 +33,7 @@ from aliquot.ledger import (
     UnreadableOutcome,
 )
 from aliquot.manifest import is_cut_in_stack
+from aliquot.notes import decoding
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
@@ -160,8 +161,10 @@ class Ticker:
             return False
         tariff = read_tariff(self._settings)
         redelivered = self._ledger.count_redeliveries()
-        spent = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
-        spent += measure_before(self._ledger, self._manifest, n_chunks)
+        earlier = measure_earlier(tariff, self._ledger, state.epoch)
+        n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
+        spent = measure_spend(tariff, outcomes, redelivered, n_chunks, n_ticks, tally_ms)
+        spent += earlier.settling + measure_before(self._ledger, self._manifest, n_chunks)
         in_flight = {**depths, self._rung: self._settings["window"]}
         return is_beyond(tariff, budget_usd, spent, in_flight, len(outcomes))
 
@@ -225,15 +228,39 @@ def measure_before(ledger: Ledger, manifest: Mapping[str, Any], n_chunks: int) -
     return measure_preparing(read_tariff(manifest["settings"]), ledger.list_paid(), n_chunks)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What was paid in a run's earlier epochs besides their outcomes."""
+
+    n_ticks: int
+    tally_ms: int
+    settling: Spend
+
+
+def measure_earlier(tariff: Tariff, ledger: Ledger, epoch: int) -> Earlier:
+    """The tallies and merges of the epochs before one, as their bills say."""
+    bills, settling = ledger.list_bills(epoch), Spend()
+    with decoding("bill.json"):
+        for bill in bills:
+            settling += measure_settling(tariff, bill["reduce_ms"], bill["n_outcomes"], bill["n_groups"])
+        return Earlier(sum(b["n_ticks"] for b in bills), sum(b["tally_ms"] for b in bills), settling)
+
+
 def write_run_invoice(
     ledger: Ledger, manifest: Mapping[str, Any], epoch: int, state: TickState, n_groups: int, reduce_ms: int
 ) -> dict[str, Any]:
-    """What a run has cost, all epochs of it; see `spending.write_invoice`."""
+    """What a run has cost, all epochs of it, see `spending.write_invoice`; this one's bill is noted."""
     tariff, stage = read_tariff(manifest["settings"]), manifest["stage"]
     outcomes = ledger.list_outcomes(stage)
     redelivered, n_chunks = ledger.count_redeliveries(), len(ledger.list_chunks())
-    work = measure_spend(tariff, outcomes, redelivered, n_chunks, state.n_ticks, state.tally_ms)
+    earlier = measure_earlier(tariff, ledger, epoch)
+    n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
+    work = measure_spend(tariff, outcomes, redelivered, n_chunks, n_ticks, tally_ms)
     preparing = measure_before(ledger, manifest, n_chunks)
-    settling = measure_settling(tariff, reduce_ms, len(outcomes), n_groups)
+    settling = earlier.settling + measure_settling(tariff, reduce_ms, len(outcomes), n_groups)
+    own = {"n_ticks": state.n_ticks, "tally_ms": state.tally_ms}
+    ledger.note_bill(
+        epoch, {**own, "n_groups": n_groups, "reduce_ms": reduce_ms, "n_outcomes": len(outcomes)}
+    )
     duplicates_usd = measure_duplicates(tariff, outcomes, ledger.settle(stage, epoch))
     return write_invoice(tariff, stage, preparing, work, settling, duplicates_usd)
