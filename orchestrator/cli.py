@@ -4,8 +4,8 @@ The stack's own commands are `orchestrator.stackcli`'s. Owns words, exit codes a
 and tables to standard output, progress and errors to standard error. Heavy imports wait until a command needs
 them, so that help is instant.
 
-Exit codes: 0 finished, 1 what `doctor` looked at is wrong, 2 bad usage or input, 3 too many failed or a
-budget reached, 130 interrupted, stopped or not watched on.
+Exit codes: 0 finished, 1 what `doctor` looked at is wrong, 2 bad usage or input, 3 too many failed, 4 stopped
+by a budget or cancelled, 130 interrupted or not watched on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from orchestrator.jobflags import JobCommand, split_options
 from orchestrator.stackcli import COMMANDS
 from orchestrator.terminal import escape
 
-EXIT_USAGE, EXIT_FAILED, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_USAGE, EXIT_FAILED, EXIT_STOPPED, EXIT_INTERRUPTED = 2, 3, 4, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -379,9 +379,11 @@ def _leave(code: int) -> NoReturn:
 
 
 def _choose_exit(err: AliquotError) -> int:
-    if isinstance(err, BudgetReached | TooManyFailed):
+    if isinstance(err, TooManyFailed):
         return EXIT_FAILED
-    return EXIT_INTERRUPTED if isinstance(err, Detached | Interrupted | Stopped) else EXIT_USAGE
+    if isinstance(err, BudgetReached | Stopped):
+        return EXIT_STOPPED
+    return EXIT_INTERRUPTED if isinstance(err, Detached | Interrupted) else EXIT_USAGE
 
 
 if __name__ == "__main__":

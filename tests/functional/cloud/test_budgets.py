@@ -37,11 +37,19 @@ def test_run_stops_before_its_bill_reaches_the_budget(desk, cloud):
     said = desk.aliquot(*words, "--budget-usd", str(budget_usd))
     cloud.hold()
     assert add_up(cloud.stack, seen) < budget_usd
-    assert said.code == 3, said.err
-    summary = desk.summary()
+    assert said.code == 4, said.err
+    summary, first_settling_usd = desk.summary(), desk.invoice()["settling"]["total"]
     assert 0 < summary["done"] < n_records
     assert summary["done"] + summary["not_tried"] == n_records
-    assert desk.invoice()["total"] < budget_usd
+    first_usd = desk.invoice()["total"]
+    assert first_usd < budget_usd
+    cloud.go()
+    said = desk.aliquot("resume", "out", "--budget-usd", "1", "--quiet")
+    assert said.code == 0, said.err
+    assert desk.table().num_rows == n_records
+    invoice = desk.invoice()
+    assert first_usd < invoice["total"] < 1  # a new total, what was spent included
+    assert invoice["settling"]["total"] > first_settling_usd
 
 
 def test_budget_that_pays_for_nothing_is_refused(desk):
@@ -59,7 +67,7 @@ def test_run_stops_when_its_time_is_up_and_goes_on_with_more(desk):
     data = desk.write_records(600)
     words = ("run", "slow:f", data, "--out", "out", *ON, "--workers", "1")
     said = desk.aliquot(*words, "--budget-time", "3s", "--anyway")
-    assert said.code == 3, said.err
+    assert said.code == 4, said.err
     assert "aliquot resume out --budget-time MORE" in said.err
     assert desk.summary()["not_tried"] > 0
     desk.write("hurry", "")

@@ -130,7 +130,7 @@ def test_cancelled_run_gives_what_finished_and_resumes(desk, still):
     assert (said.code, "is being stopped" in said.err) == (0, True)
     still.go()
     said = desk.end(process)
-    assert said.code == 130, said.err
+    assert said.code == 4, said.err
     assert "stopped: cancelled" in said.err
     assert "50 not tried" in said.err
     assert desk.summary()["not_tried"] == 50

@@ -17,10 +17,10 @@
     |- ParseFailure            one record that does not parse: raised by jobs, filed with kind `parse`
     |- BatchDependent          a job whose rows depend on a record's neighbours in its batch
     |- TooManyFailed           a run that stopped, or ended, beyond its failure limit (exit code 3)
-    |- BudgetReached           a run that stopped before its budget was crossed (exit code 3)
+    |- BudgetReached           a run that stopped before its budget was crossed (exit code 4)
     |- SettlingFailed          a run on a stack whose execution ended without a result; it can be resumed
     |- Detached                a run on a stack goes on, and nobody here watches it (exit code 130)
-    |- Stopped                 a run on a stack was ended before its time (exit code 130)
+    |- Stopped                 a run on a stack was ended before its time (exit code 4)
     `- Interrupted             a run that was interrupted and can be resumed (exit code 130)
 
 Owns the tree only. Imports the standard library alone: jobs import this module and `job`, nothing else
