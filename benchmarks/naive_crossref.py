@@ -68,7 +68,8 @@ def explain(text: str, templates: Sequence[str], question: Question) -> tuple[li
     if again is None:
         raise NotAReaction("product does not parse again")
     pool = left + agents if used == "any" else left
-    hits = [i for i, template in enumerate(templates) if fits(template, again, pool, used, question)]
+    wanted = Wanted(again, pool, question)
+    hits = [i for i, each in enumerate(templates) if fits(each, again, pool, used, question, wanted)]
     return hits, used
 
 
@@ -112,7 +113,19 @@ def join(mols: Sequence[Chem.Mol], is_isomeric: bool = True) -> str:
     return ".".join(sorted(fragments))
 
 
-def fits(template: str, product: Chem.Mol, pool: list[Chem.Mol], used: str, question: Question) -> bool:
+class Wanted:
+    """What outcomes are compared with, written once for all templates."""
+
+    def __init__(self, product: Chem.Mol, pool: list[Chem.Mol], question: Question) -> None:
+        is_isomeric = question.stereo == "exact"
+        self.product = Counter(join([product], is_isomeric).split("."))
+        self.reactants = join(pool, is_isomeric)
+        self.molecules = [Counter(join([mol], is_isomeric).split(".")) for mol in pool]
+
+
+def fits(
+    template: str, product: Chem.Mol, pool: list[Chem.Mol], used: str, question: Question, wanted: Wanted
+) -> bool:
     """Whether one template explains one reaction."""
     reaction = load(template)
     if question.mode == "substructure":
@@ -122,19 +135,16 @@ def fits(template: str, product: Chem.Mol, pool: list[Chem.Mol], used: str, ques
         return any(product.HasSubstructMatch(reaction.GetProductTemplate(i)) for i in range(n_products))
     is_isomeric = question.stereo == "exact"
     if question.direction == "forward":
-        wanted = Counter(join([product], is_isomeric).split("."))
         n_patterns = reaction.GetNumReactantTemplates()
         return any(
-            wanted <= Counter(outcome.split("."))
+            wanted.product <= Counter(outcome.split("."))
             for chosen in itertools.permutations(pool, n_patterns)
             for outcome in run(reaction, chosen, is_isomeric)
         )
     outcomes = run(reaction, (product,), is_isomeric)
     if used != "any":
-        expected = join(pool, is_isomeric)
-        return any(outcome == expected for outcome in outcomes)
-    written = [Counter(join([mol], is_isomeric).split(".")) for mol in pool]
-    return any(is_sum_of_some(Counter(outcome.split(".")), written) for outcome in outcomes)
+        return any(outcome == wanted.reactants for outcome in outcomes)
+    return any(is_sum_of_some(Counter(outcome.split(".")), wanted.molecules) for outcome in outcomes)
 
 
 def run(
