@@ -61,6 +61,9 @@ def test_real_reactions_give_the_rows_of_a_local_run(desk, shared_data):
     assert desk.table("there").equals(desk.table("here"))
     for name in ("failures", "unexplained", "templates"):
         assert desk.read(name, "there").equals(desk.read(name, "here")), name
+    here, there = desk.summary("here"), desk.summary("there")
+    assert here["records"] == 300
+    assert {name for name in here | there if here.get(name) != there.get(name)} <= {"elapsed_s", "cpu_s"}
 
 
 def test_run_from_python_is_the_same(desk):
