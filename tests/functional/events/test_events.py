@@ -9,8 +9,8 @@ import pytest
 
 import aliquot
 from aliquot.ledger import OPEN_FAILED, SETTLED, TIME_REACHED
-from orchestrator.rehearsal.describe import describe_roles
 from orchestrator.rehearsal.policies import is_allowed
+from tests.functional.rights import find_roles, list_missing
 
 
 def test_dropped_request_becomes_a_published_result(played):
@@ -181,30 +181,18 @@ UNSEEN = {
     "states states:DescribeExecution": "Step Functions watches the children of a distributed map",
     "states states:StopExecution": "and ends them where one fails",
 }
-OWN = {"Bury", "Cut", "Intake", "Reduce", "SmallWorker", "Tally"}
 
 
 @pytest.fixture
 def roles(played):
     """Each role's name, with what it may do and what was done with it."""
-    deployment, calls = played.stack._deployment, played.stack.calls
-    statements = describe_roles(deployment)
-    callers = {name: spec.role_arn for name, spec in played.stack.functions.items() if name in OWN}
-    callers["states"] = str(deployment.resolve({"Fn::GetAtt": ["SettleRole", "Arn"]}))
-    return {
-        caller: (statements[arn], {(each.action, each.resource) for each in calls if each.caller == caller})
-        for caller, arn in callers.items()
-    }
+    return find_roles(played.stack)
 
 
-def test_every_call_of_a_role_is_one_that_it_may_make(roles):
+def test_every_call_of_a_role_is_one_that_it_may_make(played, roles):
+    """The same is held at the end of each module of tests/functional/cloud."""
     assert all(calls for _, calls in roles.values()), "each role was used"
-    missing = {
-        caller: refused
-        for caller, (statements, calls) in roles.items()
-        if (refused := {call for call in calls if not is_allowed(statements, *call)})
-    }
-    assert not missing
+    assert not list_missing(played.stack)
 
 
 def test_everything_that_a_role_may_do_is_done(roles):

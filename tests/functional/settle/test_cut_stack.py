@@ -22,6 +22,7 @@ from aliquot.readers.objects import find_objects
 from aliquot.spending import CUT_MB, Tariff
 from orchestrator.installed_layers import assemble_layers, plan_layers
 from orchestrator.rehearsal import rehearse
+from tests.functional.rights import list_missing
 
 JOB = "def double(record):\n    return {'name': record['name'], 'twice': 2 * int(record['n'])}\n"
 N_RECORDS = 400
@@ -37,6 +38,7 @@ def stack(project_root, tmp_path_factory):
     with rehearse(project_root / "template.yaml", parameters=given, code=layers) as found:
         boto3.client("s3").create_bucket(Bucket="data")
         yield found
+        assert not list_missing(found)
 
 
 def put_dataset(bucket):
