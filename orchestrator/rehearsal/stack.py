@@ -53,7 +53,7 @@ def rehearse(
 
     Args:
         code: folders (or zip archives) of functions and layers, by name, where the template's will not do.
-        ignore: resources to leave out of the template.
+        ignore: resources to leave out of the template, by their names before or after SAM's transform.
         concurrency: how many invocations run at a time.
     Raises:
         UnsupportedTemplate: the template asks for what a rehearsal cannot do; everything is named.
@@ -71,6 +71,8 @@ def rehearse(
         for name in ignore:
             written["Resources"].pop(name, None)
         transformed = transform_template(written, values)
+        for name in ignore:  # what SAM makes of a function's events has names of its own
+            transformed["Resources"].pop(name, None)
         if problems := list_problems(transformed, given):
             raise UnsupportedTemplate(problems)
         scratch = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-code-")))

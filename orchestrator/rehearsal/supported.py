@@ -16,6 +16,9 @@ _NEVER = {
     "AWS::CloudFormation::Stack": "nested stacks are not deployed",
     "AWS::Serverless::Application": "nested applications are not deployed",
     "AWS::Pipes::Pipe": "pipes do not run",
+    "AWS::Scheduler::Schedule": "EventBridge Scheduler starts nothing; rules with schedules do, by `fire`",
+    "AWS::Logs::SubscriptionFilter": "lines of logs are not delivered",
+    "AWS::IoT::TopicRule": "messages of IoT are not delivered",
     "AWS::Lambda::CapacityProvider": "functions run in environments of their own only",
 }
 _SOURCES = {"AWS::SQS::Queue"}
@@ -49,6 +52,8 @@ def _judge(
             yield describe_image(name)
     elif kind == "AWS::Lambda::EventSourceMapping":
         yield from _judge_mapping(properties, resources)
+    elif kind == "AWS::Cognito::UserPool" and properties.get("LambdaConfig"):
+        yield "triggers of Cognito are not called"
 
 
 def describe_image(name: str) -> str:

@@ -27,6 +27,10 @@ def refuse(bench, resources, **options):
         ({"Type": "Custom::Thing", "Properties": {"ServiceToken": "x"}}, "custom resource"),
         ({"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": "x"}}, "nested stacks"),
         ({"Type": "AWS::Pipes::Pipe"}, "pipes"),
+        ({"Type": "AWS::Scheduler::Schedule"}, "EventBridge Scheduler"),
+        ({"Type": "AWS::Logs::SubscriptionFilter"}, "logs"),
+        ({"Type": "AWS::IoT::TopicRule"}, "IoT"),
+        ({"Type": "AWS::Cognito::UserPool", "Properties": {"LambdaConfig": {"PreSignUp": "x"}}}, "Cognito"),
     ],
 )
 def test_resources_that_would_do_nothing_are_named(bench, resource, words):
@@ -75,6 +79,22 @@ def test_what_is_ignored_on_purpose_is_left_out(bench):
     path.write_text(json.dumps(template))
     with rehearse(path, ignore=["Odd"]) as stack:
         assert stack.outputs["Tasks"]
+
+
+def test_event_that_sam_makes_a_resource_of_may_be_ignored(bench):
+    """Its name is told by the refusal alone."""
+    schedule = {"Type": "ScheduleV2", "Properties": {"ScheduleExpression": "rate(1 day)"}}
+    properties = {"Runtime": "python3.13", "Handler": "index.handler", "InlineCode": ECHO}
+    worker = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {**properties, "Events": {"Nightly": schedule}},
+    }
+    path = bench.write({"Worker": worker}, Transform="AWS::Serverless-2016-10-31")
+    with pytest.raises(UnsupportedTemplate, match="WorkerNightly"), rehearse(path):
+        pass
+    with rehearse(path, ignore=["WorkerNightly"]) as stack:
+        boto3.client("lambda").invoke(FunctionName=stack.outputs["Worker"], Payload=b"1")
+        assert [each.response for each in stack.invocations("Worker")] == [1]
 
 
 def test_parameters_are_checked(tmp_path):
