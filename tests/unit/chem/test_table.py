@@ -58,8 +58,6 @@ def test_an_id_is_derived_from_the_text() -> None:
         ("smarts\n", "no rows"),
         (",name,template\n0,a,b\n", r"found \(unnamed\), name, template; looked for smarts, retro_template"),
         ('{"name": 1}\n', "found name; looked for"),
-        ('{"smarts": "C"}\n{"smarts": \n', "line 2 is not JSON"),
-        ('{"smarts": "C"}\n[1]\n', "line 2 is not a JSON object"),
     ],
 )
 def test_what_is_no_template_table_says_what_was_found(tmp_path: Path, content: str, reason: str) -> None:
@@ -67,12 +65,36 @@ def test_what_is_no_template_table_says_what_was_found(tmp_path: Path, content: 
         read(tmp_path / "a.csv", content)
 
 
-@pytest.mark.parametrize("content", [None, b"\x1f\x8bbroken", b"PAR1broken", b"smarts\n\xff\xfe\n"])
+@pytest.mark.parametrize("content", [None, b"\x1f\x8bbroken", b"PAR1broken", b"smarts\xff\xfe\nC\n"])
 def test_what_cannot_be_read_is_a_bad_reference(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a").write_bytes(content)
     with pytest.raises(BadReference, match="cannot be read"):
         read_template_rows(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"smarts": "C"}\n{"smarts": \n{"smarts": "N"}\n', "not JSON: Expecting value"),
+        (b'{"smarts": "C"}\n[1]\n{"smarts": "N"}\n', "not a JSON object"),
+        (b'{"smarts": "C"}\n{"smarts": "\xff"}\n{"smarts": "N"}\n', "not UTF-8"),
+        (b"smarts\nC\n\xff\xfe\nN\n", "not UTF-8"),
+    ],
+)
+def test_a_row_that_cannot_be_read_has_a_fault_and_the_others_none(
+    tmp_path: Path, content: bytes, fault: str
+) -> None:
+    (tmp_path / "a").write_bytes(content)
+    before, bad, after = read_template_rows(tmp_path / "a")
+    assert (before.smarts, before.fault, after.smarts, after.fault) == ("C", "", "N", "")
+    assert bad.line == before.line + 1
+    assert bad.fault.startswith(fault)
+
+
+def test_a_column_that_is_not_asked_for_may_hold_what_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"smarts,note\nC,caf\xe9\n")
+    assert read_template_rows(tmp_path / "a.csv") == [TemplateRow(2, "", "C")]
 
 
 def test_json_lines_may_leave_a_field_out(tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def _list_templates(rows: list[TemplateRow], mode: str, direction: str) -> _List
     smarts_by_id: dict[str, tuple[str, int]] = {}
     described: dict[str, Template] = {}
     for row in rows:
+        if row.fault:
+            listing.bad.append((row.line, row.fault))
+            continue
         template_id = row.id or derive_template_id(row.smarts)
         earlier = smarts_by_id.get(template_id)
         if earlier is not None and earlier[0] == row.smarts:

@@ -11,6 +11,7 @@ import csv
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -28,11 +29,15 @@ _SEPARATORS = "\t,;"
 
 @dataclass(frozen=True)
 class TemplateRow:
-    """One row of the table: its 1-based line, its id ("" where none is given) and its SMARTS as written."""
+    """One row of the table: its 1-based line, its id ("" where none is given) and its SMARTS as written.
+
+    `fault` says why the row could not be read, and is "" where it could.
+    """
 
     line: int
     id: str
     smarts: str
+    fault: str = ""
 
 
 def read_template_rows(path: Path) -> list[TemplateRow]:
@@ -40,7 +45,7 @@ def read_template_rows(path: Path) -> list[TemplateRow]:
 
     The format is told by content: Parquet by its magic bytes, gzip likewise, JSON Lines by a leading "{",
     else text whose header names the separator (tab, comma or semicolon). `line` is the row's last line in a
-    text file and its row number in Parquet.
+    text file and its row number in Parquet. A row that is not UTF-8 or not a JSON object has a fault.
 
     Raises:
         BadReference: unreadable, empty, or without a column of SMARTS.
@@ -53,7 +58,7 @@ def read_template_rows(path: Path) -> list[TemplateRow]:
         else:
             with _open_text(path, magic) as text:
                 rows = _read_text(path, text)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
+    except (OSError, EOFError, csv.Error, zlib.error) as err:
         raise BadReference(str(path), f"the template table cannot be read: {err}") from err
     if not rows:
         raise BadReference(str(path), "the template table has no rows below its header")
@@ -67,12 +72,14 @@ def derive_template_id(smarts: str) -> str:
 
 def _open_text(path: Path, magic: bytes) -> IO[str]:
     if magic.startswith(_GZIP_MAGIC):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open("r", encoding="utf-8-sig", newline="")
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _read_text(path: Path, text: IO[str]) -> list[TemplateRow]:
     first = text.readline()
+    if not _is_utf8(first):
+        raise BadReference(str(path), "the template table cannot be read: its first line is not UTF-8")
     if not first.strip():
         raise BadReference(str(path), "the template table is empty or begins with a blank line")
     if first.lstrip().startswith("{"):
@@ -80,7 +87,7 @@ def _read_text(path: Path, text: IO[str]) -> list[TemplateRow]:
     reader = csv.reader(chain([first], text), delimiter=_find_separator(first))
     smarts_at, id_at = _find_columns(path, next(reader))
     return [
-        TemplateRow(reader.line_num, _cell(cells, id_at), _cell(cells, smarts_at))
+        _make_row(reader.line_num, _cell(cells, id_at), _cell(cells, smarts_at))
         for cells in reader
         if any(cell.strip() for cell in cells)
     ]
@@ -110,23 +117,36 @@ def _iterate_json_lines(path: Path, lines: Iterable[str]) -> Iterator[TemplateRo
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        record = _parse_json_object(path, number, line)
+        record = _parse_json_object(line)
+        if isinstance(record, str):
+            yield TemplateRow(number, "", "", record)
+            continue
         if columns is None:
             names = list(record)
             columns = _find_columns(path, names)
         smarts_at, id_at = columns
         id_text = "" if id_at is None else _text(record.get(names[id_at]))
-        yield TemplateRow(number, id_text, _text(record.get(names[smarts_at])))
+        yield _make_row(number, id_text, _text(record.get(names[smarts_at])))
 
 
-def _parse_json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+def _parse_json_object(line: str) -> dict[str, Any] | str:
+    """The line's object, or why it has none."""
     try:
         record = json.loads(line)
     except ValueError as err:
-        raise BadReference(str(path), f"line {number} is not JSON: {err}") from err
-    if not isinstance(record, dict):
-        raise BadReference(str(path), f"line {number} is not a JSON object")
-    return record
+        return f"not JSON: {err}"
+    return record if isinstance(record, dict) else "not a JSON object"
+
+
+def _make_row(line: int, template_id: str, smarts: str) -> TemplateRow:
+    if _is_utf8(template_id) and _is_utf8(smarts):
+        return TemplateRow(line, template_id, smarts)
+    return TemplateRow(line, "", "", "not UTF-8")
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether the bytes that `text` was decoded from are UTF-8: what is not became lone surrogates."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _read_parquet(path: Path) -> list[TemplateRow]:
