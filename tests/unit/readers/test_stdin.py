@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from aliquot.errors import DatasetError
@@ -37,11 +39,6 @@ def test_the_first_line_tells_the_format(line: str, expected: str) -> None:
     assert sniff_format(f"\ufeff\n{line}\nnext".encode()) == expected
 
 
-def test_parquet_is_not_read_from_a_pipe() -> None:
-    with pytest.raises(DatasetError, match="save it to a file"):
-        sniff_format(b"PAR1\x15\x04")
-
-
 @pytest.mark.parametrize("word", ["id", "pos", "name", "ID", "Year", "ReactionSmiles", "", "x1"])
 def test_a_columns_name_is_no_molecule(word: str) -> None:
     assert not is_smiles_like(word)
@@ -55,6 +52,20 @@ def test_stdin_reads_like_a_file(pack: type[bytes], fixtures: Path, join: Any) -
         batches = list(read_batches(find_sources(["-"]), None, stdin=piped))
         assert join(batches) == join(list(read_batches(find_sources([path]), None)))
         assert {batch.fraction for batch in batches} == {None}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_parquet_is_read_from_stdin_too(pack: type[bytes], tmp_path: Path, join: Any) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": [f"r{i}" for i in range(5000)], "n": range(5000)}), path)
+    batches = list(read_batches(find_sources(["-"]), None, stdin=io.BytesIO(pack(path.read_bytes()))))
+    assert join(batches) == join(list(read_batches(find_sources([path]), None)))
+    assert {batch.fraction for batch in batches} == {None}
+
+
+def test_damaged_parquet_from_stdin_says_so() -> None:
+    with pytest.raises(DatasetError, match="-: cannot be read as Parquet"):
+        list(read_batches(find_sources(["-"]), None, stdin=io.BytesIO(b"PAR1\x15\x04")))
 
 
 def test_records_come_before_the_pipe_is_closed() -> None:

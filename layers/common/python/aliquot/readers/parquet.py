@@ -21,7 +21,7 @@ from aliquot.errors import DatasetError
 from aliquot.readers.batch import Batch, Limits, make_batch
 from aliquot.readers.columns import Layout, Wanted, lay_out
 from aliquot.readers.sources import Source
-from aliquot.readers.streams import Opener, buffer_windows, open_file
+from aliquot.readers.streams import Opener, Stream, buffer_windows, open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,6 +78,26 @@ def read_parquet(
             if table.num_rows:
                 yield _make_batch(table, layout, names, at[0] + before, n_rows)
             at[0] += whole.num_rows
+
+
+def is_parquet(head: bytes) -> bool:
+    """Whether what begins with `head` is a Parquet file."""
+    return head.startswith(b"PAR1")
+
+
+def read_piped_parquet(source: Source, stream: Stream, wanted: Wanted, limits: Limits) -> Iterator[Batch]:
+    """The records of a Parquet file that comes through a pipe: it is put on disk first, whole.
+
+    Raises DatasetError as `read_parquet` and the stream do.
+    """
+    with tempfile.TemporaryFile() as whole:
+        try:
+            while piece := stream.read(BUFFER_BYTES):
+                whole.write(piece)
+            whole.seek(0)
+        except OSError as err:
+            raise DatasetError(source.path, f"cannot be put on disk: {err.strerror}") from err
+        yield from read_parquet(source, wanted, limits, lambda _: cast("BinaryIO", whole))
 
 
 def list_row_groups(source: Source, wanted: Wanted, opener: Opener = open_file) -> list[RowGroup]:

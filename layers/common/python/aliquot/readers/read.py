@@ -16,7 +16,7 @@ from aliquot.readers.columns import Wanted
 from aliquot.readers.heads import Head
 from aliquot.readers.jsonl import read_jsonl
 from aliquot.readers.lines import read_lines
-from aliquot.readers.parquet import read_parquet
+from aliquot.readers.parquet import is_parquet, read_parquet, read_piped_parquet
 from aliquot.readers.sniff import sniff_format
 from aliquot.readers.sources import Source
 from aliquot.readers.streams import Opener, Stream, open_file, open_stream
@@ -68,6 +68,11 @@ def _read_source(
         yield from read_parquet(source, wanted, limits, opener)
         return
     with open_stream(source, stdin, opener) as stream:
+        if not source.format and is_parquet(stream.head):
+            for batch in read_piped_parquet(source, stream, wanted, limits):
+                batch.fraction = None
+                yield batch
+            return
         blocks = read_blocks(stream, limits)
         yield from read_text(blocks, source.path, _name_format(source, stream), wanted, limits)
 

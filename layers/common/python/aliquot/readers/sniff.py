@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 
-from aliquot.errors import DatasetError
 from aliquot.readers.columns import LINE
-from aliquot.readers.sources import STDIN
 
 HEADER_WORDS = frozenset(name.casefold() for name in LINE.names)
 
@@ -52,12 +50,7 @@ def sniff_format(head: bytes) -> str:
 
     An object in braces: jsonl. A tab or a comma: rsmi or smi if the first field is a reaction or looks like
     a molecule, else the header of tsv or csv. Of the rest two ">" in the first word: rsmi; else smi.
-
-    Raises:
-        DatasetError: Parquet, which is not read from a pipe.
     """
-    if head.startswith(b"PAR1"):
-        raise DatasetError(STDIN, "Parquet cannot be read from a pipe: save it to a file and give its path")
     text = head.decode("utf-8-sig", "replace").lstrip()
     line = text.split("\n", 1)[0].rstrip()
     first = cut_first(line)
