@@ -19,7 +19,7 @@ import argparse
 from samlocal import CheckFailed, Missing, say
 from samlocal.aws import serve_aws
 from samlocal.events import check_events
-from samlocal.sam import IMAGE, build_stack, find_tools, write_template
+from samlocal.sam import IMAGE, build_stack, find_tools, validate_template, write_template
 from samlocal.whole import check_whole_run
 
 
@@ -32,6 +32,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         tools = find_tools(given.image)
+        validate_template(tools)
         build_stack(tools)
         with serve_aws(tools.image) as aws:
             template = write_template(aws)

@@ -105,6 +105,16 @@ def derive_image(image: str) -> str:
     return OWN_IMAGE
 
 
+def validate_template(tools: Tools) -> None:
+    """Have SAM and its own cfn-lint look at the template."""
+    begun = time.monotonic()
+    command = [tools.sam, "validate", "--lint", "--template", ROOT / "template.yaml"]
+    done = run(command, **tools.environment)
+    if done.returncode:
+        raise CheckFailed(f"sam validate --lint:\n{(done.stdout + done.stderr)[-_LOG_CHARACTERS:]}")
+    report("sam validate --lint", "", begun)
+
+
 def build_stack(tools: Tools) -> None:
     """Run `sam build` for this machine's processor."""
     begun = time.monotonic()
