@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import random
 import sys
 from collections import Counter
@@ -74,3 +75,17 @@ def test_run_finds_the_pairs_of_the_double_loop(desk, project_root, naive):
     summary = desk.summary()
     expected = {"records": N_ROWS, "done": N_ROWS - len(failed), "failed": len(failed), "rows": len(pairs)}
     assert {name: summary[name] for name in expected} == expected
+
+
+def test_the_layouts_of_lowe_and_aizynthfinder_are_read_as_they_are(desk, project_root):
+    """A header, tabs and CXSMILES tails on one side; tabs in a .csv and no column of ids on the other."""
+    fixtures = project_root / "tests" / "fixtures"
+    templates = fixtures / "aizynth_templates.csv"
+    words = ("run", "crossref", str(fixtures / "lowe.rsmi"), "--templates", str(templates), "--out", "out")
+    said = desk.aliquot(*words)
+    assert said.code == 0, said.err
+    with templates.open(newline="") as file:
+        smarts = [row["retro_template"] for row in csv.DictReader(file, delimiter="\t")]
+    ids = [hashlib.sha256(text.encode()).hexdigest()[:12] for text in smarts]
+    names = ("US03930836", "US03930837", "US03930838", "US03930838", "US03930840A1")
+    assert [tuple(row.values()) for row in desk.rows()] == list(zip(range(5), names, ids, strict=True))

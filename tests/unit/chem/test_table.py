@@ -42,6 +42,13 @@ def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
     assert read_template_rows(tmp_path / "a.parquet") == [TemplateRow(1, "7", A), TemplateRow(2, "", B)]
 
 
+def test_aizynthfinders_layout_gives_its_templates_with_derived_ids() -> None:
+    """Tabs in a .csv, an index without a name, and no id: `template_code` and `template_hash` are none."""
+    rows = read_template_rows(Path(__file__).parents[2] / "fixtures" / "aizynth_templates.csv")
+    assert [(row.line, row.id) for row in rows] == [(line, "") for line in range(2, 7)]
+    assert rows[0].smarts == "[C;X3:1](=[O:2])-[N;X3:3]>>[C:1](=[O:2])-Cl.[N:3]"
+
+
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f'smarts,note\n{A},"two\nlines"\n\n{B}\n')
     assert [row.line for row in read_template_rows(tmp_path / "a.csv")] == [3, 5]
