@@ -15,7 +15,7 @@ from orchestrator.aws.rehearsal import Drain
 from orchestrator.installed_layers import assemble_layers, find_cache
 from orchestrator.rehearsal import Stack, rehearse
 from tests.functional.desk import Desk
-from tests.functional.rights import list_missing
+from tests.functional.rights import list_missing, list_missing_of_submitters
 
 ROOT = Path(__file__).parents[3]
 
@@ -106,6 +106,7 @@ def module_cloud() -> Iterator[Cloud]:
         cloud.hold()
         # moto refuses nothing: what no role allows passes here, and fails in AWS
         assert not list_missing(stack)
+        assert not list_missing_of_submitters(stack, ["datasets"])
 
 
 @pytest.fixture
