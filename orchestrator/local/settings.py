@@ -17,6 +17,7 @@ from orchestrator.budget import check_usd
 
 _MEMORY_SHARE = 0.8
 _ENDINGS = ("parquet", "csv")
+_YEAR_S = 365 * 86400.0  # timers and selectors of some systems take no more than a few years
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Settings:
 
     Args:
         workers: hosts; None for the physical cores.
-        record_timeout_s: a record's deadline.
+        record_timeout_s: a record's deadline, at most a year.
         memory_mib: private memory a host; None for 80% of what is free, divided by the workers.
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv".
@@ -50,6 +51,8 @@ class Settings:
         ):
             if value is not None and value <= 0:
                 raise BadOption(flag, f"{value} is not positive")
+        if not self.record_timeout_s <= _YEAR_S:  # NaN is not either
+            raise BadOption("--record-timeout", f"{self.record_timeout_s} is not within a year of seconds")
         if self.workers is not None and self.workers > N_SLOTS:
             raise BadOption("--workers", f"{self.workers} are too many: at most {N_SLOTS}")
         if self.ending not in _ENDINGS:

@@ -58,6 +58,8 @@ def test_functions_that_cannot_be_imported_say_why(desk, address, phrases):
         (["--workers", "0"], ["--workers"]),
         (["--workers", "100000"], ["--workers", "at most 512"]),
         (["--record-timeout", "-1"], ["--record-timeout"]),
+        (["--record-timeout", "nan"], ["--record-timeout", "nan is not within a year"]),
+        (["--record-timeout", "inf"], ["--record-timeout", "inf is not within a year"]),
         (["--column", "smiles"], ["--column", "FIELD=NAME"]),
         (["--column", "smiles=x"], ["--column", "no field 'smiles'"]),
         (["--keep", "record"], ["--keep", "'record' is a column of the result already"]),
