@@ -211,6 +211,7 @@ def resume(
     budget_usd: float | None = None,
     budget_time: str | float | None = None,
     profile: str | None = None,
+    region: str | None = None,
 ) -> Run:
     """Go on with the run in the folder `out`; returns at once.
 
@@ -219,7 +220,7 @@ def resume(
         new_code: go on although the job's code has changed; what is done stays as it is.
         workers, record_timeout, memory, max_failed, format: as of `plan`; as before where None.
         budget_usd, budget_time: new totals, what was spent before included.
-        profile: of AWS, for a run on a stack.
+        profile, region: of AWS, for a run on a stack; it is refused where the run is in another region.
     """
     budgets = {
         "budget_usd": budget_usd,
@@ -231,9 +232,10 @@ def resume(
             raise BadOption(flag, "is for local runs; on a stack a new --out begins afresh")
         _refuse_memory(memory)
         chosen = {"window": workers, "record_timeout_s": record_timeout, "max_failed": max_failed}
-        return _resume_cloud(Path(out), {**chosen, **budgets, "ending": format}, profile)
-    if profile is not None:
-        raise BadOption("--profile", "is for a run on a stack, and this one is here")
+        return _resume_cloud(Path(out), {**chosen, **budgets, "ending": format}, profile, region)
+    for flag, value in (("--profile", profile), ("--region", region)):
+        if value is not None:
+            raise BadOption(flag, "is for a run on a stack, and this one is here")
     folder = open_folder(Path(out))
     manifest = folder.ledger.read_manifest() or {}
     request = restore_request(manifest, folder.path)
@@ -255,14 +257,16 @@ def watch(
     *,
     format: str | None = None,  # noqa: A002 - the command's word
     profile: str | None = None,
+    region: str | None = None,
 ) -> Run:
     """Wait for the run on a stack whose folder `out` is, and fetch its result; returns at once.
 
     Args:
         format: "parquet" or "csv"; as it was asked for where None.
         profile: of AWS, where another one is to be used than before.
+        region: of AWS; the run's own, else it is refused.
     """
-    read_address(Path(out), "watch")
+    read_address(Path(out), "watch", region)
     return Run(out).follow(_load_cloud().WatchSession(Path(out), format, profile))
 
 
@@ -285,15 +289,15 @@ def attach(
     return watch(out, format=format)
 
 
-def cancel(out: str | Path, *, profile: str | None = None) -> str:
+def cancel(out: str | Path, *, profile: str | None = None, region: str | None = None) -> str:
     """Stop the run on a stack whose folder `out` is: what finished is kept; gives what is true then."""
-    read_address(Path(out), "cancel")
+    read_address(Path(out), "cancel", region)
     said: str = _load_cloud().cancel(Path(out), profile)
     return said
 
 
-def _resume_cloud(folder: Path, chosen: Mapping[str, Any], profile: str | None) -> Run:
-    target = Target(read_address(folder, "resume").on, profile)
+def _resume_cloud(folder: Path, chosen: Mapping[str, Any], profile: str | None, region: str | None) -> Run:
+    target = Target(read_address(folder, "resume", region).on, profile)
     return Run(folder).follow(_load_cloud().CloudSession(folder, None, target, CloudSettings(), chosen))
 
 

@@ -214,6 +214,7 @@ def plan(**words: Any) -> None:
 @_budget_options
 @_format_option
 @_profile_option
+@_region_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words: Any) -> None:
     """Go on with the run in FOLDER: only what is missing is done.
@@ -231,6 +232,7 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words
 @click.argument("folder", type=click.Path(path_type=Path))
 @_format_option
 @_profile_option
+@_region_option
 @click.option("--quiet", is_flag=True, help="No progress.")
 def watch(folder: Path, quiet: bool, **words: Any) -> None:
     """Wait for the run on a stack in FOLDER, and fetch its result.
@@ -265,7 +267,8 @@ def attach(address: str, folder: Path, quiet: bool, **words: Any) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @_profile_option
-def cancel(folder: Path, profile: str | None) -> None:
+@_region_option
+def cancel(folder: Path, **words: Any) -> None:
     """Stop the run on a stack in FOLDER; what finished is kept.
 
     \b
@@ -273,7 +276,7 @@ def cancel(folder: Path, profile: str | None) -> None:
     """
     from orchestrator import api
 
-    click.echo(api.cancel(folder, profile=profile), err=True)
+    click.echo(api.cancel(folder, **words), err=True)
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aliquot.errors import FolderInUse
+from aliquot.errors import BadOption, FolderInUse
 from aliquot.keys import spell_word
 from aliquot.store import FolderStore
 from orchestrator.local.folder import RunFolder
@@ -92,11 +92,12 @@ def _check_address(address: CloudAddress) -> CloudAddress:
     return address
 
 
-def read_address(folder: Path, wanted: str) -> CloudAddress:
+def read_address(folder: Path, wanted: str, region: str | None = None) -> CloudAddress:
     """The address of the run on a stack in a folder; raises FolderInUse where there is none.
 
     Args:
         wanted: the command that needs one.
+        region: where the user takes it to be; raises BadOption where it is elsewhere.
     """
     address = find_address(folder)
     if address is None and RunFolder(folder).has_run:
@@ -107,6 +108,8 @@ def read_address(folder: Path, wanted: str) -> CloudAddress:
         )
     if address is None:
         raise FolderInUse(str(folder), "holds no run: `aliquot run ... --on aws:STACK --out` begins one")
+    if region is not None and region != address.region:
+        raise BadOption("--region", f"the run in {folder} is in {address.region}, not in {region}")
     if address.is_rehearsal:
         raise FolderInUse(
             str(folder),

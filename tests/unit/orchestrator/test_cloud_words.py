@@ -10,6 +10,7 @@ import pytest
 
 from aliquot.errors import BadOption, FolderInUse, UnknownJob
 from aliquot.keys import is_name
+from orchestrator.api import cancel, resume, watch
 from orchestrator.aws.folder import CloudAddress, find_address, name_run, read_address, write_address
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import check_code
@@ -34,6 +35,14 @@ def test_profile_and_region_need_a_stack():
             Target(on, "lab")
         with pytest.raises(BadOption, match="--region"):
             Target(on, None, "eu-west-1")
+
+
+def test_run_in_another_region_than_the_user_says_is_refused(tmp_path):
+    write_address(tmp_path, CloudAddress("prod", "eu-west-1", None, "bucket", "june", "arn", "token"))
+    assert read_address(tmp_path, "watch", "eu-west-1").run == "june"
+    for command in (resume, watch, cancel):
+        with pytest.raises(BadOption, match="is in eu-west-1, not in us-east-1"):
+            command(tmp_path, region="us-east-1")
 
 
 @pytest.mark.parametrize(
