@@ -295,8 +295,19 @@ def test_stop_is_told_before_a_repeated_command_goes_on(run):
     take_up(run, -1)
     run.ledger.stop(0, "too many failed", {})
     end(run)
+    pointer = {"epoch": 0, "prefix": "result-0000/", "reason": "too many failed", "files": []}
+    run.results.put("published/0000.json", json.dumps(pointer).encode())
     assert take_up(run, -1).epoch == 0
     assert take_up(run, 0).epoch == 1
+
+
+def test_stop_that_broke_before_it_was_told_is_gone_on_from(run):
+    """Nobody will ever tell of it: to wait for that would be to wait for ever."""
+    take_up(run, -1)
+    run.ledger.stop(0, "cancelled", {})
+    assert take_up(run, -1).is_running  # it drains, and will tell
+    end(run)
+    assert take_up(run, -1).epoch == 1
 
 
 def test_taking_up_may_be_cut_between_its_two_steps(run):
