@@ -109,13 +109,16 @@ class RunPlan:
         budget_time_s = None if budget_time is None else parse_duration(budget_time)
         settings = replace(self.settings, budget_usd=budget_usd, budget_time_s=budget_time_s)
         if not anyway and not (Path(out) / LEDGER).exists():
-            self._refuse_excess(settings)
+            settings = self._refuse_excess(settings)
         return Run(out).follow(self._make_session(Path(out), settings))
 
-    def _refuse_excess(self, settings: Settings | CloudSettings) -> None:
-        """Raise BadOption where the plan exceeds the budget; what cannot be read twice is not estimated."""
+    def _refuse_excess(self, settings: Settings | CloudSettings) -> Settings | CloudSettings:
+        """The settings with what the plan says; what cannot be read twice is not estimated.
+
+        Raises BadOption where the plan exceeds the budget.
+        """
         if (settings.budget_time_s is None and settings.budget_usd is None) or not self.request.is_repeatable:
-            return
+            return settings
         on_stack = self._estimate_on_stack(settings)
         wall_s = (on_stack or self.estimate).wall_s
         more = "give more, or add --anyway to get as far as it goes"
@@ -123,6 +126,9 @@ class RunPlan:
             raise BadOption("--budget-time", f"the plan takes {describe_range(*wall_s)}: {more}")
         if settings.budget_usd is not None and on_stack is not None and on_stack.usd[0] > settings.budget_usd:
             raise BadOption("--budget-usd", f"the plan costs about {describe_usd(on_stack.usd[0])}: {more}")
+        if isinstance(settings, CloudSettings) and on_stack is not None:
+            return replace(settings, estimated_usd=round(on_stack.usd[0], 6))
+        return settings
 
     def _estimate_on_stack(self, settings: Settings | CloudSettings) -> StackEstimate | None:
         if not isinstance(settings, CloudSettings):

@@ -68,9 +68,10 @@ def describe_end(folder: Path) -> str:
     if summary["not_tried"]:
         lines.append(f"{summary['not_tried']:,} not tried: {_find_file(folder, 'not_tried')}")
     lines += summary.get("remarks", [])
-    total_usd = read_invoice(folder)["total"]
-    if total_usd:
-        lines.append(f"cost: {describe_usd(total_usd)} ({folder / 'invoice.json'})")
+    invoice = read_invoice(folder)
+    if invoice["total"]:
+        planned = f", planned {describe_usd(invoice['estimated'])}" if invoice.get("estimated") else ""
+        lines.append(f"cost: {describe_usd(invoice['total'])}{planned} ({folder / 'invoice.json'})")
     lines.append(f"result: {folder / 'result'}")
     return "\n".join(lines)
 

@@ -33,6 +33,7 @@ class CloudSettings:
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv", of what is fetched.
         budget_usd, budget_time_s: ceilings of the whole run; None for no limit.
+        estimated_usd: what a plan said that it would cost, for its invoice; None where none was made.
     """
 
     window: int | None = None
@@ -41,6 +42,7 @@ class CloudSettings:
     ending: str = "parquet"
     budget_usd: float | None = None
     budget_time_s: float | None = None
+    estimated_usd: float | None = None
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window <= 0:

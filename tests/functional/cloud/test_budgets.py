@@ -77,11 +77,18 @@ def test_run_stops_when_its_time_is_up_and_goes_on_with_more(desk):
 
 
 def test_invoice_is_fetched_and_told(desk):
+    """Against what was planned, where a budget made a plan."""
     desk.write("slow.py", SLOW)
-    said = desk.aliquot("run", "slow:f", desk.write_records(20), "--out", "out", *ON)
+    words = ("run", "slow:f", desk.write_records(20), *ON)
+    said = desk.aliquot(*words, "--out", "out")
     assert said.code == 0, said.err
     assert desk.invoice()["total"] > 0
+    assert desk.invoice()["estimated"] is None
     assert "cost" in desk.aliquot("show", "out").out
+    said = desk.aliquot(*words, "--out", "planned", "--budget-usd", "1")
+    assert said.code == 0, said.err
+    assert 0 < desk.invoice("planned")["estimated"] < 1
+    assert re.search(r"cost: \$[0-9.]+, planned \$[0-9.]+ \(planned/invoice\.json\)", said.err)
 
 
 def read_usd(plan: str) -> float:

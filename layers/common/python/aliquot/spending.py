@@ -249,9 +249,19 @@ def measure_duplicates(tariff: Tariff, outcomes: Iterable[OutcomeKey], roster: R
 
 
 def write_invoice(
-    tariff: Tariff, stage: str, preparing: Spend, work: Spend, settling: Spend, duplicates_usd: float
+    tariff: Tariff,
+    stage: str,
+    preparing: Spend,
+    work: Spend,
+    settling: Spend,
+    duplicates_usd: float,
+    estimated_usd: float | None,
 ) -> dict[str, Any]:
-    """A run's bill as JSON: by stage and what it was paid for, what of it was wasted, and the total."""
+    """A run's bill as JSON: by stage and what it was paid for, what of it was wasted, and the total.
+
+    Args:
+        estimated_usd: what its plan said, None where there was none.
+    """
     crashed_usd = preparing.crashed + work.crashed
     return {
         "currency": "USD",
@@ -262,6 +272,7 @@ def write_invoice(
         "settling": settling.to_plain(),
         "wasted": {"duplicates": round(duplicates_usd, 6), "crashes": round(crashed_usd, 6)},
         "total": round((preparing + work + settling).total, 6),
+        "estimated": estimated_usd,
     }
 
 

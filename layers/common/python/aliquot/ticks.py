@@ -263,4 +263,5 @@ def write_run_invoice(
         epoch, {**own, "n_groups": n_groups, "reduce_ms": reduce_ms, "n_outcomes": len(outcomes)}
     )
     duplicates_usd = measure_duplicates(tariff, outcomes, ledger.settle(stage, epoch))
-    return write_invoice(tariff, stage, preparing, work, settling, duplicates_usd)
+    estimated_usd = manifest["settings"].get("estimated_usd")
+    return write_invoice(tariff, stage, preparing, work, settling, duplicates_usd, estimated_usd)
