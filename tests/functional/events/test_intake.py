@@ -139,6 +139,7 @@ def test_run_is_frozen_and_started(desk):
         "ending": "parquet",
         "budget_usd": 100.0,
         "budget_time_s": 60.0,
+        "estimated_usd": None,
         "tariff": TARIFF.to_plain(),
         "begun_s": NOW_S,
         "spent_s": 0.0,

@@ -354,6 +354,7 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
         "ending": "parquet",
         "budget_usd": budget_usd,
         "budget_time_s": request.budget_time_s,
+        "estimated_usd": None,
         "tariff": tariff.to_plain(),
         **start_clock(now_s, request.budget_time_s),
     }
