@@ -27,12 +27,6 @@ def parse_duration(text: str | float) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def check_usd(usd: float | None) -> None:
-    """Raise BadOption where a budget cannot be."""
-    if usd is not None and not 0 < usd < float("inf"):
-        raise BadOption("--budget-usd", f"{usd} is not a sum of dollars above 0")
-
-
 def read_prices() -> Prices:
     """The table's prices, or those of the file that ALIQUOT_PRICES names; raises BadOption."""
     path = os.environ.get(PRICES)

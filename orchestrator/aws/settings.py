@@ -1,6 +1,6 @@
 """What a user may choose of a run on a stack because it changes no row; the cloud's twin of local settings.
 
-Owns its defaults and its checks, those against a stack included. Imports the core's failure limit,
+Owns its defaults and its checks against a stack; those that every run has are `limits`'. Imports the core's
 `manifest` and `spending`. When it is wrong, a run asks for more than the stack gives, or records are given up
 that had time.
 """
@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aliquot.errors import BadOption
-from aliquot.failure_limit import FailureLimit
 from aliquot.manifest import start_clock
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
-from orchestrator.budget import check_usd, read_prices
-from orchestrator.results import ENDINGS
+from orchestrator.budget import read_prices
+from orchestrator.limits import check_limits
 from orchestrator.stack.outputs import StackOutputs
 
 _BESIDE_RECORD_S = 90.0  # of a worker's timeout: its slice, and a minute
@@ -45,16 +44,14 @@ class CloudSettings:
     estimated_usd: float | None = None
 
     def __post_init__(self) -> None:
-        if self.window is not None and self.window <= 0:
-            raise BadOption("--workers", f"{self.window} is not positive")
-        if self.record_timeout_s <= 0:
-            raise BadOption("--record-timeout", f"{self.record_timeout_s} is not positive")
-        if self.ending not in ENDINGS:
-            raise BadOption("--format", f"{self.ending!r} is not one of {', '.join(ENDINGS)}")
-        if self.budget_time_s is not None and self.budget_time_s <= 0:
-            raise BadOption("--budget-time", f"{self.budget_time_s} is not positive")
-        check_usd(self.budget_usd)
-        FailureLimit.parse(self.max_failed)
+        check_limits(
+            workers=self.window,
+            record_timeout_s=self.record_timeout_s,
+            max_failed=self.max_failed,
+            ending=self.ending,
+            budget_usd=self.budget_usd,
+            budget_time_s=self.budget_time_s,
+        )
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], **chosen: Any) -> CloudSettings:

@@ -1,6 +1,7 @@
 """What a user may choose anew at every session of a run, because it changes no row.
 
-Owns its defaults and its checks. Imports the core's `processes` and the failure limit.
+Owns its defaults, and its checks against this machine; those that every run has are `limits`'. Imports the
+core's `processes`. When it is wrong, a session begins more than the machine holds.
 """
 
 from __future__ import annotations
@@ -10,14 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aliquot.errors import BadOption
-from aliquot.failure_limit import FailureLimit
 from aliquot.page import N_SLOTS
 from aliquot.processes import count_cores, read_free_mib
-from orchestrator.budget import check_usd
+from orchestrator.limits import check_limits, check_positive
 
 _MEMORY_SHARE = 0.8
-_ENDINGS = ("parquet", "csv")
-_YEAR_S = 365 * 86400.0  # timers and selectors of some systems take no more than a few years
 
 
 @dataclass(frozen=True)
@@ -43,22 +41,17 @@ class Settings:
     budget_usd: float | None = None
 
     def __post_init__(self) -> None:
-        for flag, value in (
-            ("--workers", self.workers),
-            ("--record-timeout", self.record_timeout_s),
-            ("--memory", self.memory_mib),
-            ("--budget-time", self.budget_time_s),
-        ):
-            if value is not None and value <= 0:
-                raise BadOption(flag, f"{value} is not positive")
-        if not self.record_timeout_s <= _YEAR_S:  # NaN is not either
-            raise BadOption("--record-timeout", f"{self.record_timeout_s} is not within a year of seconds")
+        check_limits(
+            workers=self.workers,
+            record_timeout_s=self.record_timeout_s,
+            max_failed=self.max_failed,
+            ending=self.ending,
+            budget_usd=self.budget_usd,
+            budget_time_s=self.budget_time_s,
+        )
+        check_positive("--memory", self.memory_mib)
         if self.workers is not None and self.workers > N_SLOTS:
             raise BadOption("--workers", f"{self.workers} are too many: at most {N_SLOTS}")
-        if self.ending not in _ENDINGS:
-            raise BadOption("--format", f"{self.ending!r} is not one of {', '.join(_ENDINGS)}")
-        FailureLimit.parse(self.max_failed)
-        check_usd(self.budget_usd)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], **chosen: Any) -> Settings:

@@ -23,6 +23,10 @@ NOWHERE = {  # no credentials, and none to be looked for
         (("--on", ON, "--code", "nowhere"), "is not a folder"),
         (("--on", ON, "--code", ".", "--memory", "100"), "--memory: is for local runs"),
         (("--on", ON, "--code", ".", "--profile", "nobody"), "no profile 'nobody'"),
+        (
+            ("--on", "rehearsal", "--code", ".", "--record-timeout", "nan"),
+            "nan is not within a year of seconds",
+        ),
         (("--profile", "lab"), "--profile: is for --on aws:STACK"),
         (("--region", "eu-west-1"), "--region: is for --on aws:STACK"),
     ],

@@ -1,0 +1,43 @@
+"""What a user may choose of a run wherever it goes, held to what can be: one check for both backends.
+
+Owns these checks and what is said of a choice that cannot be. Imports the core's failure limit, and `results`
+for the formats. When it is wrong, a limit that nothing can keep reaches a run, and ends it.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from aliquot.errors import BadOption
+from aliquot.failure_limit import FailureLimit
+from orchestrator.results import ENDINGS
+
+_YEAR_S = 365 * 86400.0  # timers and selectors of some systems take no more than a few years
+
+
+def check_limits(
+    *,
+    workers: int | None,
+    record_timeout_s: float,
+    max_failed: str,
+    ending: str,
+    budget_usd: float | None,
+    budget_time_s: float | None,
+) -> None:
+    """Raise BadOption where one of them cannot be."""
+    check_positive("--workers", workers)
+    check_positive("--record-timeout", record_timeout_s)
+    check_positive("--budget-time", budget_time_s)
+    if not record_timeout_s <= _YEAR_S:  # NaN is not either
+        raise BadOption("--record-timeout", f"{record_timeout_s} is not within a year of seconds")
+    if ending not in ENDINGS:
+        raise BadOption("--format", f"{ending!r} is not one of {', '.join(ENDINGS)}")
+    if budget_usd is not None and not 0 < budget_usd < inf:
+        raise BadOption("--budget-usd", f"{budget_usd} is not a sum of dollars above 0")
+    FailureLimit.parse(max_failed)
+
+
+def check_positive(flag: str, value: float | None) -> None:
+    """Raise BadOption where a value was given that is not above 0."""
+    if value is not None and value <= 0:
+        raise BadOption(flag, f"{value} is not positive")
