@@ -21,7 +21,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def parse_duration(text: str | float) -> float:
     """Seconds of "90", "90s", "10m", "1.5h" or "2d"; raises BadOption."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)", str(text).strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,18})?)([smhd]?)", str(text).strip())
     if match is None or float(match[1]) == 0:
         raise BadOption("--budget-time", f"{text!r} is not a time: 90s, 10m, 1.5h or 2d")
     return float(match[1]) * _UNITS[match[2]]

@@ -72,14 +72,6 @@ def test_budget_has_to_pay_for_cutting_where_the_stack_cuts():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"window": 0}, {"record_timeout_s": 0}, {"ending": "xls"}, {"max_failed": "x"}]
-)
-def test_settings_that_cannot_be_are_refused(wrong):
-    with pytest.raises(BadOption):
-        CloudSettings(**wrong)
-
-
-@pytest.mark.parametrize(
     "job", ["crossref", "my_module:conformers", "/home/me/my jobs.py:f", "a:<locals>.é", "x" * 200, "a:"]
 )
 def test_run_ids_fit_into_messages_and_names_of_executions(job):

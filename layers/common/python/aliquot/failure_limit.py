@@ -26,7 +26,7 @@ class FailureLimit:
     @classmethod
     def parse(cls, text: str) -> FailureLimit:
         """Read "5%" or "12"; raises BadOption."""
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(%?)", text.strip())
+        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,18})?)(%?)", text.strip())
         if match and match[2] and float(match[1]) <= 100:
             return cls(float(match[1]) / 100, None)
         if match and not match[2] and match[1].isdigit():
