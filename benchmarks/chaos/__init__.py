@@ -7,7 +7,7 @@
     faults    the faults of one run, drawn by its seed
     local     a run on the local backend: sessions in processes of their own, which are killed
     stacked   runs on one rehearsed stack
-    budgets   runs under a budget, on a stack in memory with a simulated bill
+    budgets   runs under a budget, on a simulated stack (benchmarks/simulated) with a simulated bill
     report    what is counted and printed
 
 Imports the project; nothing imports it but tests/functional/chaos.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos.budgets import Simulation, Weather, run_budget
+from benchmarks.chaos.budgets import run_budget
+from benchmarks.simulated.stack import SimulatedStack, Weather
 
 SEED = 7
 
@@ -57,7 +58,7 @@ def test_duplicate_deliveries_cost_little() -> None:
     bills = []
     for weather in (Weather(), Weather(duplicate=0.05)):
         times = [[0.4] * 200 for _ in range(30)]
-        run = Simulation(times, weather, random.Random(SEED), None, 16)
+        run = SimulatedStack(times, weather, random.Random(SEED), None, 16)
         run.run()
         bills.append(run.total_usd)
         assert not run.rosters[-1].not_tried
