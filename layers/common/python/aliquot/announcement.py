@@ -12,10 +12,9 @@ from typing import Any
 
 from aliquot.aws import S3Store
 from aliquot.envelope import is_count
-from aliquot.errors import Undecodable
 from aliquot.failure_limit import FailureLimit
 from aliquot.ledger import SETTLED
-from aliquot.notes import is_figure, read_note
+from aliquot.notes import check_fields, is_figure, is_text, read_note
 from aliquot.reducer import PUBLISHED
 
 FORMAT = "aliquot/event/1"
@@ -35,7 +34,7 @@ def describe_published(
         Undecodable: what was published is damaged.
     """
     key = f"{PUBLISHED}{epoch:04d}.json"
-    pointer = _read(results, key, reason=_is_text, prefix=_is_text)
+    pointer = _read(results, key, reason=is_text, prefix=is_text)
     prefix = pointer["prefix"]
     summary = _read(results, f"{prefix}summary.json", **dict.fromkeys(COUNTS, is_count))
     invoice = _read(results, f"{prefix}invoice.json", total=is_figure)
@@ -59,11 +58,5 @@ def describe_published(
 def _read(results: S3Store, key: str, **wanted: Callable[[Any], bool]) -> dict[str, Any]:
     """A note of the results; raises Undecodable where a field is not as wanted."""
     note = read_note(key, results.get(key))
-    for name, is_sound in wanted.items():
-        if not is_sound(note.get(name)):
-            raise Undecodable(key, f"lacks or garbles {name!r}")
+    check_fields(key, note, **wanted)
     return note
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)

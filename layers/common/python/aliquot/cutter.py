@@ -36,7 +36,7 @@ from aliquot.errors import AlreadyPut, DatasetError, Undecodable
 from aliquot.job import Column, read_fields
 from aliquot.keys import MANIFEST
 from aliquot.ledger import Ledger
-from aliquot.notes import check_event, decoding, is_epoch, is_span, read_note
+from aliquot.notes import check_event, check_fields, decoding, is_epoch, is_span, read_note
 from aliquot.ranges import (
     PART_BYTES,
     Counted,
@@ -223,8 +223,7 @@ class Cutter:
         left = self._read(key) if self._store.has(key) else {"chunks": 0}
         if left.get("is_whole"):
             return True
-        if not is_count(left.get("chunks")):
-            raise Undecodable(key, "lacks or garbles 'chunks'")
+        check_fields(key, left, chunks=is_count)
         n_chunks = n_records = 0
         for cut in self._cutter(part.source).cut(part):
             n_chunks, n_records = n_chunks + 1, n_records + cut.id.n_records

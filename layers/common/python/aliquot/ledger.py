@@ -4,7 +4,7 @@ There is no second ledger to disagree: progress is a listing, a decision is an o
 read back, so that two processes that decide the same thing at once both go on with the first one's word.
 
 Owns what is written under a run's prefix and in which order. Imports the store's interface, `keys`,
-`coverage` and `roster`. When it is wrong, a run that was killed cannot go on.
+`notes`, `coverage` and `roster`. When it is wrong, a run that was killed cannot go on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aliquot.coverage import Coverage, measure_coverage
 from aliquot.envelope import is_count
 from aliquot.errors import AliquotError, AlreadyPut, StoreError, Undecodable
 from aliquot.keys import ChunkId, OutcomeKey, PaidKey
-from aliquot.notes import read_note
+from aliquot.notes import check_fields, is_text, read_note
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
 from aliquot.spans import SpanSet
@@ -205,8 +205,7 @@ class Ledger:
         if not self.store.has(key):
             return None
         said = read_note(key, self.store.get(key))
-        if not _is_text(said.get("reason")):
-            raise Undecodable(key, "gives no reason")
+        check_fields(key, said, reason=is_text)
         return Stop(epoch, said.pop("reason"), said)
 
     def list_stops(self) -> list[Stop]:
@@ -260,15 +259,8 @@ class Ledger:
 
 def _read_bill(key: str, body: bytes) -> Mapping[str, int]:
     bill = read_note(key, body)
-    for name, figure in bill.items():
-        if not is_count(figure):
-            raise Undecodable(key, f"garbles {name!r}")
+    check_fields(key, bill, **dict.fromkeys(bill, is_count))
     return bill
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is a text that can be written: JSON may spell half a character."""
-    return isinstance(value, str) and value.isascii()
 
 
 def _to_json(value: Any) -> bytes:

@@ -24,7 +24,7 @@ from aliquot.failure_limit import FailureLimit
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.keys import MANIFEST, is_name
 from aliquot.loading import NoOptions
-from aliquot.notes import decoding, is_figure
+from aliquot.notes import check_fields, decoding, is_figure, is_text
 from aliquot.readers import Source
 from aliquot.readers.objects import is_object
 from aliquot.spending import Tariff
@@ -109,13 +109,12 @@ def freeze(
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:
     """Raise Undecodable where a manifest lacks what every handler needs, or has a field of another kind."""
-    settings = manifest.get("settings")
-    if not isinstance(settings, dict):
-        raise Undecodable(MANIFEST, "lacks or garbles 'settings'")
-    for place, checks in ((manifest, _CHECKS), (settings, _SETTINGS)):
-        for name, (is_needed, is_sound) in checks.items():
-            if (is_needed or name in place) and not is_sound(place.get(name)):
-                raise Undecodable(MANIFEST, f"lacks or garbles {name!r}")
+    check_fields(MANIFEST, manifest, settings=_is_map)
+    for place, checks in ((manifest, _CHECKS), (manifest["settings"], _SETTINGS)):
+        wanted = {
+            name: is_sound for name, (is_needed, is_sound) in checks.items() if is_needed or name in place
+        }
+        check_fields(MANIFEST, place, **wanted)
 
 
 def is_cut_in_stack(manifest: Mapping[str, Any]) -> bool:
@@ -142,8 +141,9 @@ def _is_tariff(value: Any) -> bool:
         return False
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+def are_versions(value: Any) -> bool:
+    """Whether these are versions by the names of what has them."""
+    return _is_map(value) and is_texts(list(value.values()))
 
 
 def _is_map(value: Any) -> bool:
@@ -163,14 +163,14 @@ def _or_none(is_sound: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 # whether a field has to be there, and what it has to be
 _CHECKS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
-    "job": (True, _is_text),
+    "job": (True, is_text),
     "stage": (True, is_name),
     "options": (True, _is_map),
     "identity": (False, _is_map),
-    "versions": (False, lambda value: _is_map(value) and is_texts(list(value.values()))),
+    "versions": (False, are_versions),
     "source_names": (False, is_texts),
-    "code": (False, _is_text),
-    "package": (False, _is_text),
+    "code": (False, is_text),
+    "package": (False, is_text),
     "created": (False, _is_time),
 }
 _SETTINGS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {

@@ -1,15 +1,18 @@
 """JSON that handlers and sessions leave for each other, and events of the state machine: read, or refused.
 
-    a marker, a note, a pointer --read_note--> a JSON object, and within `decoding` what it should hold
+    a marker, a note, a pointer --read_note--> a JSON object --check_fields--> its fields are as wanted
+    the same, where what it holds is made of it at once: within `decoding`
     an event --check_event--> its fields are what the handler may be asked for
 
 Whatever is not as it should be is one error, Undecodable, with the object's name. Owns these checks. Imports
-`errors` and `keys`. When it is wrong, a damaged note ends a handler with an error that names nothing.
+`envelope`, `errors` and `keys`. When it is wrong, a damaged note ends a handler with an error that names
+nothing.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from sys import float_info
@@ -20,6 +23,7 @@ from aliquot.errors import Undecodable
 from aliquot.keys import is_name
 
 _MOST_EPOCHS = 10**9  # the key of an epoch's end has nine digits
+_HALF = re.compile(r"[\ud800-\udfff]")  # of a character, which JSON may spell and nothing can write
 
 
 def read_note(key: str, body: bytes) -> dict[str, Any]:
@@ -42,13 +46,23 @@ def decoding(what: str) -> Iterator[None]:
         raise Undecodable(what, f"lacks or garbles a field ({type(err).__name__}: {err})") from err
 
 
-def check_event(event: Any, **wanted: Callable[[Any], bool]) -> None:
+def check_fields(what: str, found: Mapping[str, Any], /, **wanted: Callable[[Any], bool]) -> None:
+    """Raise Undecodable unless an object's fields are as wanted; absent ones are None."""
+    for name, is_sound in wanted.items():
+        if not is_sound(found.get(name)):
+            raise Undecodable(what, f"lacks or garbles {name!r}")
+
+
+def check_event(event: Any, /, **wanted: Callable[[Any], bool]) -> None:
     """Raise Undecodable unless an event is a JSON object whose fields are as wanted; absent ones are None."""
     if not isinstance(event, Mapping):
         raise Undecodable("event", f"is a {type(event).__name__}, not an object")
-    for name, is_sound in wanted.items():
-        if not is_sound(event.get(name)):
-            raise Undecodable("event", f"lacks or garbles {name!r}")
+    check_fields("event", event, **wanted)
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a text that can be written."""
+    return isinstance(value, str) and not _HALF.search(value)
 
 
 def is_epoch(value: Any) -> bool:
@@ -67,7 +81,7 @@ def is_span(value: Any) -> bool:
 
 
 def is_figure(value: Any) -> bool:
-    """Whether a value is a finite number from 0 on: seconds, dollars."""
+    """Whether a value is a finite number from 0 on (seconds, dollars): JSON has NaN, and endless integers."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= float_info.max
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from aliquot.carried import Carried
-from aliquot.envelope import is_texts
-from aliquot.errors import OpenFailed, Undecodable, UsageError
+from aliquot.errors import OpenFailed, UsageError
 from aliquot.host import HostLimits
 from aliquot.launch import Opened, ZygoteLauncher
 from aliquot.ledger import OPEN_FAILED, Ledger
 from aliquot.loading import JobSpec
-from aliquot.notes import read_note
+from aliquot.manifest import are_versions
+from aliquot.notes import check_fields, read_note
 from aliquot.page import Page
 
 WHOLE = "prepared.whole"
@@ -103,8 +103,7 @@ def find_versions(ledger: Ledger, manifest: Mapping[str, Any]) -> dict[str, str]
     """The versions that a run was begun with: those of its manifest, or of where its job was prepared."""
     found: dict[str, str] = dict(manifest.get("versions", {}))
     if not found and ledger.store.has(WHOLE):
-        said = read_note(WHOLE, ledger.store.get(WHOLE)).get("versions")
-        if not isinstance(said, dict) or not is_texts(list(said.values())):
-            raise Undecodable(WHOLE, "lacks or garbles 'versions'")
-        found = said
+        said = read_note(WHOLE, ledger.store.get(WHOLE))
+        check_fields(WHOLE, said, versions=are_versions)
+        found = said["versions"]
     return found

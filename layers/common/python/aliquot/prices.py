@@ -1,15 +1,16 @@
 """What AWS charges and allows: one dated table, which a user may override.
 
 Read from AWS's price pages for us-east-1, autumn 2026; other regions differ by up to a third. Owns these
-figures and nothing else. Imports the standard library. When it is wrong, estimates and budgets are.
+figures and nothing else. Imports a check of `notes`. When it is wrong, estimates and budgets are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from sys import float_info
 from typing import Any
+
+from aliquot.notes import is_figure
 
 RUNG_MB = {"small": 1769, "medium": 3538, "large": 10240}
 MB_PER_GB = 1024
@@ -53,7 +54,7 @@ class Prices:
                 raise ValueError(f"{name!r} is no price: there are {', '.join(known)}")
             if known[name] == "str" and not isinstance(value, str):
                 raise ValueError(f"{name} cannot be {value!r}: text, in quotes")
-            if known[name] == "float" and not _is_price(value):
+            if known[name] == "float" and not is_figure(value):
                 raise ValueError(f"{name} cannot be {value!r}: dollars, 0 or more")
         return cls(**plain)
 
@@ -64,8 +65,3 @@ class Prices:
     def memory_s(self, architecture: str, memory_mb: int) -> float:
         """A second of a function with so much memory."""
         return self.gb_s(architecture) * memory_mb / MB_PER_GB
-
-
-def _is_price(value: Any) -> bool:
-    """Whether it is a number of dollars; JSON as Python reads it has NaN and Infinity."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= float_info.max

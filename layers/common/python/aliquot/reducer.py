@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aliquot.envelope import is_count, is_texts
-from aliquot.errors import AlreadyPut, Undecodable
+from aliquot.errors import AlreadyPut
 from aliquot.ledger import Ledger
-from aliquot.notes import decoding, is_epoch, read_note
+from aliquot.notes import check_fields, decoding, is_epoch, read_note
 from aliquot.roster import Roster, split_roster
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class Reducer:
             return ""
         from aliquot.delivery import Figures, write_closing
 
-        n_groups = self._read("groups").get("n_groups")
-        if not is_count(n_groups) or not n_groups:
-            raise Undecodable(self._name("groups"), "lacks or garbles 'n_groups'")
+        listed = self._read("groups")
+        check_fields(self._name("groups"), listed, n_groups=lambda count: is_count(count) and count > 0)
+        n_groups = listed["n_groups"]
         notes = [self._read_group(number) for number in range(n_groups)]
         columns = notes[0].columns
         for note in notes[1:]:

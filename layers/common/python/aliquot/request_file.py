@@ -4,7 +4,8 @@
      "options": {"templates": "references/templates.csv"}, "budget_usd": 5}
 
 Pure. Owns the fields, their checks and what is said of a wrong one; docs/events.md describes them. Imports
-the core's errors, failure limit and `spending`. When it is wrong, a file starts another run than it names.
+the core's errors, failure limit, `notes` and `spending`. When it is wrong, a file starts another run than it
+names.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from sys import float_info
 from typing import Any
 
 from aliquot.errors import AliquotError, BadOption
 from aliquot.failure_limit import FailureLimit
+from aliquot.notes import is_figure
 from aliquot.spending import MOST_TASKS
 
 FORMAT = "aliquot/request/1"
@@ -152,8 +153,7 @@ def _read_package(name: str, value: Any) -> str:
 
 
 def _read_figure(name: str, value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= float_info.max:  # no NaN, no infinity, no integer past all floats
+    if not is_figure(value) or not value:
         raise RequestRefused(name, f"is {_show(value)}; it takes a number above 0")
     return float(value)
 
