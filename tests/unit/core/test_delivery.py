@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aliquot.chunk import Chunk
-from aliquot.delivery import Columns, Figures, Subject, gather_columns, write_closing, write_tables
+from aliquot.delivery import Subject, gather_columns, write_closing, write_tables
+from aliquot.figures import Columns, Figures
 from aliquot.job import Job, Stage
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger

@@ -5,23 +5,21 @@
     figures and summary of all parts --write_closing--> not tried, the job's tables, what summary.json says
 
 A local run delivers its whole roster as one part, a stack each group of it: figures, columns and summaries
-merge in dataset order, so that both say the same. Everything is read from the roster, piece by piece in
-record order. Owns what is delivered, and in which columns. Imports `merge` and `tables`. When it is wrong, a
+merge in dataset order (`figures`), so that both say the same. Everything is read from the roster, piece by
+piece in record order. Owns what is delivered. Imports `merge`, `figures` and `tables`. When it is wrong, a
 right run gives a wrong table.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from aliquot.chunk import ChunkReader
-from aliquot.envelope import is_count, is_texts
+from aliquot.figures import Columns, Figures, Gap
 from aliquot.job import Job, Summary, read_fields
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
@@ -30,8 +28,6 @@ from aliquot.roster import Roster
 from aliquot.rows import name_kinds
 from aliquot.spans import SpanSet
 from aliquot.tables import (
-    IS_JSON,
-    Schema,
     TableWriter,
     make_schema,
     number_records,
@@ -53,8 +49,6 @@ FAILURES = {
 NOT_TRIED = {"first": {"int"}, "last": {"int"}, "source": {"str"}}
 _LONGEST_INPUT = 10_000
 
-Gap = tuple[int, int, int]  # first record, last record, source
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -75,110 +69,11 @@ class Subject:
         return self.job.summary(self.options, self.prepared) if self.job.summary else None
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The result's columns, in order: kinds of value in those of rows and those kept from the input."""
-
-    rows: Mapping[str, set[str]]
-    kept: Mapping[str, set[str]]
-
-    def merge(self, later: Columns) -> Columns:
-        """These, and those of later records."""
-        return Columns(_merge_kinds(self.rows, later.rows), _merge_kinds(self.kept, later.kept))
-
-    @property
-    def names(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The result's names of the rows' columns and of those kept; with `_` where one is taken."""
-        taken = {"record"}
-
-        def choose(name: str) -> str:
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            return name
-
-        return {name: choose(name) for name in self.rows}, {name: choose(name) for name in self.kept}
-
-    @property
-    def schema(self) -> Schema:
-        """The result's columns and types."""
-        rows, kept = self.names
-        shown = {rows[name]: found for name, found in self.rows.items()}
-        return make_schema({"record": {"int"}, **shown, **{kept[n]: found for n, found in self.kept.items()}})
-
-    @property
-    def text_columns(self) -> list[str]:
-        """The columns of which the kinds do not agree: JSON text."""
-        return [each.name for each in self.schema if each.metadata == IS_JSON]
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values, columns in order."""
-        return {
-            role: [[name, sorted(found)] for name, found in kinds.items()]
-            for role, kinds in (("rows", self.rows), ("kept", self.kept))
-        }
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Columns:
-        """The columns of plain values; raises LookupError, TypeError, ValueError where they say others."""
-        kinds = [{name: set(found) for name, found in plain[role]} for role in ("rows", "kept")]
-        if not all(is_texts([name, *found]) for each in kinds for name, found in each.items()):
-            raise ValueError("names and kinds of columns are texts")
-        return cls(*kinds)
-
-
-@dataclass
-class Figures:
-    """What was delivered of some records: counts, failures by kind, and the ranges that nobody tried."""
-
-    rows: int = 0
-    done: int = 0
-    failed: int = 0
-    cpu_ms: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    not_tried: list[Gap] = field(default_factory=list)
-
-    def merge(self, later: Figures) -> None:
-        """Add those of later records."""
-        self.rows += later.rows
-        self.done += later.done
-        self.failed += later.failed
-        self.cpu_ms += later.cpu_ms
-        self.kinds.update(later.kinds)
-        for gap in later.not_tried:
-            self.add_gap(gap)
-
-    def add_gap(self, gap: Gap) -> None:
-        """Note a range that nobody tried, joined to the last where it goes on from there."""
-        first, last, source = gap
-        if self.not_tried and self.not_tried[-1][1:] == (first - 1, source):
-            first = self.not_tried.pop()[0]
-        self.not_tried.append((first, last, source))
-
-    @property
-    def n_not_tried(self) -> int:
-        """Records that nobody tried."""
-        return sum(last - first + 1 for first, last, _ in self.not_tried)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**vars(self), "kinds": list(self.kinds.items()), "not_tried": list(map(list, self.not_tried))}
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Figures:
-        """The figures of plain values; raises LookupError, TypeError, ValueError where they say others."""
-        gaps = [(first, last, source) for first, last, source in plain["not_tried"]]
-        kinds = Counter(dict(plain["kinds"]))
-        counts = {name: plain[name] for name in ("rows", "done", "failed", "cpu_ms")}
-        if not all(map(is_count, (*counts.values(), *kinds.values(), *chain.from_iterable(gaps)))):
-            raise ValueError("figures are whole numbers")
-        return cls(**counts, kinds=kinds, not_tried=gaps)
-
-
 def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, int]:
     """The columns of a roster's result, and its outcomes' CPU milliseconds; raises UnreadableOutcome."""
     found, cpu_ms = gather_kinds(ledger, roster)
-    return Columns(_merge_kinds(_declare_kinds(job), found), _gather_kept(ledger, roster)), cpu_ms
+    declared, gathered = Columns(_declare_kinds(job), {}), Columns(found, _gather_kept(ledger, roster))
+    return declared.merge(gathered), cpu_ms
 
 
 def write_tables(
@@ -329,11 +224,6 @@ class _PieceTables:
         for name in (self._id, self._line):
             columns[name] = [_text(_value_at(piece.chunk, name, index)) for index in empty]
         writer.write(columns)
-
-
-def _merge_kinds(earlier: Mapping[str, set[str]], later: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    names = dict.fromkeys([*earlier, *later])
-    return {name: earlier.get(name, set()) | later.get(name, set()) for name in names}
 
 
 def _declare_kinds(job: Job) -> dict[str, set[str]]:

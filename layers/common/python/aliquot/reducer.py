@@ -29,7 +29,8 @@ from aliquot.roster import Roster, split_roster
 
 if TYPE_CHECKING:
     from aliquot.aws import S3Store
-    from aliquot.delivery import Columns, Figures, Subject
+    from aliquot.delivery import Subject
+    from aliquot.figures import Columns, Figures
 
 OUTCOMES_PER_GROUP = 256  # some 100 MB of rows and a minute of work
 PUBLISHED = "published/"
@@ -111,7 +112,8 @@ class Reducer:
         """
         if self._results.has(f"{PUBLISHED}{self._epoch:04d}.json"):
             return ""
-        from aliquot.delivery import Figures, write_closing
+        from aliquot.delivery import write_closing
+        from aliquot.figures import Figures
 
         listed = self._read("groups")
         check_fields(self._name("groups"), listed, n_groups=lambda count: is_count(count) and count > 0)
@@ -143,7 +145,7 @@ class Reducer:
 
     def _read_frozen(self) -> Columns | None:
         """The columns of all groups, None while each is written with its own; raises Undecodable."""
-        from aliquot.delivery import Columns
+        from aliquot.figures import Columns
 
         if not self._ledger.store.has(self._name("columns")):
             return None
@@ -152,7 +154,7 @@ class Reducer:
 
     def _read_group(self, number: int) -> _Group:
         """What a group noted; raises Undecodable."""
-        from aliquot.delivery import Columns, Figures
+        from aliquot.figures import Columns, Figures
 
         name = f"{number:05d}"
         note = self._read(name)
