@@ -14,8 +14,11 @@ import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from aliquot.envelope import is_texts
+from aliquot.errors import Undecodable
+from aliquot.notes import check_fields, is_epoch, is_text, read_note
 from aliquot.store import FolderStore
 from orchestrator.local.folder import LEDGER
 
@@ -49,12 +52,11 @@ def read_delivered(folder: Path) -> Delivered:
     if not store.has(_NOTE):
         return Delivered()
     try:
-        note = json.loads(store.get(_NOTE))
-        epoch, ending, names = note["epoch"], note["ending"], note["names"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        note = read_note(_NOTE, store.get(_NOTE))
+        check_fields(_NOTE, note, epoch=_is_epoch_or_none, ending=is_text, names=_are_plain)
+    except Undecodable:
         return Delivered()
-    is_sound = isinstance(epoch, int | None) and is_texts(names) and all(map(_is_plain, names))
-    return Delivered(epoch, ending, names) if is_sound else Delivered()
+    return Delivered(note["epoch"], note["ending"], note["names"])
 
 
 def place_delivery(aside: Path, folder: Path, epoch: int, ending: str) -> None:
@@ -88,6 +90,14 @@ def place_files(aside: Path, folder: Path, before: Collection[str]) -> list[str]
     shutil.rmtree(old_result, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return names
+
+
+def _is_epoch_or_none(value: Any) -> bool:
+    return value is None or is_epoch(value)
+
+
+def _are_plain(value: Any) -> bool:
+    return is_texts(value) and all(map(_is_plain, value))
 
 
 def _is_plain(name: str) -> bool:

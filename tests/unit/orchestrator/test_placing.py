@@ -55,9 +55,10 @@ def test_nothing_is_whole_while_files_change_places(tmp_path: Path, monkeypatch:
         "[]",
         "7",
         '{"epoch": 0, "files": []}',
-        json.dumps({"epoch": 0, "names": [5]}),
-        json.dumps({"epoch": "0", "names": []}),
-        json.dumps({"epoch": 0, "names": ["../result"]}),
+        json.dumps({"epoch": 0, "ending": "csv", "names": [5]}),
+        json.dumps({"epoch": "0", "ending": "csv", "names": []}),
+        json.dumps({"epoch": 0, "ending": 5, "names": []}),
+        json.dumps({"epoch": 0, "ending": "csv", "names": ["../result"]}),
     ],
 )
 def test_damaged_note_says_that_nothing_is_whole(tmp_path: Path, note: str) -> None:
