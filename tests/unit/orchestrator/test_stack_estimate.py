@@ -67,7 +67,7 @@ def test_second_of_a_worker_is_counted_once_for_each_that_is_billed():
     ("name", "n_times"),
     [
         ("lambda_request", 20 + 10 + 2),  # slices, ticks; a merge and the publication
-        ("s3_put", 10 + 20 + 10 * 3 + 16),  # chunks, outcomes, three listings a tick; merging
+        ("s3_put", 10 + 20 + 10 * 6 + 16),  # chunks, outcomes, six listings a tick; merging
         ("s3_get", 20 * 4 + 10 * 4 + 20 * 4),  # of workers, of ticks, of merging
         ("sqs_request", 20 * 4 + 10),  # slices; ticks
         ("step_transition", 10 * 5 + 15),  # ticks; merging

@@ -8,8 +8,8 @@
     publish       what is of all groups, and the pointer that readers follow
     bury          a dead letter: its gaps again, halved; of one record a tombstone
 
-A `Cloud` is made once per environment and keeps the job of the last run open, so that a warm environment
-starts with a fork. Only jobs on the allow-list are opened; a message can name nothing else.
+A `Cloud` is made once per environment and keeps the job of the last run open, and its manifest, so that a
+warm environment starts with a fork. Only jobs on the allow-list are opened; a message can name nothing else.
 
 Owns which objects of a run each handler reads and writes. Clients are arguments. Imports the core only.
 """
@@ -52,6 +52,7 @@ from aliquot.reducer import Reducer
 from aliquot.supervisor import Limits
 from aliquot.tally import TickState, is_state
 from aliquot.ticks import Ticker, write_run_invoice
+from aliquot.warm import ManifestMemory
 from aliquot.worker import Worked, WorkLimits, bury_task, supervise_hosts, work_slice
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 _PUBLISH_TAIL_MS = 1000  # billed after the invoice is written
 _AGAIN = 2  # the delivery from which on a task's chunk is looked for before anything is done
+_LAST_STEP_S = 2.0  # past a slice's end: its outcome is put with the last step, unless a record holds that up
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
 
@@ -129,6 +131,7 @@ class Cloud:
         self._launcher: ZygoteLauncher | None = None
         self._page: Page | None = None
         self._purse = Purse()
+        self._manifests = ManifestMemory()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], make_client: Callable[[str], Any]) -> Cloud:
@@ -188,7 +191,8 @@ class Cloud:
         ends_s, billed_from_ns = time.monotonic() + remaining_s, self._find_bill_ns(remaining_s)
         message, manifest = self._read_message(body, receives)
         ledger = self.ledger_of(message.run)
-        if ledger.is_stopped(message.epoch):
+        # opening may take long: nothing is opened for an epoch that has ended, and the slice looks once more
+        if self._open_run != message.run and ledger.is_stopped(message.epoch):
             return Worked()
         try:
             launcher = self._open(message.run, manifest)
@@ -292,7 +296,7 @@ class Cloud:
         slice_s = min(around.slice_s, remaining_s - record_s - _SLICE_ROOM_S)
         if settings.get("until_s") is not None:
             slice_s = min(slice_s, settings["until_s"] - time.time())
-        limits = Limits(record_s, around.memory_mib, around.slice_s)
+        limits = Limits(record_s, around.memory_mib, around.slice_s + _LAST_STEP_S)
         return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 
     def _find_bill_ns(self, remaining_s: float) -> int:
@@ -348,7 +352,7 @@ class Cloud:
         check_event(event, **wanted)
         return str(run), ledger
 
-    def _read_message(self, body: str, receives: int) -> tuple[TaskMessage, dict[str, Any]]:
+    def _read_message(self, body: str, receives: int) -> tuple[TaskMessage, Mapping[str, Any]]:
         """A message and its run's manifest; what is not ours, or of no run that is here, is filed."""
         try:
             message = TaskMessage.from_text(body)
@@ -357,10 +361,12 @@ class Cloud:
             self._store(UNCLAIMED).put(uuid.uuid4().hex, body.encode(errors="replace"))
             raise
 
-    def _find_run(self, message: TaskMessage, receives: int) -> dict[str, Any]:
+    def _find_run(self, message: TaskMessage, receives: int) -> Mapping[str, Any]:
         """The manifest of the run that a message is of; raises Undecodable where it asks for what is not."""
         ledger = self.ledger_of(message.run)
-        manifest = self._read_manifest(message.run, ledger)
+        manifest = self._manifests.recall(
+            message.run, message.epoch, lambda: self._read_manifest(message.run, ledger)
+        )
         if message.rung not in self._around.queues:
             raise Undecodable("message", f"is for the rung {message.rung!r}, which this stack has not")
         if message.stage != manifest["stage"]:

@@ -26,10 +26,15 @@ MOST_CUTTERS = 50  # items of a dataset at a time
 MOST_TASKS = 1000  # in flight at a time, whatever was asked for
 MOST_EXPOSED = 0.2  # of a budget, by the tasks that may be in flight
 
-# counted in the rehearsal, a task: gets of chunk, manifest and stop marker; the put of its outcome; receive,
-# hide, delete and send of its message. The mapping's empty receives are the idle stack's
+# counted in the rehearsal (`make bench-cloud`), a task: gets of chunk and stop marker, and two as a share of
+# what its environment got at first; the put of its outcome; receive, hide, delete and send of its message.
+# The mapping's empty receives are the idle stack's
 _GETS_PER_OUTCOME, _PUTS_PER_OUTCOME, _SQS_PER_OUTCOME = 4, 1, 4
-_TRANSITIONS_PER_TICK = 5
+# one that came again: the note of it, and outcomes and voids listed, before and after
+_PUTS_PER_REDELIVERY = 5
+# a tick: manifest, stop marker and whether it is sealed; chunks, outcomes, voids, both kinds of jobs that did
+# not open, and under a budget deliveries after the first; four states, and one for what is tried again
+_GETS_PER_TICK, _LISTINGS_PER_TICK, _TRANSITIONS_PER_TICK = 4, 6, 5
 # of a stopped epoch, until nothing in flight can still come in: a lease, and a little, of half a second each
 _DRAIN_TICKS, _DRAIN_TICK_MS = 16, 500
 _KEYS_PER_LISTING = 1000
@@ -141,12 +146,13 @@ def measure_spend(
     crashed = sum(n * tariff.worker_s(rung) * tariff.timeout_s for rung, n in redelivered.items())
     compute += crashed + tally_ms / 1000 * prices.memory_s(tariff.architecture, TALLY_MB)
     n_redelivered = sum(redelivered.values())
-    n_listings = n_ticks * (3 + (n_outcomes + n_chunks) // _KEYS_PER_LISTING)
-    n_puts = n_chunks + n_outcomes * _PUTS_PER_OUTCOME + n_redelivered + n_listings
+    n_listings = n_ticks * (_LISTINGS_PER_TICK + (n_outcomes + n_chunks) // _KEYS_PER_LISTING)
+    n_puts = n_chunks + n_outcomes * _PUTS_PER_OUTCOME + n_redelivered * _PUTS_PER_REDELIVERY + n_listings
+    n_gets = n_outcomes * _GETS_PER_OUTCOME + n_ticks * _GETS_PER_TICK
     return Spend(
         compute=compute,
         requests=(n_outcomes + n_redelivered + n_ticks) * prices.lambda_request,
-        s3=n_puts * prices.s3_put + (n_outcomes * _GETS_PER_OUTCOME + n_ticks * 4) * prices.s3_get,
+        s3=n_puts * prices.s3_put + n_gets * prices.s3_get,
         sqs=(n_outcomes * _SQS_PER_OUTCOME + n_redelivered + n_ticks) * prices.sqs_request,
         step_functions=n_ticks * _TRANSITIONS_PER_TICK * prices.step_transition,
         crashed=crashed,

@@ -1,0 +1,1 @@
+"""What the way through a stack costs besides a job's own work, counted and timed; `make bench-cloud`."""
