@@ -5,10 +5,14 @@
     python -m benchmarks.fuzz --only codec --input BASE64    # a finding again; needs no atheris
 
     targets   what a target is, and the list of them
+    objects   readers of chunks, outcomes and what they hold
+    messages  readers of frames, tasks, events and requests
+    notes     readers of keys, and of notes in a bucket or a run's folder
+    handlers  the handlers, on a stack in memory
+    stacks    that stack, with a run on it
+    memory    its bucket and its queue
     forge     several byte strings in one input; objects whose checksums fit
-    readers   readers of bytes, messages and notes
-    stacks    the handlers, on a bucket and a queue in memory
-    memory    that bucket and that queue
+    mutate    changes that leave an input readable
     watch     one target, in a process of its own with little memory
 
 A target's corpus is written by the project's own writers, in build/fuzz. What a reader raises beyond what it

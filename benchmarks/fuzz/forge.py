@@ -1,13 +1,15 @@
-"""Several byte strings in one input, and objects of any content whose lengths and checksums fit.
+"""Several byte strings in one input, JSON of some of them, and objects whose lengths and checksums fit.
 
 A fuzzer does not guess a CRC: what it mutates is the plain content, and these put the sums around it.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 from aliquot.codec import pack, unpack
 from aliquot.envelope import Part
@@ -31,6 +33,19 @@ def split(body: bytes, count: int) -> list[bytes]:
         items.append(body[at : at + length])
         at += length
     return items
+
+
+def dump_json(value: Any) -> bytes:
+    """A value as JSON."""
+    return json.dumps(value).encode()
+
+
+def load_json(body: bytes) -> Any:
+    """What JSON says, or a text where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
 def wrap_header(header: bytes, parts: bytes = b"") -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aliquot.codec import pack, unpack
 from aliquot.errors import CodecError
-from benchmarks.fuzz.forge import join, split
+from benchmarks.fuzz.forge import dump_json, join, split
 
 ODD: tuple[Any, ...] = (
     None,
@@ -55,7 +55,7 @@ def mutate(body: bytes, n_items: int, chance: random.Random) -> bytes | None:
     """
     items = split(body, n_items) if n_items > 1 else [body]
     place = chance.randrange(len(items))
-    for read, write in ((json.loads, _write_json), (unpack, pack)):
+    for read, write in ((json.loads, dump_json), (unpack, pack)):
         try:
             value = read(items[place])  # type: ignore[operator]
             items[place] = _write(write, _change(value, chance))
@@ -70,10 +70,6 @@ def _write(write: Callable[[Any], bytes], value: Any) -> bytes:
     if len(written) > _LONGEST_ITEM:
         raise ValueError("too long to be joined")
     return written
-
-
-def _write_json(value: Any) -> bytes:
-    return json.dumps(value).encode()
 
 
 def _change(value: Any, chance: random.Random) -> Any:

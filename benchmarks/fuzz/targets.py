@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 Ask = Callable[[bytes], None]
+JSON = ("[", "]", "{", "}", "null", "true", "1e999", "-1", "NaN", '""', "\\ud800")  # words of the format
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,16 @@ class Target:
     n_items: int = 1
 
 
+def as_it_is(ask: Ask) -> Callable[[], Ask]:
+    """What makes a target that needs nothing made before it is asked."""
+    return lambda: ask
+
+
 def list_targets() -> dict[str, Target]:
     """All targets by name, in the order in which they run."""
-    from benchmarks.fuzz.readers import READERS
-    from benchmarks.fuzz.stacks import HANDLERS
+    from benchmarks.fuzz.handlers import HANDLERS
+    from benchmarks.fuzz.messages import MESSAGES
+    from benchmarks.fuzz.notes import NOTES
+    from benchmarks.fuzz.objects import OBJECTS
 
-    return {target.name: target for target in (*READERS, *HANDLERS)}
+    return {target.name: target for target in (*OBJECTS, *MESSAGES, *NOTES, *HANDLERS)}

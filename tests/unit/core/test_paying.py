@@ -268,7 +268,7 @@ def test_items_that_cannot_all_be_refused_are_not_handed_out(room_usd: float, fo
     """A child of the map costs what it costs even where it finds the epoch stopped."""
     dear = Tariff(Prices.from_plain({"step_transition": 1.0}), "arm64", 150.0)
     begun = measure_preparing(dear, [PaidKey("cut", "a")]).total + estimate_stake_usd(dear, {"small": 1}, 0)
-    stack = stacks._Stack({key: body for key, body in stacks._base().items() if "sealed" not in key[1]})
+    stack = stacks.Stack({key: body for key, body in stacks.half_way().items() if "sealed" not in key[1]})
     ledger = stack.cloud.ledger_of(stacks.RUN)
     manifest = ledger.read_manifest()
     assert manifest is not None

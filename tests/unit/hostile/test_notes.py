@@ -29,7 +29,7 @@ from aliquot.spending import Tariff, choose_window
 from aliquot.store import FolderStore
 from benchmarks.fuzz import stacks
 from benchmarks.fuzz.memory import MemoryS3
-from benchmarks.fuzz.stacks import RUN, _Stack
+from benchmarks.fuzz.stacks import RUN, Stack
 
 PREFIX = f"runs/{RUN}/"
 SOUND = {"run": RUN, "prepare": RUN, "epoch": 0, "group": 0, "step": "count", "parts": [0, 1], "round": 0}
@@ -76,7 +76,7 @@ def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_event_that_asks_for_what_cannot_be_is_refused(handlers: list[str], wrong: Any) -> None:
     """An epoch of ten digits would have been ended by an object whose key nothing reads any more."""
     for name in handlers:
-        stack = _Stack(stacks._to_cut() if name == "cut" else stacks._base())
+        stack = Stack(stacks.to_cut() if name == "cut" else stacks.half_way())
         with pytest.raises(Undecodable):
             HANDLERS[name](stack.cloud, {**SOUND, **wrong} if isinstance(wrong, dict) else wrong)
         assert not [key for key in stack.list_new() if "/paid/" not in key]
@@ -115,15 +115,15 @@ def _garble(body: bytes, field: str, value: Any) -> bytes:
 def test_manifest_that_says_what_cannot_be_is_named(field: str, value: Any) -> None:
     """A dead letter of such a run came again until its queue forgot it: it ended in a KeyError each time."""
     key = f"{PREFIX}manifest.json"
-    body = _garble(stacks._base()[stacks.BUCKET, key], field, value)
+    body = _garble(stacks.half_way()[stacks.BUCKET, key], field, value)
     handle: Callable[[Cloud], Any]
     for is_message, handle in (
         (False, lambda cloud: cloud.tick(SOUND)),
         (False, lambda cloud: cloud.publish(SOUND)),
-        (True, lambda cloud: cloud.work(stacks._TASK.to_text(), 1, 100.0)),
-        (True, lambda cloud: cloud.bury(stacks._TASK.to_text())),
+        (True, lambda cloud: cloud.work(stacks.TASK.to_text(), 1, 100.0)),
+        (True, lambda cloud: cloud.bury(stacks.TASK.to_text())),
     ):
-        stack = _Stack(stacks._base())
+        stack = Stack(stacks.half_way())
         stack.replace(key.encode(), body)
         with pytest.raises(Undecodable, match=r"manifest\.json"):
             handle(stack.cloud)
@@ -132,11 +132,11 @@ def test_manifest_that_says_what_cannot_be_is_named(field: str, value: Any) -> N
 
 def test_dead_letter_stays_while_its_run_cannot_be_read() -> None:
     """It was acknowledged as if it had been filed: the task was gone, and `unclaimed/` empty."""
-    stack = _Stack(stacks._base())
+    stack = Stack(stacks.half_way())
     stray = f"{PREFIX}outcomes/f/00000001.3/readme"
     stack.replace(stray.encode(), b"")
     with pytest.raises(StoreError, match="readme"):
-        stack.cloud.bury(stacks._TASK.to_text())
+        stack.cloud.bury(stacks.TASK.to_text())
     assert not stack.list_new()
     assert not stack.sqs.sent
 
@@ -154,9 +154,9 @@ def test_dead_letter_stays_while_its_run_cannot_be_read() -> None:
 )
 def test_note_of_a_cut_that_is_damaged_is_named(name: str, field: str, value: Any) -> None:
     key = f"{PREFIX}{name}"
-    stack = _Stack(stacks._to_cut())
+    stack = Stack(stacks.to_cut())
     stack.s3.objects.pop((stacks.BUCKET, f"{PREFIX}cut/counts/00000000-stream-0.json"))
-    stack.replace(key.encode(), _garble(stacks._to_cut()[stacks.BUCKET, key], field, value))
+    stack.replace(key.encode(), _garble(stacks.to_cut()[stacks.BUCKET, key], field, value))
     step = "count" if "plan" in name else "cut"
     with pytest.raises(Undecodable, match=name):
         stack.cloud.cut({**SOUND, "step": step}, 100.0)
@@ -174,8 +174,8 @@ def test_note_of_a_cut_that_is_damaged_is_named(name: str, field: str, value: An
 )
 def test_note_of_a_group_that_is_damaged_is_named(field: str, value: Any) -> None:
     key = f"{PREFIX}merge/0000/00000.json"
-    stack = _Stack(stacks._settled())
-    stack.replace(key.encode(), _garble(stacks._settled()[stacks.BUCKET, key], field, value))
+    stack = Stack(stacks.settled())
+    stack.replace(key.encode(), _garble(stacks.settled()[stacks.BUCKET, key], field, value))
     with pytest.raises(Undecodable, match="merge/0000/00000"):
         stack.cloud.publish(SOUND)
 
@@ -185,7 +185,7 @@ def test_note_of_a_group_that_is_damaged_is_named(field: str, value: Any) -> Non
 )
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
 def test_published_result_that_is_damaged_is_named(name: str, body: bytes) -> None:
-    stack = _Stack(stacks._settled())
+    stack = Stack(stacks.settled())
     stack.cloud.publish(SOUND)
     key = f"results/{RUN}/{name}"
     stack.replace(key.encode(), body)
@@ -219,21 +219,21 @@ def test_reason_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("slice_s", [0.0, 5e-324])
 def test_slice_without_time_hands_its_rest_back(slice_s: float) -> None:
     """A run whose time is up leaves its workers none: handing back divided by it, and the task came again."""
-    task = stacks._TASK
+    task = stacks.TASK
     (child,) = hand_back(replace(task, share=1), [Task(task.chunk, task.spans)], 0.25, slice_s)
     assert child.spans == task.spans
     assert len(hand_back(task, [Task(task.chunk, task.spans)], 0.0, 30.0)) == 1
 
 
 def test_worker_after_the_end_of_its_run_s_time_loses_no_task() -> None:
-    stack = _Stack(stacks._base())
+    stack = Stack(stacks.half_way())
     key = f"{PREFIX}manifest.json"
-    stack.replace(key.encode(), _garble(stacks._base()[stacks.BUCKET, key], "settings.until_s", 1.0))
-    assert stack.cloud.work(stacks._TASK.to_text(), 1, 100.0).n_follow_ups == len(stack.sqs.sent) > 0
+    stack.replace(key.encode(), _garble(stacks.half_way()[stacks.BUCKET, key], "settings.until_s", 1.0))
+    assert stack.cloud.work(stacks.TASK.to_text(), 1, 100.0).n_follow_ups == len(stack.sqs.sent) > 0
 
 
 def test_reason_why_a_job_does_not_open_is_noted_whatever_it_spells() -> None:
-    stack = _Stack(stacks._base())
+    stack = Stack(stacks.half_way())
     stack.cloud.ledger_of(RUN).note_open_failure(0, "job", "half a character: \ud800")
     (key,) = stack.cloud.ledger_of(RUN).list_open_failures(0)
     assert stack.cloud.ledger_of(RUN).store.get(key).decode() == "half a character: ?"
@@ -244,6 +244,6 @@ def test_budget_of_all_the_money_is_one() -> None:
 
 
 def test_message_of_a_sound_run_is_none_of_these() -> None:
-    stack = _Stack(stacks._base())
-    assert stack.cloud.work(base64.b64encode(base64.b64decode(stacks._TASK.to_text())).decode(), 1, 100.0)
+    stack = Stack(stacks.half_way())
+    assert stack.cloud.work(base64.b64encode(base64.b64decode(stacks.TASK.to_text())).decode(), 1, 100.0)
     assert not stack.list_new(UNCLAIMED)
