@@ -5,10 +5,9 @@ Owns these figures. Imports nothing of the project.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,6 @@ class Ran:
     def name(self) -> str:
         """Which it is."""
         return f"{self.backend}:{self.number}"
-
-    def to_line(self) -> str:
-        """A line of JSON."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_line(cls, line: str) -> Ran:
-        """From a line of JSON."""
-        return cls(**json.loads(line))
 
 
 def describe_failure(ran: Ran, seed: int) -> str:
