@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
 
 from orchestrator.rehearsal import Stack, rehearse
+from tests.functional.functions import make_function
 
 ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}}
 
@@ -37,19 +37,7 @@ class Bench:
         )
         return path
 
-    @staticmethod
-    def function(code: str, **properties: Any) -> dict[str, Any]:
-        """Give a function with its code inline, in plain CloudFormation."""
-        found = {
-            "Runtime": "python3.13",
-            "Handler": "index.handler",
-            "Code": {"ZipFile": dedent(code)},
-            "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-            "Timeout": 5,
-            "MemorySize": 512,
-            **properties,
-        }
-        return {"Type": "AWS::Lambda::Function", "Properties": found}
+    function = staticmethod(make_function)
 
     @staticmethod
     def queue(*, letters: str | None = None, max_receives: int = 3, **properties: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from orchestrator.rehearsal import replacements, workarounds
+from tests.functional.functions import make_function
 
 REGION = "us-east-1"
 ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/any"
@@ -57,17 +58,9 @@ def make_stack(resources, outputs=None):
     return {each["OutputKey"]: each["OutputValue"] for each in described}
 
 
-def make_function(**properties):
+def make_failing(**properties):
     code = "def handler(event, context):\n    raise RuntimeError\n"
-    found = {
-        "FunctionName": "f",
-        "Runtime": "python3.13",
-        "Handler": "index.handler",
-        "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-        "Code": {"ZipFile": code},
-        **properties,
-    }
-    return {"Type": "AWS::Lambda::Function", "Properties": found}
+    return make_function(code, FunctionName="f", **properties)
 
 
 def zip_nothing():
@@ -99,7 +92,7 @@ def test_moto_still_swallows_messages():
     urls = make_stack(
         {
             "Tasks": {"Type": "AWS::SQS::Queue"},
-            "Worker": make_function(),
+            "Worker": make_failing(),
             "M": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": mapping, "DependsOn": "Worker"},
         },
         {"Url": {"Value": {"Ref": "Tasks"}}},
@@ -112,7 +105,7 @@ def test_moto_still_swallows_messages():
 def test_moto_still_drops_layers():
     """replace_code: a function made by CloudFormation has no layers."""
     layer = boto3.client("lambda").publish_layer_version(LayerName="l", Content={"ZipFile": zip_nothing()})
-    make_stack({"Worker": make_function(Layers=[layer["LayerVersionArn"]])})
+    make_stack({"Worker": make_failing(Layers=[layer["LayerVersionArn"]])})
     assert not boto3.client("lambda").get_function_configuration(FunctionName="f").get("Layers")
 
 
@@ -243,14 +236,14 @@ def test_moto_still_counts_characters_of_messages():
 
 def test_moto_still_runs_no_function():
     """defer_invokes: without Docker, a function that would fail answers its event."""
-    make_stack({"Worker": make_function()})
+    make_stack({"Worker": make_failing()})
     answer = boto3.client("lambda").invoke(FunctionName="f", Payload=b'{"a": 1}')
     assert json.load(answer["Payload"]) == {"a": 1}
 
 
 def test_moto_still_reaches_no_functions():
     """reach_all_targets: a rule with a function as target raises."""
-    make_stack({"Worker": make_function()})
+    make_stack({"Worker": make_failing()})
     events = boto3.client("events")
     events.put_rule(Name="r", EventPattern='{"source": ["s"]}')
     arn = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:f"

@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from orchestrator.rehearsal import rehearse
-from tests.functional.settle.functions import make_function
+from tests.functional.functions import make_function
 
 MACHINE = Path(__file__).resolve().parents[3] / "statemachine" / "settle.asl.json"
 N_ITEMS = 30
@@ -66,8 +66,8 @@ def write_template(folder, refuses=""):
     resources = {
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}},
         "Bucket": {"Type": "AWS::S3::Bucket"},
-        "Tally": make_function(TALLY, {}),
-        "Cut": make_function(CUT, variables),
+        "Tally": make_function(TALLY, Timeout=10),
+        "Cut": make_function(CUT, Timeout=10, Environment={"Variables": variables}),
         "Settle": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
     }
     path = folder / "template.json"

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from orchestrator.rehearsal import rehearse
-from tests.functional.settle.functions import make_function
+from tests.functional.functions import make_function
 
 MACHINE = Path(__file__).resolve().parents[3] / "statemachine" / "settle.asl.json"
 MOST_EVENTS = 25_000
@@ -92,11 +92,12 @@ def write_template(folder, *, ticks_per_leg, running, voided=(), detail=None):
     )
     named = {"BUCKET": {"Ref": "Bucket"}, "RUNNING": str(running), "GROUPS": str(N_GROUPS)}
     named |= {"VOIDED": json.dumps(list(voided)), "DETAIL": json.dumps(detail or {"run": "r1", "ok": True})}
+    more = {"Timeout": 10, "Environment": {"Variables": named}}
     resources = {
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}},
         "Bucket": {"Type": "AWS::S3::Bucket"},
-        "Tally": make_function(TALLY, named),
-        "Reduce": make_function(REDUCE, named),
+        "Tally": make_function(TALLY, **more),
+        "Reduce": make_function(REDUCE, **more),
         "Settle": {
             "Type": "AWS::StepFunctions::StateMachine",
             "Properties": {

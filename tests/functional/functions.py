@@ -1,26 +1,25 @@
-"""Small functions in place of the stack's own, as a template has them."""
+"""Small functions of Lambda, as a template has them. Imported as `tests.functional.desk` is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from textwrap import dedent
 from typing import Any
 
 
-def make_function(code: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def make_function(code: str, **properties: Any) -> dict[str, Any]:
     """A function's resource, in the role `Role`; its handler is `handler`.
 
     Args:
         code: a module's, indented as it stands in a test.
-        variables: of its environment.
+        properties: of the resource, besides or instead.
     """
-    properties = {
+    found = {
         "Runtime": "python3.13",
         "Handler": "index.handler",
         "Code": {"ZipFile": dedent(code)},
         "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-        "Timeout": 10,
+        "Timeout": 5,
         "MemorySize": 512,
-        "Environment": {"Variables": variables},
+        **properties,
     }
-    return {"Type": "AWS::Lambda::Function", "Properties": properties}
+    return {"Type": "AWS::Lambda::Function", "Properties": found}
