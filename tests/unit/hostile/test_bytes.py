@@ -6,8 +6,9 @@ not. Everything that an object can be asked is asked.
 
 from __future__ import annotations
 
+import base64
 import json
-import struct
+import os
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -32,6 +33,7 @@ from aliquot.request_file import RequestRefused, RunRequest
 from aliquot.roster import Roster
 from aliquot.rows import Block, make_block
 from aliquot.spans import SpanSet
+from benchmarks.fuzz.forge import forge as forge_packed
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -54,11 +56,7 @@ ANYTHING = st.recursive(
 
 def forge(header: dict[Any, Any], parts: dict[str, bytes]) -> bytes:
     """An object with any header and any parts, whose lengths and checksums are right."""
-    stored = {name: Part.of(plain) for name, plain in parts.items()}
-    listed = [[name, len(part.stored), part.crc, part.plain_bytes] for name, part in stored.items()]
-    packed = pack({**header, "parts": listed})
-    prefix = struct.pack("<4sBII", b"ALQT", 1, len(packed), zlib.crc32(packed))
-    return prefix + packed + b"".join(part.stored for part in stored.values())
+    return forge_packed(pack(header), list(parts), list(parts.values()))
 
 
 def ask_chunk(body: bytes, chunk: ChunkId) -> None:
@@ -84,6 +82,14 @@ def ask_outcome(body: bytes) -> None:
     assert all(isinstance(failure.message, str) for failure in read.failures())
     for block in read.blocks(0, 1000):
         assert all(len(values) == block.n_rows for values in block.columns.values())
+
+
+def _encode(fields: Any) -> str:
+    return base64.b64encode(pack(fields)).decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text)
 
 
 CHUNK = ChunkId(0, 3)
@@ -271,8 +277,6 @@ def test_keys_and_spans_read_as_they_are_written_or_not_at_all(text: str) -> Non
 @QUICK
 @given(st.lists(ANYTHING | st.dictionaries(st.text(max_size=6), ANYTHING, max_size=4), max_size=3))
 def test_frames_of_anything_are_refused_before_they_are_believed(frames: list[Any]) -> None:
-    import os
-
     read_end, write_end = os.pipe()
     channel = Channel(os.dup(write_end), read_end)
     try:
@@ -389,18 +393,6 @@ def test_timestamps_of_msgpack_become_a_type_that_is_known() -> None:
 
 def test_sound_chunk_is_no_hostile_one() -> None:
     ask_chunk(Chunk(0, 3, {"id": ["a", "b", "c"]}, provenance=((0, 0, 1), (2, 1, 1))).to_bytes(), CHUNK)
-
-
-def _encode(fields: Any) -> str:
-    import base64
-
-    return base64.b64encode(pack(fields)).decode()
-
-
-def _decode(text: str) -> bytes:
-    import base64
-
-    return base64.b64decode(text)
 
 
 @pytest.mark.parametrize("plain", [b"", b"some", bytes(1 << 20)])

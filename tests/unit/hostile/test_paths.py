@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import stat
 import zipfile
 from pathlib import Path
@@ -16,8 +15,10 @@ from moto import mock_aws
 
 from aliquot.aws import S3Store
 from aliquot.carried import Carried, unpack_package
+from aliquot.chunk import Chunk
 from aliquot.cloud import Cloud, Surroundings
 from aliquot.errors import StoreError, Undecodable
+from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage
 from aliquot.store import FolderStore
@@ -174,9 +175,6 @@ def test_marker_and_manifest_that_are_damaged_are_named(tmp_path: Path, body: by
 
 def test_chunk_that_was_lost_is_missed_when_the_run_settles(tmp_path: Path) -> None:
     """A listing without it looks complete: its records would be gone without a word."""
-    from aliquot.chunk import Chunk
-    from aliquot.keys import ChunkId
-
     ledger = Ledger(FolderStore(tmp_path))
     for seq in range(2):
         ledger.put_chunk(ChunkId(seq, 1), Chunk(seq, 1, {"id": ["a"]}).to_bytes())
@@ -186,6 +184,9 @@ def test_chunk_that_was_lost_is_missed_when_the_run_settles(tmp_path: Path) -> N
         ledger.settle("work", 0)
 
 
-def test_message_spells_nothing_but_plain_names() -> None:
+@pytest.mark.parametrize("run", ["../june", "june/../july", "", "june\n"])
+def test_message_spells_nothing_but_plain_names(run: str) -> None:
+    chunk = ChunkId(0, 3)
+    assert TaskMessage.from_text(TaskMessage("june", "work", chunk, chunk.all_records).to_text())
     with pytest.raises(Undecodable):
-        TaskMessage.from_text(json.dumps({"run": "../june"}))
+        TaskMessage.from_text(TaskMessage(run, "work", chunk, chunk.all_records).to_text())
