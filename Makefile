@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-crossref verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-crossref bench-engine verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,16 @@ demo: setup ## explain 2,000 reactions with 60 templates and show the result
 
 bench-crossref: setup ## measure the main job on real data
 	$(BIN)/python benchmarks/crossref.py
+
+# Peers are installed one by one, apart from the lock; the benchmark names the one that is not there.
+bench-engine: setup ## the same work on Aliquot and on its peers, hours (ONLY=a,c SCALE=0.1 TURNS=1 for less)
+	@test -x build/bench-venv/bin/python || { $(BIN)/python -m venv build/bench-venv && \
+	    $(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	        > "$$(build/bench-venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/aliquot.pth"; }
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
+	    | while read -r peer; do build/bench-venv/bin/python -m pip --disable-pip-version-check install --quiet "$$peer" \
+	        || echo "$$peer does not install here" >&2; done
+	$(BIN)/python -m benchmarks.engine $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) $(if $(TURNS),--turns $(TURNS))
 
 chaos: setup ## the fault campaign: 500 runs under random faults (SEED=..., RUNS="--local 50" for fewer)
 	nice -n 10 $(BIN)/python -m benchmarks.chaos $(if $(SEED),--seed $(SEED)) $(RUNS)

@@ -152,18 +152,9 @@ def measure_cpu(folder: Path) -> None:
     print(f"\nStart-up and preparing 10,195 templates: {start:.1f} s of CPU.")
 
 
-def measure_workers(folder: Path, n_repeats: int = 3) -> None:
-    """Wall time of one worker and of two on the same rows, interleaved; preparing left out."""
-    walls: dict[int, list[float]] = {1: [], 2: []}
-    for repeat in range(n_repeats):
-        for workers, seconds in walls.items():
-            out = folder / f"workers-{workers}-{repeat}"
-            one = folder / "one.rsmi"
-            if not one.exists():
-                with gzip.open(DATA / "uspto480k-valid.rsmi.gz", "rt") as file:
-                    one.write_text(next(file))
-            start_s = cross_reference(one, folder / f"start-{workers}-{repeat}", workers=workers).wall_s
-            seconds.append(cross_reference(DATA / "uspto50k-eval.csv", out, workers=workers).wall_s - start_s)
+def measure_workers(folder: Path) -> None:
+    """Wall time of one worker and of two on the same rows."""
+    walls = time_workers(folder, 3)
     print("\n| workers | wall s, median (spread) of the records alone |\n|---|---|")
     for workers, seconds in walls.items():
         print(f"| {workers} | {statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f}) |")
@@ -172,33 +163,44 @@ def measure_workers(folder: Path, n_repeats: int = 3) -> None:
     )
 
 
+def time_workers(folder: Path, n_repeats: int) -> dict[int, list[float]]:
+    """Wall seconds by workers, 1 and 2 in turns on 5,001 rows; start-up and preparing left out."""
+    walls: dict[int, list[float]] = {1: [], 2: []}
+    one = folder / "one.rsmi"
+    with gzip.open(DATA / "uspto480k-valid.rsmi.gz", "rt") as file:
+        one.write_text(next(file))
+    for repeat in range(n_repeats):
+        for workers, seconds in walls.items():
+            out = folder / f"workers-{workers}-{repeat}"
+            start_s = cross_reference(one, folder / f"start-{workers}-{repeat}", workers=workers).wall_s
+            seconds.append(cross_reference(DATA / "uspto50k-eval.csv", out, workers=workers).wall_s - start_s)
+    return walls
+
+
 def measure_memory(folder: Path) -> None:
     """The orchestrator's peak for 100,000 and 1,000,000 generated records; the function does nothing."""
-    (folder / "noop_job.py").write_text("def take(record):\n    return {'v': record['v']}\n")
     print("\n| generated records | orchestrator's peak MiB | wall s | CPU us a record |\n|---|---|---|---|")
     peaks = {}
     for n_records in (100_000, 1_000_000):
-        file = folder / f"{n_records}.csv"
-        with file.open("w", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerow(["id", "v", "text"])
-            writer.writerows((f"r{number}", number, "abcdefghij" * 5) for number in range(n_records))
-        arguments = [
-            "run",
-            "noop_job:take",
-            str(file),
-            "--out",
-            str(folder / f"memory-{n_records}"),
-            "--workers",
-            "2",
-        ]
-        measured = in_folder(folder, lambda arguments=arguments: run_command(arguments))  # type: ignore[misc]
+        measured = run_noop(folder, n_records)
         peaks[n_records] = measured.peak_mib
         per_us = measured.cpu_s / n_records * 1e6
         print(
             f"| {n_records:,} | {measured.peak_mib:.0f} | {measured.wall_s:.1f} | {per_us:.1f} |", flush=True
         )
     print(f"\nTen times the records: {100 * (peaks[1_000_000] / peaks[100_000] - 1):+.1f}% of memory.")
+
+
+def run_noop(folder: Path, n_records: int) -> Measured:
+    """Run a function that does nothing on so many records of a CSV file."""
+    (folder / "noop_job.py").write_text("def take(record):\n    return {'v': record['v']}\n")
+    file, out = folder / f"{n_records}.csv", folder / f"memory-{n_records}"
+    with file.open("w", newline="") as written:
+        writer = csv.writer(written)
+        writer.writerow(["id", "v", "text"])
+        writer.writerows((f"r{number}", number, "abcdefghij" * 5) for number in range(n_records))
+    arguments = ["run", "noop_job:take", str(file), "--out", str(out), "--workers", "2"]
+    return in_folder(folder, lambda: run_command(arguments))
 
 
 def in_folder(folder: Path, call: Callable[[], Measured]) -> Measured:

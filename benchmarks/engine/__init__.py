@@ -1,0 +1,19 @@
+"""The engine beside its peers: the same work, two workers each, results on disk as Parquet.
+
+    python -m benchmarks.engine                         # all of it: `make bench-engine`
+    python -m benchmarks.engine --only a,c --scale 0.1  # two cases, a tenth of the records
+
+    work        the functions that are run; every engine gets the same ones
+    cases       the datasets, and what is asked of Aliquot in each
+    peers       one class for each way to run a function over records
+    once        one measurement, in a process of its own
+    measuring   measurements interleaved; who is too slow does less
+    scheduling  greedy list scheduling, the yardstick of balance
+    alone       what has no peer: start, memory, submitting, crossref
+    server      a local HTTP server that waits
+    verdicts    the aims beside what was measured
+    table       JSON and Markdown
+
+Peers are installed apart (build/bench-venv); one that is not there is named in the table. Imports the project
+and `benchmarks.crossref`; nothing but its tests imports it. When it is wrong, we boast.
+"""
