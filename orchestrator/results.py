@@ -5,11 +5,13 @@ Owns reading of a run's folder for people and programs. Imports pyarrow only whe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from aliquot.envelope import is_count, is_texts
 from aliquot.errors import FolderInUse, StoreError, Undecodable
-from aliquot.notes import read_note
+from aliquot.notes import check_fields, is_figure, read_note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,9 +77,39 @@ def read_invoice(folder: Path) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """What a file of a delivery says; raises StoreError where it is damaged."""
+    """What a summary or an invoice says; raises StoreError where it is damaged, or gone."""
     try:
-        return read_note(path.name, path.read_bytes())
+        found = read_note(path.name, path.read_bytes())
+        check_fields(path.name, found, **_WANTED[path.name])
+        return found
     except Undecodable as err:
         reason = f"is damaged ({err.reason}): remove it, and `aliquot resume {path.parent}` writes it again"
         raise StoreError(str(path), reason) from err
+    except OSError as err:
+        reason = f"cannot be read ({err.strerror}): `aliquot resume {path.parent}` writes it again"
+        raise StoreError(str(path), reason) from err
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number; one of seconds may be below 0 where clocks differ."""
+    return isinstance(value, int | float) and is_figure(abs(value))
+
+
+def _is_map_of(is_sound: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(is_sound, value.values()))
+
+
+# what commands show of them
+_WANTED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "summary.json": {
+        **dict.fromkeys(("records", "done", "failed", "not_tried", "rows"), is_count),
+        **dict.fromkeys(("elapsed_s", "cpu_s"), _is_number),
+        "failures": _is_map_of(is_count),
+        "remarks": lambda value: value is None or is_texts(value),
+    },
+    "invoice.json": {
+        "total": is_figure,
+        "estimated": lambda value: value is None or is_figure(value),
+        "wasted": _is_map_of(is_figure),
+    },
+}

@@ -20,7 +20,7 @@ from orchestrator.local.folder import open_folder
 from orchestrator.options import name_flag
 from orchestrator.progress import describe_seconds, describe_usd
 from orchestrator.request import check_frozen
-from orchestrator.results import ENDINGS, read_invoice, read_summary, read_table
+from orchestrator.results import ENDINGS, read_invoice, read_object, read_summary, read_table
 
 if TYPE_CHECKING:
     from orchestrator.aws.commands import Standing
@@ -56,7 +56,7 @@ def describe_run(folder: Path) -> str:
 
 def describe_end(folder: Path) -> str:
     """The lines that end a run: what was done, how many failed and were not tried, where the result is."""
-    summary = read_summary(folder) or {}
+    summary = read_object(folder / "summary.json")
     seconds = describe_seconds(summary["elapsed_s"])
     lines = [
         f"{summary['done']:,} of {summary['records']:,} records done in {seconds}: {summary['rows']:,} rows"
@@ -67,7 +67,7 @@ def describe_end(folder: Path) -> str:
         )
     if summary["not_tried"]:
         lines.append(f"{summary['not_tried']:,} not tried: {_find_file(folder, 'not_tried')}")
-    lines += summary.get("remarks", [])
+    lines += summary.get("remarks") or []
     invoice = read_invoice(folder)
     if invoice["total"]:
         planned = f", planned {describe_usd(invoice['estimated'])}" if invoice.get("estimated") else ""

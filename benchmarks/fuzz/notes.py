@@ -33,7 +33,7 @@ from benchmarks.fuzz.targets import JSON, Ask, Target, as_it_is
 from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_address
 from orchestrator.budget import PRICES, read_prices
 from orchestrator.placing import place_delivery, read_delivered
-from orchestrator.results import read_invoice, read_summary
+from orchestrator.show import describe_end
 
 KEY = OutcomeKey("work", CHUNK, CHUNK.all_records, "abc", "small", 12, 1, 1)
 
@@ -218,15 +218,15 @@ def _seed_published() -> Iterator[bytes]:
 
 
 def _ask_summary(folder: Path, body: bytes) -> None:
-    for name, read in (("summary.json", read_summary), ("invoice.json", read_invoice)):
-        (folder / name).write_bytes(body)
-        with suppress(StoreError, Undecodable, FolderInUse):
-            assert isinstance(read(folder), dict)
+    for name, said in zip(("summary.json", "invoice.json"), split(body, 2), strict=True):
+        (folder / name).write_bytes(said)
+    assert describe_end(folder)
 
 
 def _seed_summary() -> Iterator[bytes]:
-    yield dump_json({"job": "toy", "records": 3, "done": 2, "failed": 1, "failures": {"crash": 1}})
-    yield dump_json({"currency": "USD", "total": 0.5})
+    counts = {"records": 3, "done": 2, "failed": 1, "not_tried": 0, "rows": 2, "failures": {"crash": 1}}
+    summary = dump_json({"job": "toy", **counts, "elapsed_s": 5.0, "cpu_s": 9.0, "remarks": ["so it is"]})
+    yield join(summary, dump_json({"currency": "USD", "total": 0.5, "wasted": {"crashes": 0.1}}))
 
 
 NOTES = (
@@ -245,5 +245,5 @@ NOTES = (
     Target("address", _in_folder(_ask_address), _seed_address, (FolderInUse,), ("manifest", *JSON)),
     Target("prices", _in_folder(_ask_prices), _seed_prices, (BadOption,), ("s3_put", "as_of", *JSON)),
     Target("published", as_it_is(_ask_published), _seed_published, (), ("prefix", "files", *JSON), n_items=3),
-    Target("summary", _in_folder(_ask_summary), _seed_summary, (), JSON),
+    Target("summary", _in_folder(_ask_summary), _seed_summary, (StoreError,), JSON, n_items=2),
 )

@@ -111,7 +111,8 @@ class Publication:
         self.files.append({"name": name, "rows": table.num_rows})
 
     def publish(self, epoch: int = 0, reason: str = "settled", **more: object) -> None:
-        summary = {"done": 20, "failed": 0, "records": 20, "not_tried": 0, "rows": 20, **more}
+        counts = {"done": 20, "failed": 0, "records": 20, "not_tried": 0, "rows": 20}
+        summary = {**counts, "elapsed_s": 5.0, "cpu_s": 9.0, "failures": {}, **more}
         self._run.results.put("result-0000/summary.json", json.dumps(summary).encode())
         files = [*self.files, {"name": "summary.json", "rows": None}]
         said = {"epoch": epoch, "prefix": "result-0000/", "reason": reason, "files": files}
@@ -184,8 +185,9 @@ def test_what_was_fetched_is_not_fetched_again(run, publication, out):
     add_all(publication)
     publication.publish()
     fetch_now(run, out)
-    (out / "summary.json").write_text('{"done": "as it was"}')
-    assert fetch_now(run, out)["done"] == "as it was"
+    summary = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(json.dumps({**summary, "job": "as it was"}))
+    assert fetch_now(run, out)["job"] == "as it was"
     (out / "templates.parquet").unlink()
     assert fetch_now(run, out)["done"] == 20
     fetch_now(run, out, "csv")

@@ -124,7 +124,8 @@ class Bench:
         run = self.run
         if run.ledger.is_sealed and not run.results.has("published/0000.json"):
             n_records = sum(chunk.n_records for chunk in run.ledger.list_chunks())
-            summary = {"done": n_records, "failed": 0, "records": n_records, "not_tried": 0, "rows": 0}
+            counts = {"done": n_records, "failed": 0, "records": n_records, "not_tried": 0, "rows": 0}
+            summary = {**counts, "elapsed_s": 5.0, "cpu_s": 9.0, "failures": {}}
             run.results.put("result-0000/summary.json", json.dumps(summary).encode())
             files = [{"name": "summary.json", "rows": None}]
             said = {"epoch": 0, "prefix": "result-0000/", "reason": "settled", "files": files}

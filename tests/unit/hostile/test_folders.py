@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_add
 from orchestrator.placing import place_delivery, read_delivered
 from orchestrator.request import check_frozen
 from orchestrator.results import read_invoice, read_summary
+from orchestrator.show import describe_end
 
 
 @pytest.mark.parametrize("body", [b"5", b"[]", b"[" * 100_000])
@@ -33,12 +35,34 @@ def test_address_of_a_run_whose_fields_are_of_other_kinds_is_told(tmp_path: Path
         find_address(tmp_path)
 
 
-@pytest.mark.parametrize("body", [b"", b"true", b"\xff", b"{"])
+@pytest.mark.parametrize("body", [b"", b"true", b"\xff", b"{", b"{}"])
 def test_summary_and_invoice_that_are_damaged_are_told(tmp_path: Path, body: bytes) -> None:
     for name, read in (("summary.json", read_summary), ("invoice.json", read_invoice)):
         (tmp_path / name).write_bytes(body)
         with pytest.raises(StoreError, match=rf"{name}.*remove it, and `aliquot resume"):
             read(tmp_path)
+
+
+SUMMARY = {
+    **dict.fromkeys(("records", "done", "failed", "not_tried", "rows"), 1),
+    "elapsed_s": -0.5,  # where the clocks of who began and who ended it differ
+    "cpu_s": 2,
+    "failures": {"crash": 1},
+    "remarks": ["said at its end"],
+}
+INVOICE = {"total": 0.5, "estimated": 0.4, "wasted": {"crashes": 0.1}}
+
+
+def test_summary_and_invoice_are_held_against_what_is_shown_of_them(tmp_path: Path) -> None:
+    """`aliquot show` and `resume` ended in tracebacks of a KeyError."""
+    for name, sound in (("summary.json", SUMMARY), ("invoice.json", INVOICE)):
+        (tmp_path / name).write_text(json.dumps(sound))
+        describe_end(tmp_path)
+        for field, wrong in itertools.product(sound, ("x", float("nan"), 10**400, [5], {"a": "b"})):
+            (tmp_path / name).write_text(json.dumps({**sound, field: wrong}))
+            with pytest.raises(StoreError, match=field):
+                describe_end(tmp_path)
+        (tmp_path / name).write_text(json.dumps(sound))
 
 
 FROZEN: dict[str, Any] = {
