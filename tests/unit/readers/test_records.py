@@ -32,6 +32,16 @@ def test_an_element_of_another_type_costs_itself(odd: Any, join: Any) -> None:
     assert reading.bad[1][1] == repr(odd)
 
 
+def test_a_dict_that_is_filled_anew_for_each_record_gives_each_its_own(join: Any) -> None:
+    def refill() -> Iterator[dict[str, int]]:
+        record = {}
+        for number in range(3):
+            record["a"] = number
+            yield record
+
+    assert join(list(read_records(refill(), None))).rows == [{"a": 0}, {"a": 1}, {"a": 2}]
+
+
 def test_text_is_a_record_only_where_a_field_takes_a_line(join: Any) -> None:
     reading = join(list(read_records(["C>>O"], None)))
     assert reading.reasons == {0: "a record is a dict or a NamedTuple, not str"}

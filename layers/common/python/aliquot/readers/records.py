@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from aliquot.job import Column
 from aliquot.readers.batch import RAW_CHARS, Batch, Limits, make_batch, show_raw
 from aliquot.readers.columns import Wanted
-from aliquot.readers.keys import Record, cut_records, refuse_absent, take_columns, take_kept
+from aliquot.readers.keys import Record, cut_records, list_keys, refuse_absent, take_columns, take_kept
 
 NAME = "records"  # what an error calls them, having no path
 BATCH_BYTES = 1 << 20
 DEFAULT_LIMITS = Limits()
 
-Taken = list[tuple[Record, str, int]]  # record, reason if it is none, about its bytes
+_EIGHT_BYTES = frozenset((int, float, bool, type(None)))
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = RAW_CHARS
@@ -47,56 +48,99 @@ def read_records(
     wanted = Wanted(fields, tuple(keep), dict(chosen or {}), frozenset(optional))
     first = 1
     is_checked = False
-    for taken in _gather((_take_one(element, wanted) for element in records), limits):
-        if not is_checked and (good := [record for record, reason, _ in taken if not reason]):
+    for taken in _gather(records, wanted, limits):
+        if not is_checked and (good := taken.list_good()):
             refuse_absent(NAME, good, wanted)
             is_checked = True
-        for part in cut_records([{} if reason else record for record, reason, _ in taken], wanted):
-            yield _make_batch(taken[part], first + part.start, wanted)
-        first += len(taken)
+        for part in cut_records(taken.records, wanted):
+            yield _make_batch(taken.cut(part), first + part.start, wanted)
+        first += len(taken.records)
 
 
-def _gather(taken: Iterator[tuple[Record, str, int]], limits: Limits) -> Iterator[Taken]:
-    held: Taken = []
-    held_bytes = 0
-    for one in taken:
-        held.append(one)
-        held_bytes += one[2]
-        if len(held) >= limits.records or held_bytes >= BATCH_BYTES:
-            yield held
-            held, held_bytes = [], 0
-    if held:
-        yield held
+@dataclass(slots=True)
+class _Taken:
+    """Elements as records; one that is no record is empty here and stands in `odd` with the reason.
+
+    Args:
+        sizes: about how many bytes each takes.
+        odd: (element, reason) by index.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    odd: dict[int, tuple[Any, str]] = field(default_factory=dict)
+
+    def list_good(self) -> list[Record]:
+        """The elements that are records."""
+        return [record for index, record in enumerate(self.records) if index not in self.odd]
+
+    def cut(self, part: slice) -> _Taken:
+        """Those of a part."""
+        if part.start == 0 and len(self.records) <= part.stop:
+            return self
+        odd = {index - part.start: why for index, why in self.odd.items() if part.start <= index < part.stop}
+        return _Taken(self.records[part], self.sizes[part], odd)
+
+    def refuse_odd_keys(self) -> _Taken:
+        """The same; records with keys that are no text are at fault."""
+        if all(isinstance(key, str) for key in list_keys(self.records)):
+            return self
+        for index, record in enumerate(self.records):
+            keys: Iterable[Any] = record
+            key = next((key for key in keys if not isinstance(key, str)), None)
+            if key is not None:
+                self.odd[index] = (record, f"a record's keys are text, not {type(key).__name__}")
+                self.records[index], self.sizes[index] = {}, 0
+        return self
 
 
-def _take_one(element: Any, wanted: Wanted) -> tuple[Record, str, int]:
+def _gather(elements: Iterable[Any], wanted: Wanted, limits: Limits) -> Iterator[_Taken]:
+    """Elements, taken until they are as many or as large as a batch may be."""
+    taken, held_bytes = _Taken(), 0
+    for element in elements:
+        if type(element) is dict:
+            record = element.copy()  # who gives it may fill the same one again
+        else:
+            record, reason = _take_other(element, wanted)
+            if reason:
+                taken.odd[len(taken.records)] = (element, reason)
+        size = 0
+        for value in record.values():
+            kind = type(value)
+            size += 8 if kind in _EIGHT_BYTES else len(value) if kind is str else estimate_bytes(value)
+        taken.records.append(record)
+        taken.sizes.append(size)
+        held_bytes += size
+        if len(taken.records) >= limits.records or held_bytes >= BATCH_BYTES:
+            yield taken.refuse_odd_keys()
+            taken, held_bytes = _Taken(), 0
+    if taken.records:
+        yield taken.refuse_odd_keys()
+
+
+def _take_other(element: Any, wanted: Wanted) -> tuple[Record, str]:
+    """What is no plain dict as a record; else an empty one, and why."""
     if isinstance(element, str) and wanted.line_field is not None:
-        return {wanted.get_names(wanted.line_field)[0]: element}, "", len(element)
+        return {wanted.get_names(wanted.line_field)[0]: element}, ""
     if isinstance(element, tuple) and hasattr(element, "_asdict"):
-        element = element._asdict()
-    if not isinstance(element, Mapping):
-        return {"": element}, f"a record is a dict or a NamedTuple, not {type(element).__name__}", 0
-    record = dict(element)
-    odd = next((key for key in record if not isinstance(key, str)), None)
-    if odd is not None:
-        return {"": element}, f"a record's keys are text, not {type(odd).__name__}", 0
-    return record, "", sum(map(estimate_bytes, record.values()))
+        return element._asdict(), ""
+    if isinstance(element, Mapping):
+        return dict(element), ""
+    return {}, f"a record is a dict or a NamedTuple, not {type(element).__name__}"
 
 
-def _make_batch(taken: Taken, first: int, wanted: Wanted) -> Batch:
-    records = [{} if reason else record for record, reason, _ in taken]
-    columns, reasons = take_columns(records, wanted)
-    reasons |= {index: reason for index, (_, reason, _) in enumerate(taken) if reason}
+def _make_batch(taken: _Taken, first: int, wanted: Wanted) -> Batch:
+    columns, reasons = take_columns(taken.records, wanted)
+    reasons |= {index: reason for index, (_, reason) in taken.odd.items()}
 
     def get_raw(index: int) -> str:
-        record, reason, _ = taken[index]
-        return _repr.repr(record[""] if reason else record)
+        return _repr.repr(taken.odd[index][0] if index in taken.odd else taken.records[index])
 
     return make_batch(
         columns,
-        take_kept(records, wanted),
-        lines=list(range(first, first + len(taken))),
-        sizes=[size for _, _, size in taken],
+        take_kept(taken.records, wanted),
+        lines=list(range(first, first + len(taken.records))),
+        sizes=taken.sizes,
         bad={index: (why, show_raw(get_raw(index))) for index, why in reasons.items()},
         fraction=None,
         line_field=wanted.line_field,
