@@ -12,7 +12,7 @@ from typing import Any
 
 from aliquot.errors import TooManyFailed
 from aliquot.failure_limit import FailureLimit
-from orchestrator.results import read_table
+from orchestrator.results import list_failures
 
 
 def judge(folder: Path, summary: Mapping[str, Any], limit: FailureLimit) -> None:
@@ -29,7 +29,6 @@ def too_many(
     Args:
         is_stopped: the run was given up for it, before its end.
     """
-    failures = read_table(folder, "failures")
-    example = failures["message"][0].as_py() if failures is not None and len(failures) else ""
+    example = next((str(row.get("message", "")) for row in list_failures(folder, 1)), "")
     tried = summary["done"] + summary["failed"]
     return TooManyFailed(summary["failed"], tried, str(limit), is_stopped, example)

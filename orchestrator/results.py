@@ -51,17 +51,24 @@ class Result:
 
 
 def read_table(folder: Path, name: str) -> pa.Table | None:
-    """A table of a run's folder, None where it was not written."""
-    parquet, csv = (folder / f"{name}.{ending}" for ending in ENDINGS)
-    if parquet.is_file():
-        import pyarrow.parquet
+    """A table of a run's folder, None where it was not written; raises StoreError where it is damaged."""
+    path = next((path for ending in ENDINGS if (path := folder / f"{name}.{ending}").is_file()), None)
+    if path is None:
+        return None
+    import pyarrow.csv
+    import pyarrow.parquet
 
-        return pyarrow.parquet.read_table(parquet)
-    if csv.is_file():
-        import pyarrow.csv
+    read = pyarrow.parquet.read_table if path.suffix == ".parquet" else pyarrow.csv.read_csv
+    try:
+        return read(path)
+    except (pyarrow.ArrowException, OSError) as err:
+        raise StoreError(str(path), f"is damaged ({err}): {_advise(path)}") from err
 
-        return pyarrow.csv.read_csv(csv)
-    return None
+
+def list_failures(folder: Path, most: int) -> list[dict[str, Any]]:
+    """The first records that failed, at most so many, as rows of their table; raises StoreError."""
+    table = read_table(folder, "failures")
+    return [] if table is None else table.slice(0, most).to_pylist()
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
@@ -83,11 +90,14 @@ def read_object(path: Path) -> dict[str, Any]:
         check_fields(path.name, found, **_WANTED[path.name])
         return found
     except Undecodable as err:
-        reason = f"is damaged ({err.reason}): remove it, and `aliquot resume {path.parent}` writes it again"
-        raise StoreError(str(path), reason) from err
+        raise StoreError(str(path), f"is damaged ({err.reason}): {_advise(path)}") from err
     except OSError as err:
         reason = f"cannot be read ({err.strerror}): `aliquot resume {path.parent}` writes it again"
         raise StoreError(str(path), reason) from err
+
+
+def _advise(path: Path) -> str:
+    return f"remove it, and `aliquot resume {path.parent}` writes it again"
 
 
 def _is_number(value: Any) -> bool:

@@ -20,7 +20,7 @@ from orchestrator.local.folder import open_folder
 from orchestrator.options import name_flag
 from orchestrator.progress import describe_seconds, describe_usd
 from orchestrator.request import check_frozen
-from orchestrator.results import ENDINGS, read_invoice, read_object, read_summary, read_table
+from orchestrator.results import ENDINGS, list_failures, read_invoice, read_object, read_summary
 
 if TYPE_CHECKING:
     from orchestrator.aws.commands import Standing
@@ -165,11 +165,9 @@ def _describe_open(ledger: Ledger, manifest: Mapping[str, Any]) -> str:
 
 
 def _show_failures(folder: Path) -> list[str]:
-    table = read_table(folder, "failures")
-    if table is None:
-        return []
-    rows = table.slice(0, _N_FAILURES).to_pylist()
-    return [f"          {row['source']}:{row['line']} {row['kind']}: {row['message']}" for row in rows]
+    rows = list_failures(folder, _N_FAILURES)
+    said = ([row.get(name) for name in ("source", "line", "kind", "message")] for row in rows)
+    return [f"          {source}:{line} {kind}: {message}" for source, line, kind, message in said]
 
 
 def _describe_job(name: str, job: Job) -> str:
