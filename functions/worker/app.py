@@ -38,10 +38,11 @@ logger = Logger()
 metrics = Metrics()
 tracer = Tracer(patch_modules=("botocore",))
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-cloud = Cloud.from_environment(os.environ, boto3.client)
+clients = {name: boto3.client(name) for name in ("s3", "sqs")}
+cloud = Cloud.from_environment(os.environ, clients.__getitem__)
 rung = os.environ["ALIQUOT_RUNG"]
 queue_url = json.loads(os.environ["ALIQUOT_QUEUES"])[rung]
-hide = partial(boto3.client("sqs").change_message_visibility, QueueUrl=queue_url)
+hide = partial(clients["sqs"].change_message_visibility, QueueUrl=queue_url)
 metrics.set_default_dimensions(rung=rung)
 
 

@@ -11,22 +11,21 @@
 A `Cloud` is made once per environment and keeps the job of the last run open, and its manifest, so that a
 warm environment starts with a fork. Only jobs on the allow-list are opened; a message can name nothing else.
 
-Owns which objects of a run each handler reads and writes. Clients are arguments. Imports the core only.
+Owns which objects of a run each handler reads and writes. Clients are arguments. Imports the core only, and
+what one handler alone needs when that is called: each cold start pays for its imports.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aliquot.announcement import describe_published
 from aliquot.aws import S3Objects, S3Store
 from aliquot.carried import Carried
 from aliquot.envelope import is_count
@@ -44,19 +43,19 @@ from aliquot.manifest import check_manifest
 from aliquot.message import TaskMessage
 from aliquot.notes import check_event, decoding, is_epoch
 from aliquot.page import Page
-from aliquot.paying import Purse
-from aliquot.preparing import Preparing, find_versions
 from aliquot.processes import read_own_age_s
 from aliquot.queues import TaskQueues
-from aliquot.reducer import Reducer
 from aliquot.supervisor import Limits
-from aliquot.tally import TickState, is_state
-from aliquot.ticks import Ticker, write_run_invoice
+from aliquot.surroundings import Surroundings
 from aliquot.warm import ManifestMemory
 from aliquot.worker import Worked, WorkLimits, bury_task, supervise_hosts, work_slice
 
 if TYPE_CHECKING:
     from aliquot.delivery import Subject
+    from aliquot.paying import Purse
+    from aliquot.reducer import Reducer
+
+__all__ = ["RESULTS", "RUNS", "UNCLAIMED", "Cloud", "Surroundings"]
 
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 _PUBLISH_TAIL_MS = 1000  # billed after the invoice is written
@@ -64,59 +63,6 @@ _AGAIN = 2  # the delivery from which on a task's chunk is looked for before any
 _LAST_STEP_S = 2.0  # past a slice's end: its outcome is put with the last step, unless a record holds that up
 _SLICE_ROOM_S = 10.0  # kept of an invocation's time for putting outcomes and sending follow-ups
 CACHE = Path(tempfile.gettempdir(), "aliquot")  # the only place that a function may write to
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a stack tells its functions.
-
-    Args:
-        bucket: of runs.
-        queues: URL of each rung's queue, the lowest first.
-        rung, n_hosts, memory_mib, slice_s, timeout_s: of this worker.
-        jobs: the allow-list: address by name.
-        encryption: arguments of every put.
-        allows_code: whether runs may bring their own code.
-        lease_s: after which no worker that began before can be at work.
-        stack: its name.
-    """
-
-    bucket: str
-    queues: Mapping[str, str]
-    rung: str
-    n_hosts: int
-    memory_mib: int
-    slice_s: float
-    timeout_s: float
-    jobs: Mapping[str, str]
-    encryption: Mapping[str, str]
-    allows_code: bool = False
-    lease_s: int = 180
-    stack: str = ""
-
-    @property
-    def next_rung(self) -> str:
-        """The rung above this worker's, empty where there is none."""
-        rungs = list(self.queues)
-        return "".join(rungs[rungs.index(self.rung) + 1 :][:1])
-
-    @classmethod
-    def read(cls, environ: Mapping[str, str]) -> Surroundings:
-        """From a function's environment variables."""
-        return cls(
-            bucket=environ["ALIQUOT_BUCKET"],
-            queues=json.loads(environ["ALIQUOT_QUEUES"]),
-            rung=environ.get("ALIQUOT_RUNG", "small"),
-            n_hosts=int(environ.get("ALIQUOT_HOSTS", "1")),
-            memory_mib=int(environ.get("ALIQUOT_MEMORY_MIB", "1400")),
-            slice_s=float(environ.get("ALIQUOT_SLICE_S", "30")),
-            timeout_s=float(environ.get("ALIQUOT_TIMEOUT_S", "150")),
-            jobs=json.loads(environ.get("ALIQUOT_JOBS", "{}")),
-            encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),
-            allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
-            lease_s=int(environ.get("ALIQUOT_LEASE_S", "180")),
-            stack=environ.get("ALIQUOT_STACK", ""),
-        )
 
 
 class Cloud:
@@ -130,7 +76,6 @@ class Cloud:
         self._init_ns = 0
         self._launcher: ZygoteLauncher | None = None
         self._page: Page | None = None
-        self._purse = Purse()
         self._manifests = ManifestMemory()
 
     @classmethod
@@ -140,6 +85,12 @@ class Cloud:
         made._init_ns = int(read_own_age_s() * 1e9)  # billed, as INIT
         return made
 
+    @cached_property
+    def _purse(self) -> Purse:
+        from aliquot.paying import Purse
+
+        return Purse()
+
     def ledger_of(self, run: object) -> Ledger:
         """The ledger of a run of this stack; raises Undecodable where nothing can be called so."""
         if not is_name(run):
@@ -148,6 +99,8 @@ class Cloud:
 
     def prepare(self, event: Mapping[str, Any], remaining_s: float) -> dict[str, Any]:
         """Prepare and open a run's job, once; see `preparing.Preparing.take`."""
+        from aliquot.preparing import Preparing
+
         billed_from_ns = self._find_bill_ns(remaining_s)
         run, ledger = self._find_ledger(event, "prepare", epoch=is_epoch)
         epoch, manifest = event["epoch"], {"code": "", **self._read_manifest(run, ledger)}
@@ -216,6 +169,9 @@ class Cloud:
         Gives the next tick's `state`, the `phase` ("running", "settling", "done"), how long to wait, and for
         "settling" the key of the list of groups to merge.
         """
+        from aliquot.tally import TickState, is_state
+        from aliquot.ticks import Ticker
+
         run, ledger = self._find_ledger(event, "run", state=is_state)
         manifest = self._read_manifest(run, ledger)
 
@@ -249,6 +205,10 @@ class Cloud:
         list of groups to write once more, or "torn" where an outcome was voided and the run goes on in the
         next epoch.
         """
+        from aliquot.announcement import describe_published
+        from aliquot.tally import TickState, is_state
+        from aliquot.ticks import write_run_invoice
+
         began_ns = time.monotonic_ns()
         run, ledger = self._find_ledger(event, "run", epoch=is_epoch, state=is_state)
         epoch = event["epoch"]
@@ -309,6 +269,8 @@ class Cloud:
         """The launcher of a run's job, kept while the environment works on the same run."""
         if self._launcher is not None and self._open_run == run:
             return self._launcher
+        from aliquot.preparing import find_versions
+
         self._close()
         spec = self._carried.localize(run, manifest)
         self._page = Page.create()
@@ -337,6 +299,8 @@ class Cloud:
             return Subject(job, options, prepared, manifest["source_names"])
 
     def _reducer(self, run: str, epoch: int, ledger: Ledger) -> Reducer:
+        from aliquot.reducer import Reducer
+
         return Reducer(run, epoch, ledger, self._store(f"{RESULTS}{run}/"))
 
     def _store(self, prefix: str) -> S3Store:

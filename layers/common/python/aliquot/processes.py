@@ -6,7 +6,6 @@ macOS runs the same engine; tests run both. Nothing else in the core imports psu
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -145,6 +144,8 @@ def return_freed_memory() -> None:
     glibc raises its own threshold to the largest block freed so far: a run of 1,000,000 records then peaked
     15% above one of 100,000, with a fixed threshold 1%.
     """
+    import ctypes
+
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 128 << 10)
 
@@ -155,6 +156,8 @@ def end_with_parent(parent: int) -> None:
     It fires when the *thread* that started this process ends: use it only where that thread waits for us.
     """
     if sys.platform == "linux":
+        import ctypes
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)

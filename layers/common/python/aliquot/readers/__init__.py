@@ -10,11 +10,34 @@ Owns how input becomes records and how records are numbered and placed. Modules:
 begin a reading inside a text, `records` takes Python objects, `read` joins them. Imports the core's `job` and
 `errors` and the standard library; pyarrow only while Parquet is read. When it is wrong, records are lost or
 counted twice, and every number of a run with them.
+
+Names are resolved on first use: a worker needs to know what an object is, and reads no dataset.
 """
 
-from aliquot.readers.batch import Batch, Limits
-from aliquot.readers.read import read_batches
-from aliquot.readers.records import read_records
-from aliquot.readers.sources import Source, find_sources
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aliquot.readers.batch import Batch, Limits
+    from aliquot.readers.read import read_batches
+    from aliquot.readers.records import read_records
+    from aliquot.readers.sources import Source, find_sources
+
+_HOMES = {
+    "Batch": "batch",
+    "Limits": "batch",
+    "Source": "sources",
+    "find_sources": "sources",
+    "read_batches": "read",
+    "read_records": "records",
+}
 
 __all__ = ["Batch", "Limits", "Source", "find_sources", "read_batches", "read_records"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
