@@ -75,7 +75,7 @@ def _supervise(_: Any, ledger: Ledger) -> Callable[..., Supervised]:
             chunk.column(name)
         chunk.bad()
         first = task.spans.spans[0][0]
-        put = given[-1]
+        put = given[-2]
         failures = [Failure(first, "crash", "why")]
         put(task.chunk, SpanSet.range(first, first + 1), Outcome({}, {}, 0, failures), 1)
         rest = task.spans - SpanSet.range(first, first + 1)

@@ -30,7 +30,7 @@ from aliquot.spending import REDUCE_MB, TALLY_MB, Tariff
 from aliquot.supervisor import Counts, Limits, PutOutcome
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker
-from aliquot.worker import Supervised, WorkLimits, bury_task, work_slice
+from aliquot.worker import Give, Supervised, WorkLimits, bury_task, work_slice
 from benchmarks.simulated.bucket import RUNG, Bucket, LateLedger
 from benchmarks.simulated.pollers import ENDLESS, Rung
 from orchestrator.quotas import Ramp
@@ -39,6 +39,7 @@ RUN, STAGE = "run-1", "work"
 _GRACE_S = 30.0
 _MOST_RECEIVES = 5
 _BESIDE_RECORD_S = 90.0  # of a worker's timeout: its slice, and a minute
+_OUTLASTED_S = 1.0  # as in `worker`
 _MERGES, _OUTCOMES_PER_GROUP = 50, 256
 
 
@@ -132,6 +133,8 @@ class SimulatedStack:
         self._turns = itertools.count()
         self._messages: set[Delivery] = set()
         self._state: TickState | None = None
+        self._given: list[tuple[float, list[TaskMessage]]] = []
+        self._is_giving = False
         self.phase = ""
 
     # ------------------------------------------------------- what TaskQueues and a reducer are to a tally
@@ -191,6 +194,7 @@ class SimulatedStack:
     def _settings(self) -> dict[str, Any]:
         return {
             "window": self.window,
+            "concurrency": self.place.most,
             "max_failed": "100%",
             "record_timeout_s": self.place.record_timeout_s,
             "budget_usd": self.budget_usd,
@@ -257,6 +261,9 @@ class SimulatedStack:
         was_stopped, began_s = self.ledger.is_stopped(message.epoch), self.now_s
         taken_s = begun_s if was_stopped else self._try(delivery, seen, begun_s)
         ends_s, is_killed = self._strike(taken_s + call_s / 2)
+        for given_s, messages in self._given if not was_stopped else ():
+            if given_s < ends_s:
+                self._at(given_s, self._sending(messages))
         self._pay("s3", 2 * self.tariff.prices.s3_get)  # its manifest and its chunk
 
         def end() -> None:
@@ -278,21 +285,32 @@ class SimulatedStack:
 
     def _try(self, delivery: Delivery, seen: list[OutcomeKey], begun_s: float) -> float:
         """The seconds that a slice will take; nothing comes to be."""
+        self._given = []
         with self.bucket.trying():
             self._work(delivery, seen, begun_s, killed_s=None)
         return self._taken_s
 
+    def _sending(self, messages: list[TaskMessage]) -> Callable[[], None]:
+        return lambda: self.send(messages)
+
     def _work(
         self, delivery: Delivery, seen: list[OutcomeKey], begun_s: float, *, killed_s: float | None
     ) -> list[TaskMessage]:
-        """What a slice sends."""
+        """What a slice sends at its end; what it sends before that is noted in `_given`."""
         ledger, sent, place = self.ledger, list[TaskMessage](), self.place
+
+        def send(messages: list[TaskMessage]) -> None:
+            if self._is_giving:
+                self._given.append((ledger.elapsed_s, messages))
+            else:
+                sent.extend(messages)
+
         rung = delivery.message.rung
         above = self.rungs[self.rungs.index(rung) + 1 :]
         ledger.begin_invocation(list(seen), begun_s, killed_s)
         limits = Limits(place.record_timeout_s, 1000, slice_s=place.slice_s)
         allowed = WorkLimits(rung, 1, place.slice_s, limits, "".join(above[:1]))
-        work_slice(delivery.message, delivery.receives, ledger, self._supervise, allowed, sent.extend)
+        work_slice(delivery.message, delivery.receives, ledger, self._supervise, allowed, send)
         self._taken_s = ledger.elapsed_s
         ledger.end_invocation()
         return sent
@@ -309,7 +327,7 @@ class SimulatedStack:
         return taken_s, False
 
     def _supervise(
-        self, task: Task, limits: Limits, _hosts: int, slice_s: float, put: PutOutcome
+        self, task: Task, limits: Limits, _hosts: int, slice_s: float, put: PutOutcome, give: Give | None
     ) -> Supervised:
         """Work through records until the slice is over; outcomes every `limits.slice_s`."""
         times, ledger = self.record_s[task.chunk.seq], self.ledger
@@ -317,7 +335,12 @@ class SimulatedStack:
         done, short, n_done = list[int](), list[int](), 0
         ends_s, todo = since_s + slice_s, iter(task.spans)
         for index in todo:
-            ledger.elapsed_s += times[index]
+            done_s = ledger.elapsed_s + times[index]
+            if give is not None and done_s > ends_s + _OUTLASTED_S:
+                ledger.elapsed_s = ends_s + _OUTLASTED_S
+                self._give(task.chunk, todo, give, (ledger.elapsed_s - began_s) / max(1, n_done))
+                todo = iter(())
+            ledger.elapsed_s = done_s
             n_done += 1
             (short if self._is_short(task.chunk, index, limits) else done).append(index)
             if ledger.elapsed_s - since_s >= limits.slice_s and done:
@@ -334,6 +357,12 @@ class SimulatedStack:
             (ledger.elapsed_s - began_s) / max(1, n_done),
             Counts(n_done, 0),
         )
+
+    def _give(self, chunk: ChunkId, todo: Iterable[int], give: Give, record_s: float) -> None:
+        self._is_giving = True
+        if rest := SpanSet.of_indices(todo):
+            give([Task(chunk, rest)], record_s)
+        self._is_giving = False
 
     def _is_short(self, chunk: ChunkId, index: int, limits: Limits) -> bool:
         """Whether a record needs more memory than its rung has, and another has it."""

@@ -85,7 +85,8 @@ class CloudSettings:
 
     def freeze(self, stack: StackOutputs) -> dict[str, Any]:
         """Plain values for a manifest, with what the run is priced by and until when it may go on."""
-        return self.go_on({"tariff": make_tariff(stack).to_plain()}, spent_s=0.0)
+        facts = {"tariff": make_tariff(stack).to_plain(), "concurrency": stack.concurrency}
+        return self.go_on(facts, spent_s=0.0)
 
     def go_on(self, frozen: Mapping[str, Any], spent_s: float) -> dict[str, Any]:
         """Those of a manifest with these limits instead, from now on.

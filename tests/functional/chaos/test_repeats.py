@@ -13,7 +13,7 @@ from aliquot.outcome import Outcome
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
 from aliquot.supervisor import Counts, Limits, PutOutcome
-from aliquot.worker import Supervised, WorkLimits, work_slice
+from aliquot.worker import Give, Supervised, WorkLimits, work_slice
 
 CHUNK = ChunkId(0, 30)
 TASK = TaskMessage("june", "work", CHUNK, CHUNK.all_records, share=8)
@@ -45,7 +45,9 @@ def _work(ledger: Ledger, receives: int, *, with_other: bool) -> list[TaskMessag
     """A slice that does a third of its task; what it hands back."""
     sent: list[TaskMessage] = []
 
-    def supervise(task: Task, _limits: Limits, _hosts: int, _slice_s: float, put: PutOutcome) -> Supervised:
+    def supervise(
+        task: Task, _limits: Limits, _hosts: int, _slice_s: float, put: PutOutcome, _give: Give | None
+    ) -> Supervised:
         done, rest = task.spans.take(10)
         if with_other:
             ledger.put_outcome("work", CHUNK, done, Outcome({}, {}, 0), 1)

@@ -11,7 +11,7 @@ from aliquot.keys import ChunkId
 from aliquot.launch import Launcher
 from aliquot.ledger import Ledger
 from aliquot.merge import merge_pieces
-from aliquot.message import TaskMessage
+from aliquot.message import ENDLESS, TaskMessage
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
 from aliquot.supervisor import Limits
@@ -81,6 +81,34 @@ def test_chain_of_hand_backs_does_every_record_once(rig):
     assert made.rows() == list(range(24))
     outcomes = made.ledger.list_outcomes("work")
     assert sum(len(outcome.spans) for outcome in outcomes) == 24
+
+
+def test_what_waits_behind_a_record_that_outlasts_the_slice_is_handed_back_at_once(rig):
+    """A record of minutes would hold up all that its task has, while other workers are idle."""
+    made = rig(["ok", "sleep 3.5", *["ok"] * 30])
+    n_put: list[int] = []
+
+    def send(messages: list[TaskMessage]) -> None:
+        n_put.append(len(made.ledger.list_outcomes("work")))
+        made.send(messages)
+
+    allowed = WorkLimits("small", 1, 1.0, LIMITS)
+    supervise = supervise_hosts(made.launcher, made.ledger)
+    work_slice(made.first(share=ENDLESS), 1, made.ledger, supervise, allowed, send)
+    assert n_put[0] == 0  # it was still at work
+    assert {message.share for message in made.queue} == {ENDLESS}
+    while made.queue:
+        made.work(made.queue.popleft())
+    assert made.rows() == list(range(32))
+    assert sum(len(outcome.spans) for outcome in made.ledger.list_outcomes("work")) == 32
+
+
+def test_share_of_a_window_is_never_more_tasks_at_a_time(rig):
+    """Should the worker vanish after it, the task comes back with its whole share beside what it gave."""
+    made = rig(["ok", "sleep 1.8", *["ok"] * 30])
+    made.work(made.first(share=1), slice_s=0.2)
+    assert made.n_sent <= 1
+    assert made.ledger.list_outcomes("work")
 
 
 def test_second_delivery_of_a_finished_task_does_nothing(rig):

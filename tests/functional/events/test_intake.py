@@ -141,6 +141,7 @@ def test_run_is_frozen_and_started(desk):
         "budget_time_s": 60.0,
         "estimated_usd": None,
         "tariff": TARIFF.to_plain(),
+        "concurrency": 500,
         "begun_s": NOW_S,
         "spent_s": 0.0,
         "until_s": NOW_S + 60,

@@ -10,7 +10,7 @@ from aliquot.codec import pack
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
-from aliquot.message import MOST_CHILDREN, TaskMessage, hand_back
+from aliquot.message import ENDLESS, MOST_CHILDREN, TaskMessage, hand_back
 from aliquot.spans import SpanSet
 
 CHUNK = ChunkId(3, 1000)
@@ -91,3 +91,11 @@ def test_hand_back_grows_with_what_is_left():
     assert len(hand_back(message, rest, record_s=0.12, slice_s=30)) == 4
     assert len(hand_back(message, rest, record_s=10, slice_s=30)) == MOST_CHILDREN
     assert hand_back(message, [], record_s=1, slice_s=30) == []
+
+
+def test_share_without_end_is_not_divided():
+    """Divided, it would be used up some hand-backs later, and long records run one after the other again."""
+    message = TaskMessage("run-1", "match", CHUNK, CHUNK.all_records, share=ENDLESS)
+    children = hand_back(message, [Task(CHUNK, CHUNK.all_records)], record_s=0.12, slice_s=30)
+    assert [child.share for child in children] == [ENDLESS] * 4
+    assert TaskMessage.from_text(children[0].to_text()) == children[0]

@@ -27,7 +27,7 @@ from aliquot.spans import SpanSet
 from aliquot.supervisor import Counts, Limits, PutOutcome
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker
-from aliquot.worker import Supervised, WorkLimits, bury_task, work_slice
+from aliquot.worker import Give, Supervised, WorkLimits, bury_task, work_slice
 
 RUN, STAGE = "run-1", "work"
 MOST_RECEIVES = 5
@@ -239,7 +239,7 @@ class RunMachine(RuleBasedStateMachine):
 
     def _make_hosts(self, cuts: list[int], *, is_killed: bool) -> Callable[..., Supervised]:
         def supervise(
-            task: Task, _limits: Limits, _hosts: int, _seconds: float, put: PutOutcome
+            task: Task, _limits: Limits, _hosts: int, _seconds: float, put: PutOutcome, give: Give | None
         ) -> Supervised:
             todo, n_failed = task.spans, 0
             for cut in cuts or [len(todo)]:
@@ -248,10 +248,16 @@ class RunMachine(RuleBasedStateMachine):
                     outcome, failed = answer(first, end, self.poison, self.base[task.chunk])
                     n_failed += failed
                     put(task.chunk, SpanSet.range(first, end), outcome, 1)
+            if give is not None and len(cuts) == 1 and len(todo) > 1:  # its first record outlasts the slice
+                todo, behind = todo.take(1)
+                give([Task(task.chunk, behind)], 0.5)
+                gone = len(behind)
+            else:
+                gone = 0
             if is_killed:
                 raise Vanished
             rest = [Task(task.chunk, todo)] if todo else []
-            return Supervised(rest, [], 0.5, Counts(len(task.spans) - len(todo), n_failed))
+            return Supervised(rest, [], 0.5, Counts(len(task.spans) - len(todo) - gone, n_failed))
 
         return supervise
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aliquot.coverage import measure_coverage
 from aliquot.keys import ChunkId, OutcomeKey
-from aliquot.message import TaskMessage
+from aliquot.message import ENDLESS, TaskMessage
 from aliquot.spans import SpanSet
 from aliquot.tally import (
     DRAIN_WAIT_S,
@@ -25,9 +25,15 @@ def answer(message: TaskMessage, number: int, spans: SpanSet | None = None) -> O
     return OutcomeKey("match", message.chunk, spans or message.spans, f"{number:06d}", "small", 5, 0, 1)
 
 
-def tick(state, outcomes=(), depth=0, window=4, chunks=CHUNKS, is_sealed=True):
+def tick(state, outcomes=(), depth=0, window=4, chunks=CHUNKS, is_sealed=True, may_wait=False):
     coverage = measure_coverage(chunks, outcomes)
-    return plan_tick("run-1", "match", chunks, is_sealed, coverage, depth, window, "small", state)
+    return plan_tick(
+        "run-1", "match", chunks, is_sealed, coverage, depth, window, "small", state, may_wait=may_wait
+    )
+
+
+def answer_whole(chunk: ChunkId, billed_ms: int) -> OutcomeKey:
+    return OutcomeKey("match", chunk, chunk.all_records, "a", "small", billed_ms, 0, 1)
 
 
 def test_tasks_in_flight_stay_within_the_window():
@@ -125,6 +131,41 @@ def test_submission_that_does_not_go_on_is_given_up_after_a_day():
     while not (plan := tick(state, chunks=[], is_sealed=False)).is_abandoned:
         state, seconds = plan.state, seconds + plan.wait_s
     assert 0.9 * 86_400 < seconds < 1.1 * 86_400
+
+
+def test_short_chunks_wait_so_that_no_worker_does_until_the_next_tick():
+    """4 workers do 4 x 5 s / 1.2 s of them in a tick's wait: 17, and as many to spare."""
+    chunks = [ChunkId(seq, 10) for seq in range(100)]
+    first = tick(TickState(), chunks=chunks, may_wait=True)
+    assert len(first.send) == 4  # nobody knows yet
+    done = [answer_whole(chunk, 1000) for chunk in chunks[:4]]
+    following = tick(first.state, done, chunks=chunks, may_wait=True)
+    assert following.wait_s == 7
+    assert len(following.send) == 4 * (1 + 2 * 7 / 1.2) // 1 + 1
+    assert len(tick(first.state, done, chunks=chunks).send) == 4  # where the window alone bounds what runs
+
+
+def test_few_long_chunks_are_open_and_each_may_become_as_many_tasks_as_it_has_slices():
+    """Of chunks of 100 slices one more is enough for 4 workers; one for each would end in long chains."""
+    chunks = [ChunkId(seq, 10) for seq in range(100)]
+    state = TickState(n_dispatched=1)
+    sent = tick(state, [answer_whole(chunks[0], 3_000_000)], depth=4, chunks=chunks, may_wait=True).send
+    assert [message.chunk.seq for message in sent] == [1]
+    assert sent[0].share == ENDLESS
+
+
+def test_idle_workers_get_chunks_whatever_was_thought_of_their_length():
+    chunks = [ChunkId(seq, 10) for seq in range(100)]
+    state = TickState(n_dispatched=2)
+    outcomes = [answer_whole(chunks[0], 3_000_000)]
+    assert len(tick(state, outcomes, depth=1, chunks=chunks, may_wait=True).send) == 3
+    assert len(tick(state, outcomes, depth=9, chunks=chunks, may_wait=True).send) == 0
+
+
+def test_tick_comes_as_often_as_what_runs_pays_for():
+    """At 100 workers a minute's wait at the end costs more than ten ticks; at 2 it is the reverse."""
+    longest = [tick(TickState(n_ticks=50), depth=1, window=window).wait_s for window in (2, 20, 100, 1000)]
+    assert longest == [LONGEST_WAIT_S, 30, 6, SHORTEST_WAIT_S]
 
 
 def test_chunks_that_are_answered_take_no_room_in_the_window():

@@ -177,6 +177,7 @@ _SETTINGS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
     "record_timeout_s": (True, is_figure),
     "max_failed": (True, _is_limit),
     "window": (True, is_count),
+    "concurrency": (False, is_count),
     "rung": (False, is_name),
     "until_s": (False, _or_none(is_figure)),
     "budget_usd": (False, _or_none(is_figure)),

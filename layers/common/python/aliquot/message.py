@@ -20,7 +20,8 @@ from aliquot.lane import Task
 from aliquot.spans import SpanSet
 
 VERSION = 1
-MOST_CHILDREN = 8
+MOST_CHILDREN = 32  # a hundred workers have work after the first slice; 4 calls of the queue
+ENDLESS = 1 << 30  # a share that no window gives: the stack itself bounds what runs, and tasks may wait
 MOST_HOPS = 1 << 16  # three weeks of slices
 _LONGEST_TEXT = 256 << 10
 
@@ -35,7 +36,7 @@ class TaskMessage:
         chunk, spans: which records.
         epoch: the epoch in which it was sent; in a later one it does nothing.
         hops: how many hand-backs led here.
-        share: how many tasks of the run's window it may become.
+        share: how many tasks of the run's window it may become, or ENDLESS.
         rung: the memory rung of the queue that it lies in.
         is_alone: its records ran out of memory on a lower rung: one host works, with the memory of all.
     """
@@ -77,8 +78,8 @@ def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: 
     """The tasks that a slice's rest becomes, so that parallelism grows by itself.
 
     As many as the rest has slices of work, at most MOST_CHILDREN and the share that the message carries;
-    shares are divided among them and hops counted on. None past MOST_HOPS: what is open is then a tally's to
-    send again, should anything come of that.
+    shares (but ENDLESS) are divided among them and hops counted on. None past MOST_HOPS: what is open is then
+    a tally's to send again, should anything come of that.
     """
     n_records = sum(len(task.spans) for task in rest)
     if not n_records or message.hops >= MOST_HOPS:
@@ -91,6 +92,7 @@ def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: 
     for place in range(n_children):
         part, spans = spans.take(math.ceil(len(spans) / (n_children - place)))
         share = max(1, (message.share * (place + 1)) // n_children - (message.share * place) // n_children)
+        share = ENDLESS if message.share == ENDLESS else share
         children.append(replace(message, spans=part, hops=message.hops + 1, share=share))
     return children
 

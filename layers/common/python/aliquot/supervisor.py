@@ -145,6 +145,13 @@ class Supervisor:
             self._put(lane)
         return is_done
 
+    def take_rest(self) -> list[Task]:
+        """What was not sent to a host yet: from here on it is not this supervisor's."""
+        rest = [Task(lane.chunk, lane.todo) for lane in self._lanes if lane.chunk is not None and lane.todo]
+        for lane in self._lanes:
+            lane.todo = SpanSet()
+        return rest
+
     @property
     def leftover(self) -> list[Task]:
         """After a run: what the tasks that were taken asked for and nobody answered."""

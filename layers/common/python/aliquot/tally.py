@@ -4,15 +4,19 @@
     an epoch that was stopped, queue depth --plan_drain--> wait on, or done
 
 Chunks are dispatched in dataset order, a window of tasks at a time, so that what is in flight is bounded.
-What was dispatched stands in the state (a number), and a tick that dies between sending and handing on its
-state sends twice: a duplicate, which workers look through. A gap that nobody works on (the queue read empty
-in two ticks running) is sent again. After a stop the roster waits for what is in flight.
+Where the stack itself bounds what runs, tasks may also wait: as many chunks are open as keep the queue from
+running empty before the next tick, and each becomes as many tasks as it has slices. Nothing else balances a
+run's end: workers that are free find tasks there. What was dispatched stands in the state (a number), and a
+tick that dies between sending and handing on its state sends twice: a duplicate, which workers look through.
+A gap that nobody works on (the queue read empty in two ticks running) is sent again. After a stop the roster
+waits for what is in flight.
 
 Owns these decisions. Imports `coverage` and `message`; does no I/O. When it is wrong, a run stalls or floods.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -20,11 +24,17 @@ from typing import Any
 from aliquot.coverage import Coverage
 from aliquot.envelope import is_count
 from aliquot.keys import ChunkId
-from aliquot.message import TaskMessage
+from aliquot.message import ENDLESS, TaskMessage
 from aliquot.notes import is_epoch
 
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5, 60
 _WAIT_GROWTH = 1.5
+_SLICE_S = 30.0
+_TASK_S = 0.2  # of a task besides its records
+# a tick costs as much as 6 s of a worker, and may cost 1% of what runs; it lists 10,000 chunks in a second
+_WORKER_S_PER_TICK, _CHUNKS_PER_S = 600.0, 10_000
+_MOST_SENT = 5000  # by one tick
+_SPARE = 2.0  # times the tasks that are done until the next tick: estimates of them are rough
 _QUIET_TICKS = 2
 DRAIN_WAIT_S = 15
 _DRAINED_TICKS = 4  # SQS's counts are a minute late at most
@@ -98,6 +108,8 @@ def plan_tick(
     window: int,
     rung: str,
     state: TickState,
+    *,
+    may_wait: bool = False,
 ) -> TickPlan:
     """What to do now.
 
@@ -109,16 +121,22 @@ def plan_tick(
         window: how many tasks of this run may be queued or running.
         rung: the memory rung on which the run's records begin.
         state: what the last tick handed on.
+        may_wait: whether the stack bounds what runs, so that more tasks than the window may be sent.
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
-    fresh, n_dispatched = _find_fresh(chunks, coverage, state.n_dispatched, max(0, window - len(open_gaps)))
+    wait_s = _choose_wait(state.n_ticks, window, len(chunks))
+    room = window - len(open_gaps)
+    if may_wait:
+        n_wanted = _choose_open(coverage, len(chunks), window, wait_s)
+        room = min(_MOST_SENT, max(n_wanted - len(open_gaps), window - queue_depth))  # the latter are idle
+    fresh, n_dispatched = _find_fresh(chunks, coverage, state.n_dispatched, max(0, room))
     if is_sealed and coverage.is_complete:
         return TickPlan(state, is_complete=True)
     n_quiet = state.n_quiet + 1 if open_gaps and queue_depth == 0 else 0
     again = dict(open_gaps) if n_quiet >= _QUIET_TICKS else {}
     todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh}}
-    share = max(1, window // max(1, len(open_gaps) + len(fresh)))
+    share = ENDLESS if may_wait else max(1, window // max(1, len(open_gaps) + len(fresh)))
     messages = (
         TaskMessage(run, stage, chunk, gap, state.epoch, share=share, rung=rung)
         for chunk, gap in todo.items()
@@ -133,7 +151,17 @@ def plan_tick(
         n_ticks=state.n_ticks + 1,
         n_idle=0 if is_sealed or open_gaps or fresh else state.n_idle + 1,
     )
-    return TickPlan(following, tuple(messages), wait_s=_choose_wait(state.n_ticks))
+    return TickPlan(following, tuple(messages), wait_s=wait_s)
+
+
+def _choose_open(coverage: Coverage, n_chunks: int, window: int, wait_s: int) -> int:
+    """How many chunks to have open, so that there are tasks enough until the next tick."""
+    if not coverage.n_answered:
+        return window
+    chunk_s = coverage.spent_ms / 1000 / coverage.n_answered * coverage.n_records / n_chunks
+    n_tasks = max(1, math.ceil(chunk_s / _SLICE_S))  # that a chunk becomes
+    done_each = wait_s / (chunk_s / n_tasks + _TASK_S)
+    return math.ceil(window * (1 + _SPARE * done_each) / n_tasks)
 
 
 def _find_fresh(
@@ -164,6 +192,8 @@ def plan_drain(state: TickState, queue_depth: int, lease_s: int) -> TickPlan:
     return TickPlan(following, wait_s=DRAIN_WAIT_S)
 
 
-def _choose_wait(n_ticks: int) -> int:
-    """Seconds to the next tick: short at first, longer as the run goes on."""
-    return int(min(LONGEST_WAIT_S, SHORTEST_WAIT_S * _WAIT_GROWTH ** min(n_ticks, 20)))
+def _choose_wait(n_ticks: int, window: int, n_chunks: int) -> int:
+    """Seconds to the next tick: short at first, longer later, as far as what runs does not pay for it."""
+    paid_s = _WORKER_S_PER_TICK / max(1, window) + n_chunks / _CHUNKS_PER_S
+    longest_s = min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, paid_s))
+    return int(min(longest_s, SHORTEST_WAIT_S * _WAIT_GROWTH ** min(n_ticks, 20)))

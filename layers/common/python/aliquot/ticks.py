@@ -118,6 +118,7 @@ class Ticker:
             window=self._settings["window"],
             rung=self._rung,
             state=state,
+            may_wait=may_wait(self._settings),
         )
         if plan.is_complete:
             return self._settle(plan.state)
@@ -213,6 +214,15 @@ class Ticker:
 def leave_gap(chunks: list[ChunkId]) -> list[ChunkId]:
     """The chunks up to the first that is not there yet: they are put many at a time, and counted in order."""
     return [chunk for place, chunk in enumerate(chunks) if chunk.seq == place]
+
+
+def may_wait(settings: Mapping[str, Any]) -> bool:
+    """Whether more tasks than the window may be sent: the stack bounds what runs, and there is no budget.
+
+    What an invocation that left nothing has cost shows when its task is received again, and it would wait.
+    """
+    is_bounded = 0 < settings.get("concurrency", 0) <= settings["window"]
+    return is_bounded and settings.get("budget_usd") is None
 
 
 def read_tariff(settings: Mapping[str, Any]) -> Tariff:

@@ -3,6 +3,8 @@
     stopped epoch? -> received before? look what is answered -> supervise hosts for a slice
       -> outcomes are put as they come -> look again -> hand the rest back as further tasks
 
+A record that outlasts the slice holds nobody up: what waits behind it is handed back meanwhile.
+
 A task may be delivered twice and a worker may vanish at any line: outcomes are unique objects and what is
 answered is never taken back, so the worst is work done twice. The message is deleted by the caller, after
 this returns; one that is delivered in vain again and again comes back as a dead letter, and is buried. The
@@ -17,7 +19,7 @@ Owns this order. Imports `supervisor`, `ledger`, `message`. When it is wrong, wo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,7 +28,7 @@ from aliquot.keys import TOMBSTONE, ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.launch import Launcher
 from aliquot.ledger import Ledger
-from aliquot.message import TaskMessage, hand_back
+from aliquot.message import ENDLESS, TaskMessage, hand_back
 from aliquot.outcome import Failure, Outcome
 from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
@@ -36,6 +38,7 @@ _CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
 _CAREFUL_SLICE_S = 3.0
 _ENVIRONMENT = "its environment was killed each time that it was tried"
 _TAIL_NS = 200_000_000  # from an outcome's put to the next, or to the invocation's end
+_OUTLASTED_S = 1.0  # after the slice, until what waits behind a record is handed back without it
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,10 @@ class Worked:
 
 @dataclass(frozen=True)
 class Supervised:
-    """What hosts made of a task: what is left of it, what ran out of memory, a record's wall time, counts."""
+    """What hosts made of a task: what is left of it, what ran out of memory, counts.
+
+    `record_s` is the worker's wall time for a record.
+    """
 
     rest: list[Task]
     deferred: list[Task]
@@ -78,7 +84,8 @@ class Supervised:
     counts: Counts
 
 
-Supervise = Callable[[Task, Limits, int, float, PutOutcome], Supervised]
+Give = Callable[[list[Task], float], None]  # tasks to hand back at once, and a record's wall time
+Supervise = Callable[[Task, Limits, int, float, PutOutcome, Give | None], Supervised]
 
 
 class OneTask:
@@ -101,8 +108,10 @@ class OneTask:
 def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
     """What works on a task for a slice: hosts of a launcher whose job is open."""
 
-    def supervise(task: Task, limits: Limits, n_hosts: int, slice_s: float, put: PutOutcome) -> Supervised:
-        launcher.limit(HostLimits(limits.record_timeout_s, limits.memory_mib))
+    def supervise(
+        task: Task, limits: Limits, n_hosts: int, slice_s: float, put: PutOutcome, give: Give | None
+    ) -> Supervised:
+        launcher.limit(HostLimits(limits.record_timeout_s, limits.memory_mib, limits.threads))
         supervisor = Supervisor(
             launcher=launcher,
             n_lanes=n_hosts,
@@ -111,11 +120,40 @@ def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
             read_chunk=lambda chunk: ledger.store.get(chunk.key),
             put_outcome=put,
         )
-        until_s = time.monotonic() + slice_s
-        supervisor.run(OneTask(task), lambda _: False, lambda: time.monotonic() >= until_s)
-        return Supervised(supervisor.leftover, supervisor.deferred, supervisor.record_s, supervisor.counts)
+        began_s = time.monotonic()
+
+        def is_over() -> bool:
+            taken_s = time.monotonic() - began_s
+            if give is not None and taken_s >= slice_s + _OUTLASTED_S and (rest := supervisor.take_rest()):
+                give(rest, taken_s / max(1, supervisor.counts.n_answered))
+            return taken_s >= slice_s
+
+        supervisor.run(OneTask(task), lambda _: False, is_over)
+        record_s = (time.monotonic() - began_s) / max(1, supervisor.counts.n_answered)
+        return Supervised(supervisor.leftover, supervisor.deferred, record_s, supervisor.counts)
 
     return supervise
+
+
+class _HandBack:
+    """Sends what a slice leaves, the rest behind a long record before the slice is over."""
+
+    def __init__(
+        self, message: TaskMessage, slice_s: float, send: Callable[[list[TaskMessage]], None]
+    ) -> None:
+        self._message, self._slice_s, self._send = message, slice_s, send
+        self.n_sent = 0
+
+    def give(self, rest: list[Task], record_s: float) -> None:
+        """Hand back before the end."""
+        self.finish(rest, record_s)
+
+    def finish(self, rest: list[Task], record_s: float, climbing: Sequence[TaskMessage] = ()) -> None:
+        """Hand back, and send on what climbs."""
+        follow_ups = hand_back(self._message, rest, record_s, self._slice_s)
+        if follow_ups or climbing:
+            self._send([*follow_ups, *climbing])
+        self.n_sent += len(follow_ups)
 
 
 def work_slice(
@@ -131,7 +169,8 @@ def work_slice(
 
     Args:
         receives: how often the queue has delivered this message.
-        supervise: works on a task: (task, limits, hosts, seconds, how to put an outcome).
+        supervise: works on a task: (task, limits, hosts, seconds, how to put an outcome, how to hand back
+            before the end, None where that would be more tasks than the window allows).
         send: puts follow-up tasks into their rungs' queues; returns when they are acknowledged.
         billed_from_ns: when the invocation's bill began, on the monotonic clock; now where nobody says.
     """
@@ -152,20 +191,20 @@ def work_slice(
     limits = _choose_limits(message, allowed, is_careful=is_careful)
     n_hosts = 1 if is_careful or message.is_alone else allowed.n_hosts
     bill = _Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns)
-    did = supervise(Task(message.chunk, todo), limits, n_hosts, allowed.slice_s, bill.put)
+    back = _HandBack(message, allowed.slice_s, send)
+    give = back.give if receives == 1 and message.share == ENDLESS else None
+    did = supervise(Task(message.chunk, todo), limits, n_hosts, allowed.slice_s, bill.put, give)
     rest = did.rest
     if receives > 1:
         rest = _find_rest(rest, message, ledger, before | bill.put_keys)
-    follow_ups = hand_back(message, rest, did.record_s, allowed.slice_s)
     climbing = [
         replace(message, spans=task.spans, rung=allowed.next_rung, is_alone=True, share=1)
         for task in did.deferred
     ]
-    if follow_ups or climbing:
-        send([*follow_ups, *climbing])
+    back.finish(rest, did.record_s, climbing)
     n_climbed = sum(len(task.spans) for task in climbing)
     counts = did.counts
-    return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, len(follow_ups), n_climbed)
+    return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, back.n_sent, n_climbed)
 
 
 def bury_task(message: TaskMessage, ledger: Ledger, send: Callable[[list[TaskMessage]], None]) -> int:
@@ -203,11 +242,15 @@ class _Bill:
 
 
 def _choose_limits(message: TaskMessage, allowed: WorkLimits, *, is_careful: bool) -> Limits:
-    """What hosts may take: carefully outcomes are put often, and a record that climbed has all the memory."""
+    """What hosts may take: carefully outcomes are put often; what climbed has all the memory, one by one."""
     limits = allowed.limits
     slice_s = min(limits.slice_s, _CAREFUL_SLICE_S) if is_careful else limits.slice_s
     memory_mib = limits.memory_mib * (allowed.n_hosts if message.is_alone else 1)
-    return replace(limits, slice_s=slice_s, memory_mib=memory_mib, defers_memory=bool(allowed.next_rung))
+    threads = 1 if message.is_alone else limits.threads
+    defers_memory = bool(allowed.next_rung)
+    return replace(
+        limits, slice_s=slice_s, memory_mib=memory_mib, defers_memory=defers_memory, threads=threads
+    )
 
 
 def find_answered(ledger: Ledger, stage: str, chunk: ChunkId) -> SpanSet:
