@@ -217,10 +217,14 @@ def check_frozen(manifest: Mapping[str, Any], folder: Path) -> None:
         )
     with decoding(MANIFEST):
         identity = manifest["identity"]
-        texts = [manifest["job"], manifest["aliquot"], manifest["created"], identity["job"]]
+        words = [manifest[name] for name in ("job", "stage", "code", "aliquot", "created")]
         lists = manifest["source_names"], manifest["search_path"], identity["keep"]
-        maps = manifest["options"], manifest["settings"], identity["columns"]
-        is_sound = is_texts(texts) and all(map(is_texts, lists)) and all(isinstance(m, dict) for m in maps)
+        maps = manifest["options"], manifest["settings"], identity["columns"], identity["options"]
+        is_sound = (
+            is_texts([*words, identity["job"]])
+            and all(map(is_texts, lists))
+            and all(isinstance(m, dict) for m in maps)
+        )
         if not is_sound or not isinstance(identity["version"], int):
             raise TypeError("a field is of another kind")
         for source in identity["sources"]:
@@ -240,7 +244,11 @@ def restore_request(manifest: Mapping[str, Any], folder: Path) -> Request:
 
 
 def check_same(manifest: Mapping[str, Any], request: Request, folder: Path) -> None:
-    """Raise FolderInUse where the folder's run is another than the request, naming what differs."""
+    """Raise FolderInUse where the folder's run is another than the request, naming what differs.
+
+    Raises Undecodable where it is damaged.
+    """
+    check_frozen(manifest, folder)
     different = list(_list_differences(manifest["identity"], request.identity))
     if different:
         said = "; ".join(different[:_MOST_DIFFERENCES])

@@ -88,6 +88,7 @@ def _describe_request(manifest: Mapping[str, Any]) -> list[str]:
 
 def _describe_cloud(folder: Path, address: CloudAddress) -> str:
     """The same of a run on a stack, which is asked how it stands."""
+    check_frozen(address.manifest, folder)
     lines = _describe_request(address.manifest)
     if address.is_rehearsal:
         state = "a rehearsal, which is over" if read_summary(folder) else "a rehearsal that was interrupted"

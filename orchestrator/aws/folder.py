@@ -37,7 +37,7 @@ class CloudAddress:
         token: of the command that began it; a manifest with another one is another run's.
         kms_key: ARN of the key that encrypts what is put; empty for the bucket's own way.
         is_rehearsal: whether the stack was rehearsed; then it is gone.
-        manifest: as it is put first; empty where the run was begun elsewhere.
+        manifest: as it is put first, or was found where the run was begun elsewhere.
     """
 
     stack: str

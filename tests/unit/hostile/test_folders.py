@@ -15,7 +15,7 @@ from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_add
 from orchestrator.placing import place_delivery, read_delivered
 from orchestrator.request import check_frozen
 from orchestrator.results import read_invoice, read_summary
-from orchestrator.show import describe_end
+from orchestrator.show import describe_end, describe_run
 
 
 @pytest.mark.parametrize("body", [b"5", b"[]", b"[" * 100_000])
@@ -68,13 +68,15 @@ def test_summary_and_invoice_are_held_against_what_is_shown_of_them(tmp_path: Pa
 FROZEN: dict[str, Any] = {
     "format": FORMAT,
     "job": "j:f",
+    "stage": "call",
+    "code": "",
     "aliquot": "1",
     "created": "2026-11-22T00:00:00+00:00",
     "source_names": ["d.csv"],
     "search_path": [],
     "options": {},
     "settings": {},
-    "identity": {"job": "j:f", "version": 1, "keep": [], "columns": {}, "sources": []},
+    "identity": {"job": "j:f", "version": 1, "options": {}, "keep": [], "columns": {}, "sources": []},
 }
 
 
@@ -103,3 +105,12 @@ def test_note_of_a_delivery_that_names_no_file_is_not_believed(tmp_path: Path, n
     place_delivery(tmp_path / "ledger" / "delivery", tmp_path, 1, "csv")
     assert read_delivered(tmp_path).is_whole(tmp_path, 1, "csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger", "rows"]
+
+
+def test_folder_of_a_run_on_a_stack_whose_manifest_is_damaged_is_told(tmp_path: Path) -> None:
+    """`aliquot show` ended in a KeyError."""
+    for manifest, error in (({}, FolderInUse), ({"format": FORMAT}, Undecodable)):
+        address = CloudAddress("prod", "eu-west-1", None, "bucket", "june", "arn", "token", manifest=manifest)
+        write_address(tmp_path, address)
+        with pytest.raises(error):
+            describe_run(tmp_path)
