@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Build one layer of third-party packages: `build.py LAYER PLATFORM FOLDER`.
+"""Build one layer: `build.py LAYER PLATFORM FOLDER`.
 
     build.py chem-deps arm64 FOLDER      wheels for Lambda's Python on that processor
     build.py chem-deps here FOLDER       wheels for the running Python, for rehearsals on this machine
+    build.py common any FOLDER           our own code, compiled; the same for every processor
 
 Installs the layer's requirements.txt as wheels, without dependencies, into FOLDER/python and removes what
 its prune.txt lists (globs beneath FOLDER). `sam build`, the size check and rehearsals all come through here,
@@ -23,16 +24,24 @@ PYTHON_VERSION = "3.13"  # of the runtime in template.yaml
 
 def build_layer(layer: str, platform: str, folder: Path) -> None:
     """Fill `folder` with a layer; raises CalledProcessError where a wheel is missing."""
-    wanted = [] if platform == "here" else list_wheel_options(platform)
-    target = folder / "python"
+    target, own = folder / "python", LAYERS / layer / "python"
     shutil.rmtree(target, ignore_errors=True)
+    if own.is_dir():
+        shutil.copytree(own, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        install_wheels(layer, platform, target)
+        prune_layer(layer, folder)
+    if platform == "here" or ".".join(map(str, sys.version_info[:2])) == PYTHON_VERSION:
+        compile_modules(target)
+
+
+def install_wheels(layer: str, platform: str, target: Path) -> None:
+    """Put the layer's packages into `target`."""
+    wanted = [] if platform == "here" else list_wheel_options(platform)
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     command += ["--no-deps", "--only-binary", ":all:", "--no-compile", *wanted]
     command += ["--target", str(target), "--requirement", str(LAYERS / layer / "requirements.txt")]
     subprocess.run(command, check=True)
-    prune_layer(layer, folder)
-    if platform == "here" or ".".join(map(str, sys.version_info[:2])) == PYTHON_VERSION:
-        compile_modules(target)
 
 
 def prune_layer(layer: str, folder: Path) -> None:
@@ -76,9 +85,12 @@ def remove(path: Path) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("layer", choices=[path.parent.name for path in LAYERS.glob("*/requirements.txt")])
+    names = sorted(
+        path.parent.name for of in ("requirements.txt", "python") for path in LAYERS.glob(f"*/{of}")
+    )
+    parser.add_argument("layer", choices=names)
     platforms = sorted(path.parent.name for path in LAYERS.glob("platforms/*/*"))
-    parser.add_argument("platform", choices=["here", *platforms])
+    parser.add_argument("platform", choices=["any", "here", *platforms])
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     build_layer(given.layer, given.platform, given.folder)

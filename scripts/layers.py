@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build the layers of third-party packages for a processor and print what each function weighs, unzipped.
+"""Build the layers for a processor and print what each function weighs, unzipped.
 
     python scripts/layers.py [--platform arm64] [--platform x86_64] [--folder build/layers]
 
@@ -67,8 +67,8 @@ def build_layers(resources: Mapping[str, Any], platform: str, folder: Path) -> I
 
 
 def spell_folder(layer: str) -> str:
-    """The folder beneath layers/ of a layer's name: `ChemDeps` lies in `chem-deps`."""
-    return layer.removesuffix("Deps").lower() + "-deps"
+    """The folder beneath layers/ of a layer's name: `Chem` is `chem`, `ChemDeps` is `chem-deps`."""
+    return layer.replace("Deps", "-deps").lower()
 
 
 def measure_bytes(folder: Path) -> int:

@@ -1,8 +1,11 @@
 """Layers and handlers: complete, pinned as developed with, and without what Lambda lacks."""
 
 import ast
+import importlib.util
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +18,7 @@ from aliquot.message import TaskMessage
 
 ROOT = Path(__file__).parents[3]
 DEPS = sorted(path.parent.name for path in ROOT.glob("layers/*/requirements.txt"))
+OWN = sorted(path.parent.name for path in ROOT.glob("layers/*/python"))
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 LEFT_OUT = {"botocore": "comes with the runtime", "pillow": "RDKit's drawing alone needs it"}
 NEEDS_DEV_SHM = {"Queue", "JoinableQueue", "SimpleQueue", "Pool", "Lock", "RLock", "Semaphore", "Manager"} | {
@@ -56,8 +60,22 @@ def test_layers_are_complete(layer):
 
 def test_every_built_layer_has_its_target(written):
     built = {name for name, each in written["Resources"].items() if "BuildMethod" in each.get("Metadata", {})}
-    assert built == set(re.findall(r"^build-(\w+):", (ROOT / "layers/Makefile").read_text(), re.MULTILINE))
-    assert len(built) == len(DEPS)
+    texts = [path.read_text() for path in [ROOT / "layers/Makefile", *ROOT.glob("layers/*/Makefile")]]
+    assert built == {name for text in texts for name in re.findall(r"^build-(\w+):", text, re.MULTILINE)}
+    assert len(built) == len(DEPS) + len(OWN)
+
+
+@pytest.mark.parametrize("layer", OWN)
+def test_own_code_goes_up_compiled(layer, tmp_path):
+    """Beside its layers a function cannot write: it would compile each module at every cold start."""
+    build = [sys.executable, ROOT / "layers/build.py", layer, "here", tmp_path]
+    subprocess.run(build, check=True)
+    modules = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
+    assert modules == {
+        path.relative_to(ROOT / "layers" / layer) for path in ROOT.glob(f"layers/{layer}/**/*.py")
+    }
+    compiled = {importlib.util.source_from_cache(str(path)) for path in tmp_path.rglob("*.pyc")}
+    assert compiled == {str(tmp_path / module) for module in modules}
 
 
 def test_every_architecture_has_its_platforms(written):

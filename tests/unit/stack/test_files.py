@@ -55,6 +55,8 @@ def test_put_together_it_has_the_layout_of_the_template(tmp_path):
     assemble(made, carried)
     for place in list_places(read_template(made)):
         assert (made / place).exists()
+    for layer in ("common", "chem"):
+        assert (made / "layers" / layer / "Makefile").is_file()
     assert (made / "layers/common/python/aliquot/job.py").is_file()
     assert (made / "layers/chem/python/aliquot_chem/crossref.py").is_file()
     assert not list(made.rglob("__pycache__"))
