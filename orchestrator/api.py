@@ -22,6 +22,7 @@ from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.target import LOCAL, Target
 from orchestrator.budget import parse_duration
 from orchestrator.catalog import list_jobs
+from orchestrator.limits import check_threads
 from orchestrator.local.folder import LEDGER, open_folder
 from orchestrator.local.session import Resume, Session
 from orchestrator.local.settings import Settings
@@ -75,7 +76,7 @@ class RunPlan:
 
         local = self.settings
         if isinstance(local, CloudSettings):
-            local = Settings(record_timeout_s=local.record_timeout_s)
+            local = Settings(record_timeout_s=local.record_timeout_s, threads=local.threads)
         opener = None
         if self.request.is_in_s3:
             opener = _load_cloud().open_objects_with(self.target.profile, self.target.region)
@@ -159,6 +160,7 @@ def plan(
     memory: int | None = None,
     max_failed: str = "5%",
     format: str = "parquet",  # noqa: A002 - the command's word
+    threads: int | None = None,
     on: str = LOCAL,
     code: str | Path | None = None,
     profile: str | None = None,
@@ -177,6 +179,8 @@ def plan(
         memory: MiB of private memory a worker; by default 80% of what is free, divided by the workers.
         max_failed: how many records may fail: "5%" or "12".
         format: "parquet" or "csv".
+        threads: of each worker, for records that wait (HTTP, databases); by default as many as the job
+            declares, for a plain function 1.
         on: "local", "aws:STACK", or "rehearsal", the stack on this machine.
         code: the folder with the job's module, which goes to the stack with the run.
         profile, region: of AWS, where boto3 would choose others.
@@ -190,12 +194,13 @@ def plan(
     target = Target(on, profile, region)
     settings: Settings | CloudSettings
     if target.is_local:
-        settings = Settings(workers, record_timeout, memory, str(max_failed), format)
+        settings = Settings(workers, record_timeout, memory, str(max_failed), format, threads=threads)
     else:
         _refuse_memory(memory)
-        settings = CloudSettings(workers, record_timeout, str(max_failed), format)
+        settings = CloudSettings(workers, record_timeout, str(max_failed), format, threads)
     list_objects = _load_cloud().list_objects_with(profile, region) if target.stack else None
     request = make_request(job, dataset, options, column or {}, keep, code, list_objects)
+    check_threads(request.known.job, threads)
     if not target.is_local and code is None and request.known.job.name not in list_jobs():
         address = request.known.address
         raise BadOption(

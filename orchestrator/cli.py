@@ -28,6 +28,7 @@ from aliquot.errors import (
     Stopped,
     TooManyFailed,
 )
+from aliquot.job import MOST_THREADS
 from orchestrator.jobflags import JobCommand, split_options
 from orchestrator.stackcli import COMMANDS
 from orchestrator.terminal import escape
@@ -98,6 +99,11 @@ def _dataset_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option(
                 "--keep", multiple=True, metavar="NAME", help="An input column to carry to the result."
+            ),
+            click.option(
+                "--threads",
+                type=click.IntRange(min=1, max=MOST_THREADS),
+                help="Of each worker, for records that wait.  [default: what the job declares, or 1]",
             ),
         ]
     ):
@@ -324,6 +330,7 @@ def _make_plan(words: dict[str, Any]) -> Any:
         memory=rest["memory"],
         max_failed=rest["max_failed"] or "5%",
         format=rest.get("format", "parquet"),
+        threads=rest["threads"],
         on=rest.get("on", "local"),
         code=rest.get("code"),
         profile=rest.get("profile"),

@@ -1,7 +1,7 @@
 """What a user may choose of a run wherever it goes, held to what can be: one check for both backends.
 
-Owns these checks and what is said of a choice that cannot be. Imports the core's failure limit, and `results`
-for the formats. When it is wrong, a limit that nothing can keep reaches a run, and ends it.
+Owns these checks and what is said of a choice that cannot be. Imports the core's failure limit and `job`,
+and `results` for the formats. When it is wrong, a limit that nothing can keep reaches a run, and ends it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from math import inf
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
+from aliquot.job import MOST_THREADS, Job
+from aliquot.loading import NoOptions
 from orchestrator.results import ENDINGS
 
 _YEAR_S = 365 * 86400.0  # timers and selectors of some systems take no more than a few years
@@ -21,11 +23,14 @@ def check_limits(
     record_timeout_s: float,
     max_failed: str,
     ending: str,
+    threads: int | None,
     budget_usd: float | None,
     budget_time_s: float | None,
 ) -> None:
     """Raise BadOption where one of them cannot be."""
     check_positive("--workers", workers)
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise BadOption("--threads", f"{threads} is not from 1 to {MOST_THREADS}; more --workers have more")
     check_positive("--record-timeout", record_timeout_s)
     check_positive("--budget-time", budget_time_s)
     if not record_timeout_s <= _YEAR_S:  # NaN is not either
@@ -35,6 +40,14 @@ def check_limits(
     if budget_usd is not None and not 0 < budget_usd < inf:
         raise BadOption("--budget-usd", f"{budget_usd} is not a sum of dollars above 0")
     FailureLimit.parse(max_failed)
+
+
+def check_threads(job: Job, threads: int | None) -> None:
+    """Raise BadOption where a job would be called by several threads that says nothing of bearing it."""
+    is_bearing = job.stage.threads > 1 or job.options is NoOptions
+    if threads is not None and threads > 1 and not is_bearing:
+        said = f"job {job.name!r} takes one record at a time: its stage declares no `threads`"
+        raise BadOption("--threads", f"{said}; --workers has more processes")
 
 
 def check_positive(flag: str, value: float | None) -> None:

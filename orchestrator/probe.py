@@ -11,7 +11,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aliquot.chunk import BadRow, Chunk
@@ -83,7 +83,7 @@ class Probe:
 
     Args:
         start_s: wall time to prepare and open the job.
-        record_s: wall time of each record run alone.
+        record_s: wall time of each record run alone, of one of a host's threads where it has several.
         batch_s: of all of them run in batches, as in a real run.
         n_sampled, n_failed: records that were run, and of these failed.
         peak_mib: the most private memory of a host that was seen.
@@ -107,13 +107,15 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
     page = Page.create()
     with tempfile.TemporaryDirectory(prefix="aliquot-probe-") as prepared:
         spec = JobSpec(known.address, known.search_path, request.options, prepared)
-        launcher = SpawnLauncher(spec, HostLimits(settings.record_timeout_s, settings.memory_mib), page)
+        limits = HostLimits(settings.record_timeout_s, settings.memory_mib)
+        launcher = SpawnLauncher(spec, limits, page)
         started_s = time.monotonic()
         try:
             launcher.prepare()
-            launcher.open()
+            threads = settings.threads or launcher.open().threads
             start_s = time.monotonic() - started_s
-            runner = _ProbeRunner(launcher, settings, chunk)
+            launcher.limit(replace(limits, threads=threads))
+            runner = _ProbeRunner(launcher, settings, chunk, threads)
             batched = runner.run([Task(runner.id, runner.id.all_records)])
             reached = sorted({index for spans, _, _ in batched for index in spans})
             # backwards, so that a job that counts what it has seen gives itself away too
@@ -138,8 +140,13 @@ Answered = list[tuple[SpanSet, Outcome, int]]
 class _ProbeRunner:
     """Runs tasks over the sample on one host, for a bounded time."""
 
-    def __init__(self, launcher: SpawnLauncher, settings: ResolvedSettings, chunk: Chunk) -> None:
-        self._launcher, self._settings = launcher, settings
+    def __init__(
+        self, launcher: SpawnLauncher, settings: ResolvedSettings, chunk: Chunk, threads: int
+    ) -> None:
+        self._launcher = launcher
+        self._limits = Limits(
+            settings.record_timeout_s, settings.memory_mib, LONGEST_PROBE_S, threads=threads
+        )
         self._body = encode_chunk(chunk)
         self.id = ChunkId(0, chunk.n_records)
 
@@ -149,7 +156,7 @@ class _ProbeRunner:
         supervisor = Supervisor(
             launcher=self._launcher,
             n_lanes=1,
-            limits=Limits(self._settings.record_timeout_s, self._settings.memory_mib, LONGEST_PROBE_S),
+            limits=self._limits,
             reader=choose_reader(),
             read_chunk=lambda _: self._body,
             put_outcome=lambda _, spans, outcome, wall_ns: answered.append((spans, outcome, wall_ns)),

@@ -57,7 +57,7 @@ def _receive(body: bytes) -> list[dict[str, Any]]:
     try:
         os.write(write_end, body)
         frames = channel.receive()
-        check_frames(frames, (0, 3))
+        check_frames(frames, {0: (0, 3)})
         for frame in frames:
             if frame["op"] == "answer":
                 Block.unpack(Part(*frame["block"]))

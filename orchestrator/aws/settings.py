@@ -31,6 +31,7 @@ class CloudSettings:
         record_timeout_s: a record's deadline.
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv", of what is fetched.
+        threads: of each host; None for as many as the job's stage declares.
         budget_usd, budget_time_s: ceilings of the whole run; None for no limit.
         estimated_usd: what a plan said that it would cost, for its invoice; None where none was made.
     """
@@ -39,6 +40,7 @@ class CloudSettings:
     record_timeout_s: float = 60.0
     max_failed: str = "5%"
     ending: str = "parquet"
+    threads: int | None = None
     budget_usd: float | None = None
     budget_time_s: float | None = None
     estimated_usd: float | None = None
@@ -49,6 +51,7 @@ class CloudSettings:
             record_timeout_s=self.record_timeout_s,
             max_failed=self.max_failed,
             ending=self.ending,
+            threads=self.threads,
             budget_usd=self.budget_usd,
             budget_time_s=self.budget_time_s,
         )

@@ -73,6 +73,7 @@ class Session:
         self._ledger = self._folder.ledger
         self._limit = FailureLimit.parse(settings.max_failed)
         self._interrupt = threading.Event()
+        self._threads = 1  # of a host
         self._until_s = float("inf")  # on the monotonic clock
         self._started_s = self._running_s = time.monotonic()
         self._started_cpu_s = _read_own_cpu_s()
@@ -178,7 +179,9 @@ class Session:
         self._opening = Opening(self._request, limits, ledger, page, is_anew=is_anew, say=self._say)
         self._check_interrupt()
         threading.Thread(target=_import_delivery, name="aliquot-import", daemon=True).start()
-        return self._opening.open()
+        opened = self._opening.open()
+        self._threads = self._resolved.threads or opened.threads
+        return opened
 
     def _freeze_code(self, manifest: Mapping[str, Any], opened: Opened) -> None:
         """Write down the code that the job opened with, or hold it against the one that is there."""
@@ -274,30 +277,31 @@ class Session:
     def _supervise(self, tasks: TaskSource) -> bool:
         """Run tasks until none is left (True), or until the failure limit or an interrupt (False).
 
-        Records that ran out of memory, and they alone, are run again by one host with all that may be had.
+        Records that ran out of memory, and they alone, are run again one by one, by a host with all that may
+        be had.
         """
         resolved = self._resolved
         can_climb = resolved.most_memory_mib > resolved.memory_mib
         first = self._make_supervisor(
-            resolved.workers, resolved.memory_mib, Counts(), defers_memory=can_climb
+            resolved.workers, resolved.memory_mib, Counts(), self._threads, defers_memory=can_climb
         )
         self._counts = first.counts
         is_whole = first.run(tasks, self._should_stop, self._is_time_up)
         if is_whole and first.deferred:
-            last = self._make_supervisor(1, resolved.most_memory_mib, first.counts, defers_memory=False)
+            last = self._make_supervisor(1, resolved.most_memory_mib, first.counts, 1, defers_memory=False)
             is_whole = last.run(LocalTasks(first.deferred), self._should_stop, self._is_time_up)
         return is_whole
 
     def _make_supervisor(
-        self, n_lanes: int, memory_mib: int, counts: Counts, *, defers_memory: bool
+        self, n_lanes: int, memory_mib: int, counts: Counts, threads: int, *, defers_memory: bool
     ) -> Supervisor:
         assert self._opening is not None  # noqa: S101 - its job is open
         timeout_s = self._resolved.record_timeout_s
-        self._opening.launcher.limit(HostLimits(timeout_s, memory_mib))
+        self._opening.launcher.limit(HostLimits(timeout_s, memory_mib, threads))
         return Supervisor(
             launcher=self._opening.launcher,
             n_lanes=n_lanes,
-            limits=Limits(timeout_s, memory_mib, defers_memory=defers_memory),
+            limits=Limits(timeout_s, memory_mib, defers_memory=defers_memory, threads=threads),
             reader=choose_reader(),
             read_chunk=lambda chunk: self._ledger.store.get(chunk.key),
             put_outcome=partial(self._ledger.put_outcome, self._stage),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from aliquot.errors import BadOption
-from aliquot.page import N_SLOTS
+from aliquot.page import MOST_HOSTS
 from aliquot.processes import count_cores, read_free_mib
 from orchestrator.limits import check_limits, check_positive
 
@@ -28,6 +28,7 @@ class Settings:
         memory_mib: private memory a host; None for 80% of what is free, divided by the workers.
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv".
+        threads: of each host; None for as many as the job's stage declares.
         budget_time_s: wall time of all sessions together; None for no limit.
         budget_usd: kept with the run; what is done here costs nothing.
     """
@@ -39,6 +40,7 @@ class Settings:
     ending: str = "parquet"
     budget_time_s: float | None = None
     budget_usd: float | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         check_limits(
@@ -46,12 +48,13 @@ class Settings:
             record_timeout_s=self.record_timeout_s,
             max_failed=self.max_failed,
             ending=self.ending,
+            threads=self.threads,
             budget_usd=self.budget_usd,
             budget_time_s=self.budget_time_s,
         )
         check_positive("--memory", self.memory_mib)
-        if self.workers is not None and self.workers > N_SLOTS:
-            raise BadOption("--workers", f"{self.workers} are too many: at most {N_SLOTS}")
+        if self.workers is not None and self.workers > MOST_HOSTS:
+            raise BadOption("--workers", f"{self.workers} are too many: at most {MOST_HOSTS}")
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], **chosen: Any) -> Settings:
@@ -64,10 +67,11 @@ class Settings:
 
     def resolve(self) -> ResolvedSettings:
         """The same with what was left open decided for this machine."""
-        workers = self.workers or min(count_cores(), N_SLOTS)
+        workers = self.workers or min(count_cores(), MOST_HOSTS)
         free_mib = max(1, int(_MEMORY_SHARE * read_free_mib()))
         memory_mib = self.memory_mib or max(1, free_mib // workers)
-        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, self.memory_mib or free_mib)
+        most_mib = self.memory_mib or free_mib
+        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, most_mib, self.threads)
 
 
 @dataclass(frozen=True)
@@ -82,3 +86,4 @@ class ResolvedSettings:
     record_timeout_s: float
     memory_mib: int
     most_memory_mib: int
+    threads: int | None

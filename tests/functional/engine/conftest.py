@@ -92,6 +92,7 @@ class SupervisedRun:
     is_done: bool
     puts: list[tuple[float, OutcomeKey]] = field(default_factory=list)
     elapsed_s: float = 0.0
+    leftover: list[Task] = field(default_factory=list)
 
     @property
     def outcomes(self) -> list[OutcomeKey]:
@@ -166,10 +167,12 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
         lanes: int = 1,
         timeout_s: float = 10.0,
         memory_mib: int = 1000,
+        threads: int = 1,
         slice_s: float = 5.0,
         chunk_size: int | None = None,
         leave_out: Sequence[int] = (),
         should_stop: Callable[[SupervisedRun], bool] = lambda _: False,
+        is_over: Callable[[SupervisedRun], bool] = lambda _: False,
         before_start: Callable[[SupervisedRun], None] = lambda _: None,
         on_put: Callable[[OutcomeKey], None] = lambda _: None,
     ) -> SupervisedRun:
@@ -185,7 +188,8 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
             ledger.put_chunk(chunk, Chunk(first, len(part), columns, provenance=((0, 0, 1),)).to_bytes())
             chunks.append(chunk)
         page = Page.create()
-        made = CountingLauncher(LAUNCHERS[launcher](make_spec(job), HostLimits(timeout_s, memory_mib), page))
+        limits = HostLimits(timeout_s, memory_mib, threads)
+        made = CountingLauncher(LAUNCHERS[launcher](make_spec(job), limits, page))
         launchers.append(made)
         made.open()
         supervised = SupervisedRun(ledger, made, Counts(), is_done=False)
@@ -198,7 +202,7 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
         supervisor = Supervisor(
             made,
             lanes,
-            Limits(timeout_s, memory_mib, slice_s),
+            Limits(timeout_s, memory_mib, slice_s, threads=threads),
             choose_reader(),
             lambda chunk: ledger.store.get(chunk.key),
             put,
@@ -208,8 +212,11 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
         started_s = time.monotonic()
         try:
             supervised.is_done = supervisor.run(
-                Tasks(chunks, SpanSet.of_indices(leave_out)), lambda _: should_stop(supervised)
+                Tasks(chunks, SpanSet.of_indices(leave_out)),
+                lambda _: should_stop(supervised),
+                lambda: is_over(supervised),
             )
+            supervised.leftover = supervisor.leftover
         finally:
             supervised.elapsed_s = time.monotonic() - started_s
             made.close()

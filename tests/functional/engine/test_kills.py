@@ -30,9 +30,9 @@ from aliquot.page import Page
 from aliquot.processes import choose_reader
 from aliquot.supervisor import Limits, Supervisor
 
-address, kind, do, timeout_s = sys.argv[1:]
+address, kind, do, timeout_s, threads = sys.argv[1:]
 page = Page.create()
-limits = HostLimits(float(timeout_s), 1000)
+limits = HostLimits(float(timeout_s), 1000, int(threads))
 launcher = {"zygote": ZygoteLauncher, "spawn": SpawnLauncher}[kind](JobSpec(address), limits, page)
 launcher.open()
 n = 100_000
@@ -48,13 +48,13 @@ class Tasks:
 is_told = False
 def tell(counts):
     global is_told
-    is_begun = counts.n_answered or do == "hang"
+    is_begun = counts.n_answered or not do.startswith("sleep")
     if not is_told and is_begun and all(lane.sent and lane.is_open for lane in supervisor._lanes):
         print(*(lane.host.pid for lane in supervisor._lanes), flush=True)
         is_told = True
     return False
 
-limits = Limits(float(timeout_s), 1000)
+limits = Limits(float(timeout_s), 1000, threads=int(threads))
 supervisor = Supervisor(launcher, 2, limits, choose_reader(), lambda chunk: body, lambda *put: None)
 supervisor.run(Tasks(), tell)
 """
@@ -75,10 +75,10 @@ def _wait_until_gone(pids: list[int], limit_s: float) -> float:
     return time.monotonic() - started_s
 
 
-def _orphan_hosts(launcher: str, do: str, timeout_s: float) -> tuple[list[int], float]:
+def _orphan_hosts(launcher: str, do: str, timeout_s: float, threads: int = 1) -> tuple[list[int], float]:
     """Kill a supervisor at work; gives its processes and the seconds that the last of them lived on."""
     address = f"{Path(__file__).with_name('toy_jobs.py')}:one"
-    command = [sys.executable, "-c", SUPERVISOR, address, launcher, do, str(timeout_s)]
+    command = [sys.executable, "-c", SUPERVISOR, address, launcher, do, str(timeout_s), str(threads)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -98,6 +98,17 @@ def test_hosts_outlive_a_killed_supervisor_by_less_than_a_second(launcher: str) 
 def test_a_host_inside_a_record_outlives_its_supervisor_by_the_record_s_deadline(launcher: str) -> None:
     """A long call into C hears nothing of a closed pipe; the timer that was armed before it does."""
     _, lived_s = _orphan_hosts(launcher, "hang", 1.0)
+    assert lived_s < 1.0 + 0.5 + 0.3
+
+
+def test_a_host_of_threads_outlives_its_supervisor_by_no_record(launcher: str) -> None:
+    """The thread that reads the pipe is in no record, however long those take that are in one."""
+    _, lived_s = _orphan_hosts(launcher, "hang", 60, threads=4)
+    assert lived_s < 1
+
+
+def test_a_host_of_threads_whose_interpreter_is_held_outlives_it_by_the_deadline(launcher: str) -> None:
+    _, lived_s = _orphan_hosts(launcher, "keep the interpreter", 1.0, threads=4)
     assert lived_s < 1.0 + 0.5 + 0.3
 
 

@@ -10,8 +10,10 @@ import ctypes
 import os
 import signal
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -78,11 +80,31 @@ def _hang() -> None:
     time.sleep(1000)
 
 
+_meeting = threading.Barrier(8)
+_done: list[int] = []
+
+
+def _wait_for_others() -> None:
+    """Until 50 others are done in this process; for ever where they wait for this one."""
+    while len(_done) < 50:
+        time.sleep(0.005)
+
+
+def _meet_and_ask_for_too_much() -> None:
+    with suppress(threading.BrokenBarrierError):  # alone it meets nobody
+        _meeting.wait(1)
+    bytes(1 << 40)
+
+
 _FAULTS: dict[str, Callable[[], object]] = {
     "segv": _crash,
     "exit": lambda: os._exit(7),
     "abort": os.abort,
     "hang": _hang,
+    "keep the interpreter": lambda: ctypes.PyDLL(None).sleep(1000),  # which `time.sleep` lets go
+    "meet 7 others": lambda: _meeting.wait(60),
+    "wait for others": _wait_for_others,
+    "meet and ask for too much": _meet_and_ask_for_too_much,
     "fill": _fill,
     "raise": _raise,
     "leak": _leak,
@@ -103,6 +125,7 @@ def work(record: dict[str, Any]) -> Row | tuple[Any, ...]:
         _hold(int(do.removeprefix("hold ")))
     elif do in _FAULTS:
         _FAULTS[do]()
+    _done.append(record["n"])
     return Row(record["n"], {1} if do == "unencodable" else os.getpid(), time.monotonic())  # type: ignore[arg-type]
 
 
@@ -125,8 +148,13 @@ def _make(name: str, open_stage: Callable[[Any, Path], Any], **more: Any) -> Job
     return Job(name, 1, Options, (Stage("work", open_stage),), writes=Row, **more)
 
 
+def _skip(records: Iterable[Any]) -> Iterator[Any]:
+    return ([work(record)] for record in records if record["do"] != "skip")
+
+
 one = _make("one", lambda *_: _one_by_one)
 ahead_8 = _make("ahead-8", lambda *_: lambda records: _ahead(records, 8))
+skips = _make("skips", lambda *_: _skip)
 ahead_all = _make("ahead-all", lambda *_: lambda records: _ahead(records, None))
 
 

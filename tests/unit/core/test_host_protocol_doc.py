@@ -18,8 +18,9 @@ from aliquot.chunk import BadRow, ChunkReader
 from aliquot.codec import pack, unpack
 from aliquot.envelope import Part
 from aliquot.frames import Channel, pack_frame, read_frame
+from aliquot.job import MOST_THREADS
 from aliquot.keys import ChunkId
-from aliquot.page import ANSWERED, AT_NS, N_SLOTS, READ, Page
+from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, N_SLOTS, READ, Page
 from aliquot.rows import Block, name_kinds
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/host-protocol.md").read_text()
@@ -130,7 +131,9 @@ def test_the_page_is_laid_out_as_the_document_says() -> None:
         "READ": READ * 8,
         "ANSWERED": ANSWERED * 8,
         "AT_NS": AT_NS * 8,
+        "AWAKE_NS": AWAKE_NS * 8,
     }
+    assert f"A host has {MOST_THREADS} of them" in DOCUMENT
     assert f"{N_SLOTS} slots of eight signed 64-bit words" in DOCUMENT
     page = Page.create()
     slot = page.slot(3)

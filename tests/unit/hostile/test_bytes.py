@@ -284,7 +284,7 @@ def test_frames_of_anything_are_refused_before_they_are_believed(frames: list[An
             os.write(write_end, pack_frame(frame))
         with suppress(Undecodable):
             got = channel.receive()
-            check_frames(got, (0, 3))
+            check_frames(got, {0: (0, 3)})
             assert all(frame["op"] in {"answer", "opened", "failed", "broken"} for frame in got)
     finally:
         os.close(write_end)
@@ -293,6 +293,7 @@ def test_frames_of_anything_are_refused_before_they_are_believed(frames: list[An
 
 ANSWER = {
     "op": "answer",
+    "thread": 0,
     "first": 0,
     "end": 3,
     "block": [b"", 0, 0],
@@ -307,6 +308,11 @@ ANSWER = {
 @pytest.mark.parametrize(
     "lie",
     [
+        {"thread": 1},
+        {"thread": -1},
+        {"thread": None},
+        {"thread": True},
+        {"thread": [0]},
         {"first": 1},
         {"end": 4},
         {"end": 0},
@@ -324,13 +330,13 @@ ANSWER = {
 )
 def test_answer_for_what_was_not_asked_is_refused(lie: dict[str, Any]) -> None:
     """A job that writes to its host's pipe must not answer for records of others."""
-    check_frames([ANSWER], (0, 3))
+    check_frames([ANSWER], {0: (0, 3)})
     with pytest.raises(Undecodable):
-        check_frames([ANSWER | lie], (0, 3))
+        check_frames([ANSWER | lie], {0: (0, 3), 2: (9, 12)})
 
 
 def test_answer_that_comes_twice_or_unasked_is_refused() -> None:
-    for frames, sent in (([ANSWER, ANSWER], (0, 3)), ([ANSWER], None)):
+    for frames, sent in (([ANSWER, ANSWER], {0: (0, 3), 1: (3, 6)}), ([ANSWER], {1: (0, 3)}), ([ANSWER], {})):
         with pytest.raises(Undecodable):
             check_frames(frames, sent)
 

@@ -2,7 +2,8 @@
 
 Frames it takes (docs/host-protocol.md): `prepare`, `open`, `chunk`, `step`; the end of its input ends it. A
 host that its supervisor lost is ended by a timer that is armed while a record is at hand, so it outlives
-its supervisor by a record's deadline and a second at most.
+its supervisor by a record's deadline and a second at most. A host of several threads hands its steps to a
+`crew`.
 
 `python -m aliquot.host PAGE_FD SLOT` speaks on its standard input and output, which the job cannot reach:
 what the job prints goes to standard error. A host forked from the zygote runs `serve` on pipes of its own.
@@ -13,8 +14,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 
 from aliquot.attempt import Call, JobBroken, Records, Step, describe_failure, describe_traceback
 from aliquot.chunk import ChunkReader
+from aliquot.crew import Crew, read_awake
 from aliquot.errors import CodecError, Unencodable, UsageError
 from aliquot.frames import Frame, read_frame, write_frame
 from aliquot.job import Job
@@ -49,10 +52,11 @@ class OpenJob:
 
 @dataclass(frozen=True)
 class HostLimits:
-    """What ends a host: seconds on one record, MiB of private memory."""
+    """What ends a host, seconds on one record and MiB of private memory; and in how many threads it works."""
 
     record_timeout_s: float
     memory_mib: int
+    threads: int = 1
 
 
 def prepare_job(spec: JobSpec) -> Frame:
@@ -72,7 +76,7 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
         job = load_job(spec)
         opened = OpenJob(job, job.stage.open(make_options(job, spec.options), Path(spec.prepared)))
         said = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
-        return opened, {**said, "cpu_ns": time.process_time_ns()}
+        return opened, {**said, "threads": job.stage.threads, "cpu_ns": time.process_time_ns()}
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)
 
@@ -89,13 +93,19 @@ def describe_refusal(err: BaseException) -> Frame:
 
 
 class Host:
-    """Answers frames on two blocking pipes, for one opened job."""
+    """Answers frames on two blocking pipes, for one opened job; steps in as many threads as it has slots."""
 
-    def __init__(self, opened: OpenJob, limits: HostLimits, slot: memoryview, to_supervisor: int) -> None:
-        self._opened, self._limits, self._slot, self._out = opened, limits, slot, to_supervisor
+    def __init__(
+        self, opened: OpenJob, limits: HostLimits, slots: Sequence[memoryview], to_supervisor: int
+    ) -> None:
+        self._opened, self._limits, self._slots, self._out = opened, limits, slots, to_supervisor
         self._records: Records = lambda *_: iter(())
         self._bad: dict[int, str] = {}
+        self._lock = threading.Lock()  # of the pipe, and of the timer
         self._armed_ns = 0
+        self._n_busy = 0
+        # of all its threads, those that the job started too, where that is one step's
+        self._read_cpu_ns = time.process_time_ns if len(slots) == 1 else time.thread_time_ns
 
     def answer(self, frame: Frame) -> None:
         """Do what a frame asks and write what it answers."""
@@ -103,9 +113,13 @@ class Host:
             try:
                 self._load(ChunkReader(frame["body"], ChunkId.parse(frame["chunk"])))
             except CodecError as err:
-                write_frame(self._out, {"op": "broken", "chunk": frame["chunk"], "reason": str(err)})
+                self._write({"op": "broken", "chunk": frame["chunk"], "reason": str(err)})
         elif frame["op"] == "step":
-            write_frame(self._out, self._try_step(frame["first"], frame["end"], frame["budget_ms"]))
+            self._write(self._try_step(frame))
+
+    def _write(self, frame: Frame) -> None:
+        with self._lock:
+            write_frame(self._out, frame)
 
     def _load(self, reader: ChunkReader) -> None:
         reads = self._opened.job.reads
@@ -122,23 +136,31 @@ class Host:
 
         self._records = tuple_records if reads is not None else dict_records
 
-    def _try_step(self, first: int, end: int, budget_ms: int) -> Frame:
+    def _try_step(self, frame: Frame) -> Frame:
         """The answer to a step, or how the job failed before it took a record."""
+        thread = frame["thread"]
+        slot = self._slots[thread]
+        with self._lock:
+            self._n_busy += 1
         try:
-            return self._run_step(first, end, budget_ms)
+            return {
+                **self._run_step(slot, frame["first"], frame["end"], frame["budget_ms"]),
+                "thread": thread,
+            }
         except JobBroken as err:
             return describe_refusal(err.__cause__ or err)
         finally:
-            self._slot[AT_NS] = NO_RECORD_NS  # the supervisor may take its time to read
+            slot[AT_NS] = NO_RECORD_NS  # the supervisor may take its time to read
+            self._disarm()
 
-    def _run_step(self, first: int, end: int, budget_ms: int) -> Frame:
-        started_ns, started_cpu_ns = time.monotonic_ns(), time.process_time_ns()
+    def _run_step(self, slot: memoryview, first: int, end: int, budget_ms: int) -> Frame:
+        started_ns, started_cpu_ns = time.monotonic_ns(), self._read_cpu_ns()
         step = Step(
             call=self._opened.call,
             records=self._records,
             bad=self._bad,
             columns=self._opened.columns,
-            slot=self._slot,
+            slot=slot,
             stop_ns=started_ns + budget_ms * 1_000_000,
             arm=self._arm,
             retry=self._opened.job.stage.retry,
@@ -149,7 +171,6 @@ class Host:
         except Unencodable:
             block = step.fail_unencodable()
             part = block.pack()
-        self._disarm()
         return {
             "op": "answer",
             "first": first,
@@ -159,27 +180,45 @@ class Host:
             "kinds": {name: sorted(kinds) for name, kinds in block.kinds().items()},
             "failures": [[f.index, f.kind, f.message, f.traceback] for f in step.failures],
             "wall_ns": time.monotonic_ns() - started_ns,
-            "cpu_ns": time.process_time_ns() - started_cpu_ns,
+            "cpu_ns": self._read_cpu_ns() - started_cpu_ns,
         }
 
     def _arm(self, now_ns: int) -> None:
-        """Have the kernel end this host a record's deadline from now, should nobody else do it."""
+        """Have the kernel end this host a record's deadline from now, should nobody else do it.
+
+        Of several threads the last to begin a record counts: while they do, Python is awake, and hears of the
+        end of its pipe.
+        """
         if now_ns - self._armed_ns > _REARM_NS:
             self._armed_ns = now_ns
             signal.setitimer(signal.ITIMER_REAL, self._limits.record_timeout_s + _GRACE_S)
 
     def _disarm(self) -> None:
-        self._armed_ns = 0
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        with self._lock:
+            self._n_busy -= 1
+            if not self._n_busy:
+                self._armed_ns = 0
+                signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def serve(
-    opened: OpenJob, limits: HostLimits, slot: memoryview, from_supervisor: int, to_supervisor: int
+    opened: OpenJob, limits: HostLimits, page: Page, slot: int, from_supervisor: int, to_supervisor: int
 ) -> None:
-    """Answer frames until the supervisor closes the pipe or is gone."""
+    """Answer frames until the supervisor closes the pipe or is gone.
+
+    Args:
+        slot: the host's first one on the page; its threads have one each.
+    """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    slots = page.slots(slot, limits.threads)
+    host = Host(opened, limits, slots, to_supervisor)
+    if limits.threads > 1:
+        crew = Crew(host.answer, limits.threads)  # before the limit: their stacks are mapped, and hardly used
+        limit_own_memory(limits.memory_mib, choose_reader())
+        while (frame := read_awake(from_supervisor, slots[0])) is not None:
+            crew.take(frame)
+        os._exit(0)  # whatever its threads are at
     limit_own_memory(limits.memory_mib, choose_reader())
-    host = Host(opened, limits, slot, to_supervisor)
     with suppress(BrokenPipeError):  # the supervisor is gone, and with it whoever would read
         while (frame := read_frame(from_supervisor)) is not None:
             host.answer(frame)
@@ -205,7 +244,7 @@ def _answer_frames(page_fd: int, slot_number: int) -> None:
         write_frame(to_supervisor, said)
         if opened is not None:
             limits = HostLimits(**frame["limits"])
-            serve(opened, limits, Page(page_fd).slot(slot_number), from_supervisor, to_supervisor)
+            serve(opened, limits, Page(page_fd), slot_number, from_supervisor, to_supervisor)
         return
 
 

@@ -26,6 +26,8 @@ from typing import Annotated, Any, NamedTuple, Protocol, get_args, get_origin, g
 
 from aliquot.errors import JobError
 
+MOST_THREADS = 64  # of a host: each has its words on the shared page, and they take turns at one interpreter
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -97,12 +99,15 @@ class Stage:
         fork_safe: False when what `open` builds does not survive a fork (threads, GPU contexts).
         retry: exceptions that may pass by themselves: the record is tried again, three times, after a pause.
             Lost connections, timeouts and throttling need no naming.
+        threads: for records that wait (HTTP, databases): a host calls what `open` returned from so many
+            threads at once, each with an iterable of its own. What they share must bear that.
     """
 
     name: str
     open: OpenStage
     fork_safe: bool = True
     retry: tuple[type[BaseException], ...] = ()
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,9 @@ class Job:
             raise JobError(self.name, f"declares {len(self.stages)} stages; a job has exactly one")
         if not re.fullmatch(r"[a-z0-9_-]+", self.stage.name):
             raise JobError(self.name, f"stage {self.stage.name!r} must be named by a-z, 0-9, _ and - alone")
+        if not (type(self.stage.threads) is int and 1 <= self.stage.threads <= MOST_THREADS):
+            said = f"stage {self.stage.name!r} asks for {self.stage.threads!r} threads"
+            raise JobError(self.name, f"{said}; a host has 1 to {MOST_THREADS}, more --workers have more")
         if not is_dataclass(self.options):
             raise JobError(self.name, f"options must be a dataclass, found {self.options!r}")
         for role, record in (("reads", self.reads), ("writes", self.writes)):

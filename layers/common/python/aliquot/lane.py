@@ -1,8 +1,9 @@
 """A lane: one host and the slice of a chunk that it works on, as the supervisor keeps them.
 
 A lane holds which records are still to be sent, which are with the host, which must run alone, and what has
-been answered so far; `take_outcome` turns the latter into an outcome. It decides how far the next step
-goes and whom a host's death is blamed on; it does no I/O but through its host.
+been answered so far; `take_outcomes` turns the latter into outcomes. A host of several threads is sent a step
+for each of them: a `Hand` holds what is with one. It decides how far the next step goes and whom a host's
+death is blamed on; it does no I/O but through its host.
 
 Owns that bookkeeping. When it is wrong, a record is done twice, or never.
 """
@@ -10,7 +11,7 @@ Owns that bookkeeping. When it is wrong, a record is done twice, or never.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aliquot.envelope import Part
@@ -18,11 +19,12 @@ from aliquot.frames import Frame
 from aliquot.keys import ChunkId, fits_in_key
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure, Outcome
-from aliquot.page import ANSWERED, AT_NS, READ
+from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, READ
 from aliquot.spans import Span, SpanSet
 
 STEP_S = 0.1
 NOTHING = SpanSet()
+_AWAKE_S = 1.0  # a host of several threads notes ten times a second that it is awake
 _GROWTH = 4  # a step is at most this many times the one before: the first records tell what they cost
 
 
@@ -34,20 +36,52 @@ class Task:
     spans: SpanSet
 
 
-@dataclass
-class Slice:
-    """What a lane has answered since its last outcome."""
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to one step, or the failure of a record that the supervisor filed itself.
 
-    started_s: float
-    spans: SpanSet = NOTHING
-    blocks: dict[int, Part] = field(default_factory=dict)
-    kinds: dict[str, set[str]] = field(default_factory=dict)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    Args:
+        first: where its block begins.
+        spans: the records that count as answered.
+        kinds: kinds of value by column, in the columns' order.
+    """
+
+    first: int
+    spans: SpanSet
+    block: Part | None
+    kinds: Mapping[str, Iterable[str]]
+    failures: list[Failure]
     n_rows: int = 0
     wall_ns: int = 0
     cpu_ns: int = 0
+
+
+@dataclass
+class Slice:
+    """What a lane has answered since its last outcomes."""
+
+    started_s: float
+    answers: list[Answered] = field(default_factory=list)
     stored_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """An outcome with the records that it answers for, and the wall time that the host took."""
+
+    spans: SpanSet
+    outcome: Outcome
+    wall_ns: int
+
+
+@dataclass
+class Hand:
+    """One thread of a lane's host, and the records that are with it."""
+
+    number: int
+    sent: Span | None = None
+    sent_s: float = 0.0
+    is_alone: bool = False  # it has a suspect, and no other hand has anything
 
 
 @dataclass
@@ -55,15 +89,14 @@ class Lane:
     """One host's place at the supervisor's table."""
 
     number: int
+    hands: tuple[Hand, ...] = field(default_factory=lambda: (Hand(0),))
     host: HostProcess | None = None
     chunk: ChunkId | None = None
     loaded: ChunkId | None = None  # the chunk that the host holds
     todo: SpanSet = NOTHING
     suspects: SpanSet = NOTHING
-    sent: Span | None = None
-    sent_s: float = 0.0
     slice: Slice = field(default_factory=lambda: Slice(0.0))
-    record_s: float | None = None  # estimate of one record's wall time
+    record_s: float | None = None  # estimate of one record's wall time in its thread
     last_step: int = 0
     n_steps: int = 0  # of this host
     n_shared_steps: int = 0  # steps of this host that were not of one suspect alone
@@ -74,18 +107,45 @@ class Lane:
     peak_mib: float = 0.0
     n_barren: int = 0  # hosts in a row that died before they read a record
     doom: Failure | None = None  # why the supervisor killed the host, index not yet known
+    late: tuple[
+        SpanSet, ...
+    ] = ()  # with a deadline: what was at hand in threads that were late by themselves
+
+    @property
+    def sent(self) -> dict[int, Span]:
+        """The records that are with the host, by thread."""
+        return {hand.number: hand.sent for hand in self.hands if hand.sent is not None}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is with the host."""
+        return any(hand.sent is not None for hand in self.hands)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is left to send."""
+        return bool(self.todo or self.suspects)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is with the host and nothing is left to send."""
-        return self.sent is None and not self.todo and not self.suspects
+        return not self.has_more and not self.is_busy
 
     @property
     def left_s(self) -> float:
-        """Estimated work that has not been sent; infinite while nothing is known."""
+        """Estimated wall time of what has not been sent; infinite while nothing is known."""
         if not self.todo:
             return 0.0
-        return math.inf if self.record_s is None else len(self.todo) * self.record_s
+        return math.inf if self.record_s is None else len(self.todo) * self.record_s / len(self.hands)
+
+    @property
+    def free_hand(self) -> Hand | None:
+        """A hand that a step may be sent to, None where there is none now: a suspect is alone in its host."""
+        if self.host is not None and self.doom is not None:
+            return None  # it was killed, and its end is not heard of yet
+        if self.is_busy and (self.suspects or any(hand.is_alone for hand in self.hands)):
+            return None
+        return next((hand for hand in self.hands if hand.sent is None), None)
 
     def begin(self, task: Task, now_s: float) -> None:
         """Take on a task."""
@@ -93,7 +153,10 @@ class Lane:
         self.slice = Slice(now_s)
 
     def next_span(self) -> Span:
-        """The records to send next: one suspect alone, or about STEP_S of what is to do."""
+        """The records to send next: one suspect alone, or about STEP_S of what is to do.
+
+        Towards the end threads are sent less, so that none of them has work left when the others have not.
+        """
         if self.suspects:
             first = self.suspects.spans[0][0]
             return (first, first + 1)
@@ -101,96 +164,134 @@ class Lane:
         if self.record_s is None:
             return (first, first + 1)
         wanted = math.ceil(STEP_S / max(self.record_s, 1e-9))
+        if len(self.hands) > 1:
+            wanted = min(wanted, math.ceil(len(self.todo) / (2 * len(self.hands))))
         return (first, min(end, first + max(1, min(wanted, self.last_step * _GROWTH))))
 
-    def mark_sent(self, span: Span, now_s: float) -> None:
+    def mark_sent(self, hand: Hand, span: Span, now_s: float) -> None:
         """Note that a span is with the host."""
         sent = SpanSet.of([span])
         self.n_steps += 1
-        self.n_shared_steps += not self.suspects
+        hand.is_alone = bool(self.suspects)
+        self.n_shared_steps += not hand.is_alone
         self.suspects, self.todo = self.suspects - sent, self.todo - sent
-        self.sent, self.sent_s, self.last_step = span, now_s, span[1] - span[0]
+        hand.sent, hand.sent_s, self.last_step = span, now_s, span[1] - span[0]
 
-    def take_answer(self, frame: Frame, doubtful: SpanSet = NOTHING) -> None:
-        """Note what the host answered of the span that was with it; the rest is to do again.
+    def take_answer(self, frame: Frame, doubtful: SpanSet = NOTHING) -> list[Failure]:
+        """Note what the host answered of the span that was with a thread of it; the rest is to do again.
 
         `doubtful` records count as not answered and run alone; the slice has to be put before they do, since
-        its blocks have a place for them.
+        its blocks have a place for them. Gives the failures that count.
         """
-        assert self.sent is not None  # noqa: S101 - an answer follows a step
+        hand = self.hands[frame["thread"]]
+        assert hand.sent is not None  # noqa: S101 - an answer follows a step
         first, end = frame["first"], frame["end"]
-        done = self.slice
-        done.spans |= SpanSet.range(first, end) - doubtful
+        answered = SpanSet.range(first, end) - doubtful
+        failures = [Failure(*row) for row in frame["failures"] if row[0] not in doubtful]
+        block, spent = Part(*frame["block"]), (frame["wall_ns"], frame["cpu_ns"])
+        answer = Answered(first, answered, block, frame["kinds"], failures, frame["rows"], *spent)
+        self.slice.answers.append(answer)
+        texts = sum(len(row[2]) + len(row[3]) for row in frame["failures"])
+        self.slice.stored_bytes += len(block.stored) + texts
         self.suspects |= doubtful
-        stored, crc, plain_bytes = frame["block"]
-        done.blocks[first] = Part(stored, crc, plain_bytes)
-        for at, (name, kinds) in enumerate(frame["kinds"].items()):
-            done.kinds.setdefault(name, set()).update(kinds)
-            done.places[name] = min((first, at), done.places.get(name, (first, at)))
-        done.failures.extend(Failure(*row) for row in frame["failures"] if row[0] not in doubtful)
-        done.n_rows += frame["rows"]
-        done.wall_ns += frame["wall_ns"]
-        done.cpu_ns += frame["cpu_ns"]
-        done.stored_bytes += len(stored) + sum(len(row[2]) + len(row[3]) for row in frame["failures"])
-        self.todo |= SpanSet.range(end, self.sent[1])
+        self.todo |= SpanSet.range(end, hand.sent[1])
         self._learn(frame["wall_ns"] / 1e9 / max(1, end - first))
-        self.sent, self.n_barren = None, 0
+        hand.sent, self.n_barren = None, 0
+        return failures
+
+    def take_back(self) -> SpanSet:
+        """The records that were with the host, which is gone; they are with nobody now."""
+        sent = SpanSet.of(self.sent.values())
+        for hand in self.hands:
+            hand.sent = None
+        return sent
 
     def file(self, failure: Failure) -> None:
         """Note a record that the supervisor itself files as failed."""
-        self.slice.failures.append(failure)
-        self.slice.spans |= SpanSet.range(failure.index, failure.index + 1)
+        spans = SpanSet.range(failure.index, failure.index + 1)
+        self.slice.answers.append(Answered(failure.index, spans, None, {}, [failure]))
 
     def give_half(self) -> SpanSet:
         """The upper half of what is to do, for another lane; it is this lane's no longer."""
         self.todo, half = self.todo.take(len(self.todo) // 2)
         return half
 
-    def can_hold(self, span: Span) -> bool:
-        """Whether the key of an outcome can still name this span beside what it holds."""
-        return fits_in_key(self.slice.spans | SpanSet.of([span]))
-
-    def take_outcome(self) -> tuple[SpanSet, Outcome] | None:
-        """What was answered since the last outcome, if anything; `slice` has to be begun anew."""
-        done = self.slice
-        if not done.spans:
-            return None
-        return done.spans, Outcome(
-            blocks=done.blocks,
-            kinds={name: sorted(kinds) for name, kinds in done.kinds.items()},
-            n_rows=done.n_rows,
-            failures=sorted(done.failures, key=lambda failure: failure.index),
-            cpu_ms=done.cpu_ns // 1_000_000,
-            peak_mib=round(self.peak_mib),
-            places=done.places,
-        )
+    def take_outcomes(self) -> list[Attempted]:
+        """What was answered since the last time: no more outcomes than their keys, which name spans, need."""
+        answers = sorted(self.slice.answers, key=lambda answer: answer.first)
+        taken: list[Attempted] = []
+        while answers:
+            spans, n_fit = answers[0].spans, 1
+            while n_fit < len(answers) and fits_in_key(spans | answers[n_fit].spans):
+                spans, n_fit = spans | answers[n_fit].spans, n_fit + 1
+            if spans:
+                taken.append(self._join(answers[:n_fit], spans))
+            del answers[:n_fit]
+        return taken
 
     def stuck_s(self, now_ns: int) -> float:
-        """Seconds since the host began its record, or last answered, or was sent the step; 0 while it opens.
+        """Seconds since a thread began its record, last answered, or was sent its step: the longest of them.
 
-        Below 0 while it writes its answer, however long nobody reads that.
+        0 while the host opens the job; below 0 while it writes its answer, however long nobody reads that.
         """
-        if self.host is None or self.sent is None or not self.is_open:
-            return 0.0
-        since_ns = self.host.slot[AT_NS] or int(self.sent_s * 1e9)
-        return float(now_ns - since_ns) / 1e9
+        return max((self._stuck_s(hand, now_ns) for hand in self.hands if hand.sent is not None), default=0.0)
 
-    def accuse(self) -> SpanSet:
-        """The records that a host's death may be blamed on: read and not answered, else answered and lost."""
-        assert self.host is not None  # noqa: S101 - called at the death of a busy host
-        assert self.sent is not None  # noqa: S101 - as above
-        first, end = self.sent
-        answered = min(max(self.host.slot[ANSWERED], first), end)
-        read = min(max(self.host.slot[READ], first), end)
-        return SpanSet.range(answered, read) or SpanSet.range(first, answered)
+    def find_late(self, now_ns: int, timeout_s: float) -> tuple[SpanSet, ...]:
+        """What is at hand in each thread that is past a record's deadline and late by itself.
+
+        Empty where it may be that one record holds up all of them: Python's interpreter does one thing at a
+        time, and a call into C may keep it. Then the host has not noted for a while that it is awake.
+        """
+        busy = [hand for hand in self.hands if hand.sent is not None]
+        awake_s = min(_AWAKE_S, timeout_s / 2)
+        if self.host is None or (len(busy) > 1 and now_ns - self.host.slots[0][AWAKE_NS] > awake_s * 1e9):
+            return ()
+        return tuple(self._accuse(hand) for hand in busy if self._stuck_s(hand, now_ns) > timeout_s)
+
+    def accuse(self) -> tuple[SpanSet, ...]:
+        """The records that a host's death may be blamed on, by thread; none for a thread that read none."""
+        accused = (self._accuse(hand) for hand in self.hands if hand.sent is not None)
+        return tuple(suspects for suspects in accused if suspects)
 
     def was_alone_and_fresh(self, ceiling_mib: float) -> bool:
         """Whether the host that died had done nothing but suspects alone, and held no memory of before."""
-        assert self.sent is not None  # noqa: S101 - called at the death of a busy host
         grown_mib = self.start_mib - self.birth_mib
-        return (
-            self.sent[1] - self.sent[0] == 1 and self.n_shared_steps == 0 and grown_mib <= 0.1 * ceiling_mib
+        n_sent = sum(end - first for first, end in self.sent.values())
+        return n_sent == 1 and self.n_shared_steps == 0 and grown_mib <= 0.1 * ceiling_mib
+
+    def _stuck_s(self, hand: Hand, now_ns: int) -> float:
+        if self.host is None or not self.is_open:
+            return 0.0
+        since_ns = self.host.slots[hand.number][AT_NS] or int(hand.sent_s * 1e9)
+        return float(now_ns - since_ns) / 1e9
+
+    def _accuse(self, hand: Hand) -> SpanSet:
+        """The records of a thread that were read and not answered, else those answered and lost."""
+        assert self.host is not None  # noqa: S101 - called for a busy host
+        assert hand.sent is not None  # noqa: S101 - as above
+        (first, end), slot = hand.sent, self.host.slots[hand.number]
+        answered = min(max(slot[ANSWERED], first), end)
+        read = min(max(slot[READ], first), end)
+        return SpanSet.range(answered, read) or SpanSet.range(first, answered)
+
+    def _join(self, answers: list[Answered], spans: SpanSet) -> Attempted:
+        kinds: dict[str, set[str]] = {}
+        places: dict[str, tuple[int, int]] = {}
+        for answer in answers:  # in the order of their records: a column's first place is the lowest
+            for at, (name, found) in enumerate(answer.kinds.items()):
+                kinds.setdefault(name, set()).update(found)
+                places.setdefault(name, (answer.first, at))
+        outcome = Outcome(
+            blocks={answer.first: answer.block for answer in answers if answer.block is not None},
+            kinds={name: sorted(found) for name, found in kinds.items()},
+            n_rows=sum(answer.n_rows for answer in answers),
+            failures=sorted((f for answer in answers for f in answer.failures), key=lambda f: f.index),
+            cpu_ms=sum(answer.cpu_ns for answer in answers) // 1_000_000,
+            peak_mib=round(self.peak_mib),
+            places=places,
         )
+        wall_ns = sum(answer.wall_ns for answer in answers) // len(self.hands)
+        return Attempted(spans, outcome, wall_ns)
 
     def _learn(self, record_s: float) -> None:
         self.record_s = record_s if self.record_s is None else 0.5 * (self.record_s + record_s)
@@ -198,5 +299,5 @@ class Lane:
 
 def pick_victim(lanes: Iterable[Lane], least_s: float) -> Lane | None:
     """The busy lane with most work left to give, None where nobody has `least_s` of it."""
-    busy = [lane for lane in lanes if lane.sent is not None and lane.left_s >= least_s and lane.todo]
+    busy = [lane for lane in lanes if lane.is_busy and lane.left_s >= least_s and lane.todo]
     return max(busy, key=lambda lane: (lane.left_s, len(lane.todo)), default=None)

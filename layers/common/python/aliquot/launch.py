@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from aliquot import errors
@@ -22,6 +22,7 @@ from aliquot.codec import pack, unpack
 from aliquot.errors import AliquotError, OpenFailed
 from aliquot.frames import Channel, Frame, pack_frame, read_frame
 from aliquot.host import HostLimits
+from aliquot.job import MOST_THREADS
 from aliquot.loading import JobSpec
 from aliquot.page import Page
 from aliquot.zygote import LARGEST_MESSAGE
@@ -36,11 +37,18 @@ _MALLOC = "glibc.malloc.tcache_count=2000"
 
 @dataclass(frozen=True)
 class Opened:
-    """What a job said when it was opened: its code's digest, versions that may change rows, CPU seconds."""
+    """What a job said when it was opened.
+
+    Args:
+        code: its digest.
+        versions: those that may change rows.
+        threads: in how many its stage asks to be called.
+    """
 
     code: str
     versions: Mapping[str, str]
     cpu_s: float
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,11 @@ class Ended:
 
 @dataclass
 class HostProcess:
-    """A running host: its pid, its pipes, its words on the shared page, and whether it has opened the job."""
+    """A running host: its pid, its pipes, the words of its threads, and whether it has opened the job."""
 
     pid: int
     channel: Channel
-    slot: memoryview
+    slots: tuple[memoryview, ...]
     is_open: bool
 
     def kill(self) -> None:
@@ -87,8 +95,8 @@ class Launcher(Protocol):
     def limit(self, limits: HostLimits) -> None:
         """Hold the hosts that are started from now on to other limits."""
 
-    def launch(self, slot: int) -> HostProcess:
-        """Start a host; raises OpenFailed where it cannot be done."""
+    def launch(self, number: int) -> HostProcess:
+        """Start a host in the place `number` of the page; raises OpenFailed where it cannot be done."""
 
     def reap(self, host: HostProcess) -> Ended:
         """Wait for a host that has closed its pipe or was killed, and release what it held."""
@@ -130,21 +138,21 @@ class ZygoteLauncher:
     def open(self) -> Opened:
         """Open the job in the zygote."""
         reply = _check_reply(self._spec, self._ask({"op": "open", "spec": self._spec.to_plain()}))
-        self.n_threads = reply["threads"]
+        self.n_threads = reply["running"]
         return _read_opened(reply)
 
     def limit(self, limits: HostLimits) -> None:
         """Hold the hosts that are forked from now on to other limits."""
         self._limits = limits
 
-    def launch(self, slot: int) -> HostProcess:
+    def launch(self, number: int) -> HostProcess:
         """Fork a host; a zygote that was killed is made anew, once."""
         try:
-            return self._fork(slot)
+            return self._fork(number)
         except OpenFailed:
             self.close()
             self.open()
-            return self._fork(slot)
+            return self._fork(number)
 
     def reap(self, host: HostProcess) -> Ended:
         """Ask the zygote, the host's parent."""
@@ -170,15 +178,12 @@ class ZygoteLauncher:
             self._process.wait()
         self._control = self._process = None
 
-    def _fork(self, slot: int) -> HostProcess:
+    def _fork(self, number: int) -> HostProcess:
         host_reads, we_write = os.pipe()
         we_read, host_writes = os.pipe()
         try:
-            limits = {
-                "record_timeout_s": self._limits.record_timeout_s,
-                "memory_mib": self._limits.memory_mib,
-            }
-            reply = self._ask({"op": "fork", "slot": slot, "limits": limits}, [host_reads, host_writes])
+            wanted = {"op": "fork", "slot": number * MOST_THREADS, "limits": asdict(self._limits)}
+            reply = self._ask(wanted, [host_reads, host_writes])
         except OpenFailed:
             os.close(we_write)
             os.close(we_read)
@@ -186,7 +191,8 @@ class ZygoteLauncher:
         finally:
             os.close(host_reads)
             os.close(host_writes)
-        return HostProcess(reply["pid"], Channel(we_write, we_read), self._page.slot(slot), is_open=True)
+        slots = self._page.slots(number * MOST_THREADS, self._limits.threads)
+        return HostProcess(reply["pid"], Channel(we_write, we_read), slots, is_open=True)
 
     def _ask(self, message: Frame, fds: list[int] | None = None) -> Frame:
         control = self._start()
@@ -242,9 +248,9 @@ class SpawnLauncher:
         """Hold the hosts that are started from now on to other limits."""
         self._limits = limits
 
-    def launch(self, slot: int) -> HostProcess:
+    def launch(self, number: int) -> HostProcess:
         """Start a process; it opens the job before it takes its first chunk."""
-        process = self._start(slot)
+        process = self._start(number)
         assert process.stdin is not None  # noqa: S101 - for the type checker
         assert process.stdout is not None  # noqa: S101 - for the type checker
         channel = Channel(os.dup(process.stdin.fileno()), os.dup(process.stdout.fileno()))
@@ -252,7 +258,8 @@ class SpawnLauncher:
         process.stdout.close()
         channel.send(self._open_frame())
         self._processes[process.pid] = process, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return HostProcess(process.pid, channel, self._page.slot(slot), is_open=False)
+        slots = self._page.slots(number * MOST_THREADS, self._limits.threads)
+        return HostProcess(process.pid, channel, slots, is_open=False)
 
     def reap(self, host: HostProcess) -> Ended:
         """Wait for our child."""
@@ -275,11 +282,10 @@ class SpawnLauncher:
         """Nothing is left but hosts."""
 
     def _open_frame(self) -> Frame:
-        limits = {"record_timeout_s": self._limits.record_timeout_s, "memory_mib": self._limits.memory_mib}
-        return {"op": "open", "spec": self._spec.to_plain(), "limits": limits}
+        return {"op": "open", "spec": self._spec.to_plain(), "limits": asdict(self._limits)}
 
-    def _start(self, slot: int) -> subprocess.Popen[bytes]:
-        fd = self._page.fd
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        fd, slot = self._page.fd, number * MOST_THREADS
         return _start_python("aliquot.host", [fd, slot], (fd,), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def _ask_aside(self, frame: Frame) -> Frame:
@@ -296,7 +302,7 @@ class SpawnLauncher:
 
 
 def _read_opened(reply: Frame) -> Opened:
-    return Opened(reply["code"], reply["versions"], reply["cpu_ns"] / 1e9)
+    return Opened(reply["code"], reply["versions"], reply["cpu_ns"] / 1e9, reply["threads"])
 
 
 def raise_refusal(address: str, reply: Frame) -> None:

@@ -1,8 +1,8 @@
 """The shared page on which hosts note how far they are, so that a dead host's culprit is known.
 
-One small file, mapped by the supervisor and its hosts; each host has a slot of 8-byte words. A host writes
-its slot before each record that it takes and after each that it answers; the supervisor only reads. Writes
-of one aligned word are whole, and that is all that is relied on.
+One small file, mapped by the supervisor and its hosts; each thread of a host has a slot of 8-byte words. It
+writes its slot before each record that it takes and after each that it answers; the supervisor only reads.
+Writes of one aligned word are whole, and that is all that is relied on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-_WORDS = 8  # one cache line a slot
-N_SLOTS = 512
+from aliquot.job import MOST_THREADS
 
-READ, ANSWERED, AT_NS = 0, 1, 2
+_WORDS = 8  # one cache line a slot
+MOST_HOSTS = 512
+N_SLOTS = MOST_HOSTS * MOST_THREADS  # what nobody writes takes no memory
+
+READ, ANSWERED, AT_NS, AWAKE_NS = 0, 1, 2, 3
 NO_RECORD_NS = 1 << 62  # at AT_NS while the host packs and writes its answer: no record is at hand
 
 
@@ -37,8 +40,12 @@ class Page:
         return cls(fd)
 
     def slot(self, number: int) -> memoryview:
-        """A host's words: READ and ANSWERED are indices in the chunk, AT_NS is a monotonic time."""
+        """Words of a slot: READ and ANSWERED are indices in the chunk, the others monotonic times."""
         return self._words[number * _WORDS : (number + 1) * _WORDS]
+
+    def slots(self, first: int, n_threads: int) -> tuple[memoryview, ...]:
+        """The words of a host's threads, a slot each."""
+        return tuple(self.slot(first + thread) for thread in range(n_threads))
 
     def close(self) -> None:
         """Close the descriptor, and the mapping unless a slot is held still: then it ends with that."""

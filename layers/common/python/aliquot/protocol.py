@@ -6,7 +6,7 @@ is wrong, a job that scribbles on its pipe ends the run, or answers for records 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aliquot.envelope import is_count, is_texts, is_texts_by_name
@@ -15,14 +15,16 @@ from aliquot.frames import Frame
 from aliquot.spans import Span
 
 
-def check_frames(frames: Iterable[Frame], sent: Span | None) -> None:
-    """Raise Undecodable unless these are what a host may say that was sent these records, if any."""
+def check_frames(frames: Iterable[Frame], sent: Mapping[int, Span]) -> None:
+    """Raise Undecodable unless these are what a host may say that was sent these records, by thread."""
+    asked = dict(sent)
     for frame in frames:
         said = frame.get("op")
         if said == "answer":
-            if sent is None or not _is_answer(frame, *sent):
+            thread = frame.get("thread")
+            span = asked.pop(thread, None) if type(thread) is int else None
+            if span is None or not _is_answer(frame, *span):
                 raise Undecodable("frame", "answers what was not asked")
-            sent = None
         elif said == "failed":
             _check(isinstance(frame.get("error"), str) and type(frame.get("args")) is list)
         elif said == "broken":

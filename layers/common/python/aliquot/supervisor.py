@@ -6,8 +6,9 @@
 
 A host may crash, hang or eat memory at any moment. The supervisor reads from the shared page which records
 were at hand, runs them again alone, and files a record that ends a fresh host by itself; everything else
-goes on in a new host. It is one thread around a selector: nothing it does blocks but the launch of a host
-(milliseconds) and the put of an outcome.
+goes on in a new host. A host of several threads has a step for each of them; the next goes out when one is
+answered, so that no thread waits for the slowest. The supervisor is one thread around a selector: nothing it
+does blocks but the launch of a host (milliseconds) and the put of an outcome.
 
 The same code runs in the Lambda handler and on the user's machine. Imports `lane` and `launch`; the ledger
 is behind the two functions that it is given. When it is wrong, a run hangs or loses records.
@@ -26,7 +27,7 @@ from typing import Protocol
 from aliquot.errors import OpenFailed, Undecodable
 from aliquot.frames import Frame
 from aliquot.keys import ChunkId
-from aliquot.lane import STEP_S, Lane, Slice, Task, pick_victim
+from aliquot.lane import STEP_S, Hand, Lane, Slice, Task, pick_victim
 from aliquot.launch import Ended, Launcher, raise_refusal
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import ANSWERED, AT_NS, READ
@@ -63,12 +64,14 @@ class Limits:
         memory_mib: ceiling of a host's private memory.
         slice_s: an outcome is put at least this often.
         defers_memory: a record that ran out of memory is left for a host with more, not filed.
+        threads: of each host, as the launcher starts it.
     """
 
     record_timeout_s: float
     memory_mib: int
     slice_s: float = 5.0
     defers_memory: bool = False
+    threads: int = 1
 
 
 @dataclass
@@ -109,7 +112,7 @@ class Supervisor:
     ) -> None:
         self._launcher, self._limits, self._reader = launcher, limits, reader
         self._read_chunk, self._put_outcome = read_chunk, put_outcome
-        self._lanes = [Lane(number) for number in range(n_lanes)]
+        self._lanes = [Lane(number, tuple(map(Hand, range(limits.threads)))) for number in range(n_lanes)]
         self._selector = selectors.DefaultSelector()
         self._polled_s = 0.0
         self._deferred: dict[ChunkId, SpanSet] = {}
@@ -129,7 +132,7 @@ class Supervisor:
         try:
             while not is_done and not should_stop(self.counts):
                 if is_over():
-                    if all(lane.sent is None for lane in self._lanes):
+                    if not any(lane.is_busy for lane in self._lanes):
                         break
                 else:
                     self._feed(tasks)
@@ -156,7 +159,7 @@ class Supervisor:
     def leftover(self) -> list[Task]:
         """After a run: what the tasks that were taken asked for and nobody answered."""
         return [
-            Task(lane.chunk, lane.todo | lane.suspects | SpanSet.of([lane.sent] if lane.sent else []))
+            Task(lane.chunk, lane.todo | lane.suspects | SpanSet.of(lane.sent.values()))
             for lane in self._lanes
             if lane.chunk is not None and not lane.is_idle
         ]
@@ -168,26 +171,24 @@ class Supervisor:
 
     @property
     def record_s(self) -> float:
-        """Wall time of a record, as far as was seen; 0 where none was answered."""
+        """Wall time of a record on a host, as far as was seen; 0 where none was answered."""
         known = [lane.record_s for lane in self._lanes if lane.record_s is not None]
-        return sum(known) / len(known) if known else 0.0
+        return sum(known) / len(known) / self._limits.threads if known else 0.0
 
     def _feed(self, tasks: TaskSource) -> None:
         for lane in self._lanes:
-            if lane.sent is not None:
-                continue
-            if lane.is_idle or self._is_slice_over(lane):
-                self._put(lane)
-            if lane.is_idle and not self._give_task(lane, tasks):
-                continue
-            self._send(lane)
+            while (hand := lane.free_hand) is not None:
+                if lane.is_idle or self._is_slice_over(lane):
+                    self._put(lane)
+                if lane.is_idle and not self._give_task(lane, tasks):
+                    break
+                if not lane.has_more:
+                    break  # what is with the other hands is the last of its task
+                self._send(lane, hand)
 
     def _is_slice_over(self, lane: Lane) -> bool:
-        return (
-            time.monotonic() - lane.slice.started_s >= self._limits.slice_s
-            or lane.slice.stored_bytes >= _LARGEST_SLICE_BYTES
-            or not lane.can_hold(lane.next_span())
-        )
+        is_due = time.monotonic() - lane.slice.started_s >= self._limits.slice_s
+        return is_due or lane.slice.stored_bytes >= _LARGEST_SLICE_BYTES
 
     def _give_task(self, lane: Lane, tasks: TaskSource) -> bool:
         task = tasks.next_task()
@@ -200,7 +201,7 @@ class Supervisor:
         lane.begin(task, time.monotonic())
         return True
 
-    def _send(self, lane: Lane) -> None:
+    def _send(self, lane: Lane, hand: Hand) -> None:
         if lane.host is None:
             self._launch(lane)
         assert lane.host is not None  # noqa: S101 - it was launched
@@ -211,15 +212,18 @@ class Supervisor:
             )
             lane.loaded = lane.chunk
         first, end = lane.next_span()
-        lane.host.slot[READ] = lane.host.slot[ANSWERED] = first
-        lane.host.slot[AT_NS] = 0
+        slot = lane.host.slots[hand.number]
+        slot[READ] = slot[ANSWERED] = first
+        slot[AT_NS] = 0
         lane.start_mib = self._reader.read_private_mib(lane.host.pid) if lane.suspects else 0.0
-        lane.mark_sent((first, end), time.monotonic())
-        lane.host.channel.send({"op": "step", "first": first, "end": end, "budget_ms": round(STEP_S * 1000)})
+        lane.mark_sent(hand, (first, end), time.monotonic())
+        step = {"op": "step", "thread": hand.number, "first": first, "end": end}
+        lane.host.channel.send({**step, "budget_ms": round(STEP_S * 1000)})
 
     def _launch(self, lane: Lane) -> None:
         lane.host = self._launcher.launch(lane.number)
-        lane.loaded, lane.n_steps, lane.n_shared_steps, lane.peak_mib, lane.doom = None, 0, 0, 0.0, None
+        lane.loaded, lane.n_steps, lane.n_shared_steps, lane.peak_mib = None, 0, 0, 0.0
+        lane.doom, lane.late = None, ()
         lane.is_open = lane.host.is_open
         lane.birth_mib = self._reader.read_private_mib(lane.host.pid)
         lane.file_mib = self._reader.read_file_mib(lane.host.pid)
@@ -232,7 +236,7 @@ class Supervisor:
                 with suppress(KeyError):
                     self._selector.unregister(lane.host.channel.writer)
                 self._selector.register(lane.host.channel.writer, selectors.EVENT_WRITE, lane)
-        wait_s = _POLL_S if all(lane.sent is not None for lane in self._lanes) else _WAIT_S
+        wait_s = _POLL_S if all(lane.is_busy for lane in self._lanes) else _WAIT_S
         for key, events in self._selector.select(wait_s):
             lane = key.data
             if lane.host is None:
@@ -254,6 +258,8 @@ class Supervisor:
             self._bury_host(lane)
             return
         for frame in frames:
+            if lane.host is None:
+                break  # an answer had it replaced: what other threads answered was taken back with it
             self._take(lane, frame)
         if channel.is_ended:
             self._bury_host(lane)
@@ -262,7 +268,9 @@ class Supervisor:
         if frame["op"] == "answer":
             self._take_answer(lane, frame)
         elif frame["op"] == "opened":
-            lane.is_open, lane.sent_s = True, time.monotonic()
+            lane.is_open = True
+            for hand in lane.hands:
+                hand.sent_s = time.monotonic()
         elif frame["op"] == "failed":
             raise_refusal(self._launcher.job, frame)
         elif frame["op"] == "broken":
@@ -278,14 +286,13 @@ class Supervisor:
         for row in frame["failures"]:
             if row[1] == "memory":
                 row[2] = f"{row[2]}; {self._say_memory(lane.peak_mib)}"
-        before = len(lane.slice.failures)
-        lane.take_answer(frame, doubtful)
+        self.counts.add(lane.take_answer(frame, doubtful))
         self.counts.n_answered += frame["end"] - frame["first"] - len(doubtful)
-        self.counts.add(lane.slice.failures[before:])
         if is_certain and doubtful:
             self._defer(lane, doubtful)
         elif doubtful:
             self._release(lane)
+            lane.todo |= lane.take_back()
             self.counts.n_host_ends += 1
             self._put(lane)
 
@@ -296,7 +303,7 @@ class Supervisor:
             return
         self._polled_s = now_s
         for lane in self._lanes:
-            if lane.host is None or lane.sent is None or lane.doom is not None:
+            if lane.host is None or not lane.is_busy or lane.doom is not None:
                 continue
             if now_s - lane.slice.started_s >= self._limits.slice_s:
                 self._put(lane)
@@ -304,8 +311,9 @@ class Supervisor:
             lane.peak_mib = max(lane.peak_mib, private_mib)
             if private_mib > self._limits.memory_mib:
                 lane.doom = Failure(-1, "memory", self._say_memory(private_mib))
-            elif lane.stuck_s(time.monotonic_ns()) > self._limits.record_timeout_s:
+            elif lane.stuck_s(now_ns := time.monotonic_ns()) > self._limits.record_timeout_s:
                 lane.doom = self._miss_deadline()
+                lane.late = lane.find_late(now_ns, self._limits.record_timeout_s)
             if lane.doom is not None:
                 lane.host.kill()
 
@@ -313,32 +321,33 @@ class Supervisor:
         """A host is gone: find whom to blame, file or isolate, and let the lane go on in a new one."""
         if lane.host is None:
             return  # its last answer had it replaced
-        suspects = lane.accuse() if lane.sent is not None else SpanSet()
+        in_flight = SpanSet.of(lane.sent.values())
+        late = tuple(filter(None, (group & in_flight for group in lane.late)))
+        groups = late or lane.accuse()
         stuck_s = lane.stuck_s(time.monotonic_ns())
         ended = self._release(lane)
         self.counts.n_host_ends += 1
         if ended.status == signal.SIGALRM and stuck_s > self._limits.record_timeout_s:
             lane.doom = lane.doom or self._miss_deadline()  # its own timer was quicker than we
-        if lane.sent is None:
-            return
-        if not suspects:
+        was_alone_and_fresh = lane.was_alone_and_fresh(self._limits.memory_mib)
+        lane.todo |= lane.take_back() - SpanSet.of(span for group in groups for span in group.spans)
+        if in_flight and not groups:
             self._count_barren(lane, ended)
-            lane.todo |= SpanSet.of([lane.sent])
-        else:
+        for group in groups:
             cause = self._explain_end(lane, ended)
-            is_proven = len(suspects) == 1 and (
-                cause.kind == "deadline" or lane.was_alone_and_fresh(self._limits.memory_mib)
-            )
-            lane.todo |= SpanSet.of([lane.sent]) - suspects
-            if is_proven and cause.kind == "memory" and self._limits.defers_memory:
-                self._defer(lane, suspects)
-            elif is_proven:
-                self._file(lane, Failure(suspects.spans[0][0], cause.kind, cause.message))
-            else:
-                lane.suspects |= suspects
-        lane.sent = None
-        if lane.slice.spans:
+            is_late = cause.kind == "deadline" and (bool(late) or len(groups) == 1)
+            self._judge(lane, group, cause, is_proven=len(group) == 1 and (is_late or was_alone_and_fresh))
+        if lane.slice.answers:
             self._put(lane)
+
+    def _judge(self, lane: Lane, suspects: SpanSet, cause: Failure, *, is_proven: bool) -> None:
+        """File a record that ended its host, or leave it to one with more memory; else run suspects alone."""
+        if is_proven and cause.kind == "memory" and self._limits.defers_memory:
+            self._defer(lane, suspects)
+        elif is_proven:
+            self._file(lane, Failure(suspects.spans[0][0], cause.kind, cause.message))
+        else:
+            lane.suspects |= suspects
 
     def _defer(self, lane: Lane, spans: SpanSet) -> None:
         """Leave records to a host with more memory; of this lane's slice they are no part."""
@@ -376,10 +385,9 @@ class Supervisor:
         return f"reached {reached_mib:,.0f} MiB of private memory; the ceiling is {ceiling_mib:,} MiB"
 
     def _put(self, lane: Lane) -> None:
-        taken = lane.take_outcome()
-        if taken is not None and lane.chunk is not None:
-            spans, outcome = taken
-            self._put_outcome(lane.chunk, spans, outcome, lane.slice.wall_ns)
+        for done in lane.take_outcomes():
+            assert lane.chunk is not None  # noqa: S101 - it has answered for some of its records
+            self._put_outcome(lane.chunk, done.spans, done.outcome, done.wall_ns)
         lane.slice = Slice(time.monotonic())
 
     def _release(self, lane: Lane) -> Ended:

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
             reply = _prepare_aside(JobSpec.from_plain(frame["spec"]))
         elif frame["op"] == "open":
             opened, reply = open_job(JobSpec.from_plain(frame["spec"]))
-            reply["threads"] = choose_reader().count_threads(os.getpid())
+            reply["running"] = choose_reader().count_threads(os.getpid())
             gc.collect()
             gc.freeze()
         elif frame["op"] == "fork":
@@ -66,7 +66,7 @@ def _fork_host(
     try:
         control.close()
         os.setpgid(0, 0)
-        serve(opened, HostLimits(**frame["limits"]), page.slot(frame["slot"]), fds[0], fds[1])
+        serve(opened, HostLimits(**frame["limits"]), page, frame["slot"], fds[0], fds[1])
         code = 0
     finally:
         os._exit(code)  # no exit handlers: they belong to the zygote
