@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import venv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 from botocore.config import Config
@@ -200,13 +201,37 @@ def list_options(tools: Tools, template: Path) -> list[str]:
 Call = Callable[[str, dict[str, Any]], Any]
 
 
+@dataclass(frozen=True)
+class Served:
+    """Lambda's Invoke as SAM serves it, and what its containers write."""
+
+    client: Any
+    log: IO[str]
+
+    def __call__(self, function: str, event: dict[str, Any]) -> Any:
+        """What the function answers; raises CheckFailed where it fails."""
+        said = self.client.invoke(FunctionName=function, Payload=json.dumps(event))
+        text = said["Payload"].read().decode()
+        if said.get("FunctionError") or '"errorType"' in text or not text.startswith("{"):
+            raise CheckFailed(f"{function} answered {text!r}\n{self._read_log()[-_LOG_CHARACTERS:]}")
+        return json.loads(text)
+
+    def list_durations_ms(self) -> list[float]:
+        """How long each invocation took in its container, of a cold one with its INIT, as they ended."""
+        return [float(found) for found in re.findall(r"\tDuration: ([\d.]+) ms", self._read_log())]
+
+    def _read_log(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+
 @contextlib.contextmanager
-def start_lambda(tools: Tools, template: Path) -> Iterator[Call]:
-    """Serve Lambda's Invoke by `sam local start-lambda`; gives a function that calls it."""
+def start_lambda(tools: Tools, template: Path) -> Iterator[Served]:
+    """Serve Lambda's Invoke by `sam local start-lambda`."""
     port = find_port("127.0.0.1")
     command = [tools.sam, "local", "start-lambda", "--port", str(port), "--warm-containers", "LAZY"]
     command += list_options(tools, template)
-    with tempfile.TemporaryFile("w+") as log:
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w+") as log:
         server = subprocess.Popen(command, env=tools.environment, stdout=log, stderr=log)
         client = boto3.client(
             "lambda",
@@ -215,18 +240,10 @@ def start_lambda(tools: Tools, template: Path) -> Iterator[Call]:
             config=Config(read_timeout=900, retries={"max_attempts": 0}),
             **KEYS,
         )
-
-        def call(function: str, event: dict[str, Any]) -> Any:
-            said = client.invoke(FunctionName=function, Payload=json.dumps(event))
-            text = said["Payload"].read().decode()
-            if said.get("FunctionError") or '"errorType"' in text or not text.startswith("{"):
-                log.seek(0)
-                raise CheckFailed(f"{function} answered {text!r}\n{log.read()[-_LOG_CHARACTERS:]}")
-            return json.loads(text)
-
         try:
             wait_for_port(port, server)
-            yield call
+            with Path(log.name).open() as seen:
+                yield Served(client, seen)
         finally:
             server.terminate()
             server.wait(30)
