@@ -38,7 +38,7 @@ def pipes() -> Iterator[Pipes]:
 
 
 def test_a_frame_larger_than_the_pipe_passes_both_ways(pipes: Pipes) -> None:
-    """Chunks are megabytes and a pipe holds 64 kB: the supervisor must not block, the host must."""
+    """Chunks are megabytes and a pipe holds one at most: the supervisor must not block, the host must."""
     frame = {"op": "chunk", "body": bytes(1 << 20)}
     pipes.channel.send(frame)
     pipes.channel.send({"op": "step"})

@@ -6,9 +6,11 @@ other languages. Owns the framing, for blocking and for non-blocking ends. Impor
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from aliquot.codec import pack, unpack
@@ -17,6 +19,7 @@ from aliquot.errors import Undecodable
 LARGEST_FRAME_BYTES = 1 << 30
 _LENGTH = struct.Struct(">I")
 _READ_BYTES = 1 << 20
+_PIPE_BYTES = 1 << 20  # as much as Linux lets a user have; 64 KiB make a chunk sixteen writes and wakings
 
 Frame = dict[str, Any]
 
@@ -42,7 +45,7 @@ def read_frame(fd: int) -> Frame | None:
     body = _read_exactly(fd, _check_length(_LENGTH.unpack(head)[0]))
     if not body:
         raise Undecodable("frame", "the pipe ended inside it")
-    return _as_frame(body)
+    return _as_frame(memoryview(body))
 
 
 class Channel:
@@ -57,6 +60,8 @@ class Channel:
         self._to_host, self._from_host = to_host, from_host
         os.set_blocking(to_host, False)
         os.set_blocking(from_host, False)
+        _widen(to_host)
+        _widen(from_host)
         self._outgoing: deque[memoryview] = deque()
         self._incoming = bytearray()
         self.is_ended = False
@@ -117,18 +122,25 @@ class Channel:
     def _take_whole_frames(self) -> list[Frame]:
         frames: list[Frame] = []
         at = 0
-        while len(self._incoming) - at >= _LENGTH.size:
-            length = _check_length(_LENGTH.unpack_from(self._incoming, at)[0])
-            if len(self._incoming) - at - _LENGTH.size < length:
-                break
-            at += _LENGTH.size
-            frames.append(_as_frame(bytes(self._incoming[at : at + length])))
-            at += length
+        with memoryview(self._incoming) as view:
+            while len(view) - at >= _LENGTH.size:
+                end = at + _LENGTH.size + _check_length(_LENGTH.unpack_from(view, at)[0])
+                if end > len(view):
+                    break
+                with view[at + _LENGTH.size : end] as body:
+                    frames.append(_as_frame(body))
+                at = end
         del self._incoming[:at]
         return frames
 
 
-def _as_frame(body: bytes) -> Frame:
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a chunk, where the system has it and the user may."""
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def _as_frame(body: memoryview) -> Frame:
     frame = unpack(body, "frame")
     if not isinstance(frame, dict):
         raise Undecodable("frame", f"is a {type(frame).__name__}, not a map")
@@ -141,7 +153,7 @@ def _check_length(length: int) -> int:
     return length
 
 
-def _read_exactly(fd: int, count: int) -> bytes:
+def _read_exactly(fd: int, count: int) -> bytearray:
     """`count` bytes, or none at the pipe's end."""
     got = bytearray()
     while len(got) < count:
@@ -149,6 +161,6 @@ def _read_exactly(fd: int, count: int) -> bytes:
         if not more:
             if got:
                 raise Undecodable("frame", "the pipe ended inside it")
-            return b""
+            return got
         got += more
-    return bytes(got)
+    return got
