@@ -47,7 +47,7 @@ class Stack:
     def __init__(self, aws, cache: Path, slice_s: float = 30.0, *, allows_code: bool = False) -> None:
         self.sqs, self.s3, self.cache = aws("sqs"), aws("s3"), cache
         self.url = self.sqs.get_queue_url(QueueName="small")["QueueUrl"]
-        jobs = {name: f"{TOY_JOBS}:{name}" for name in ("one", "loose")}
+        jobs = {name: f"{TOY_JOBS}:{name}" for name in ("one", "loose", "threaded")}
         queues = {"small": self.url}
         around = Surroundings("runs", queues, "small", 1, 1000, slice_s, 900.0, jobs, {}, allows_code)
         self.cloud = Cloud(around, self.s3, self.sqs, cache)
@@ -146,6 +146,15 @@ def stack(aws, tmp_path):
     for each in made:
         if each.cloud._launcher is not None:
             each.cloud._launcher.close()
+
+
+@pytest.mark.parametrize(("job", "told"), [("threaded", {}), ("one", {"threads": 8})])
+def test_hosts_have_as_many_threads_as_the_job_declares_or_the_run_is_told(stack, job, told):
+    """Each of eight records goes on when all of them are there: with fewer threads none would be done."""
+    made = stack()
+    made.submit(["meet 7 others"] * 16, job=job, more_settings=told)
+    made.publish()
+    assert made.rows() == list(range(16))
 
 
 def test_run_settles_with_every_record_in_order(stack):

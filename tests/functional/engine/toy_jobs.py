@@ -154,6 +154,7 @@ def _skip(records: Iterable[Any]) -> Iterator[Any]:
 
 one = _make("one", lambda *_: _one_by_one)
 ahead_8 = _make("ahead-8", lambda *_: lambda records: _ahead(records, 8))
+threaded = Job("threaded", 1, Options, (Stage("work", lambda *_: _one_by_one, threads=8),), writes=Row)
 skips = _make("skips", lambda *_: _skip)
 ahead_all = _make("ahead-all", lambda *_: lambda records: _ahead(records, None))
 

@@ -137,6 +137,7 @@ def test_run_is_frozen_and_started(desk):
         "record_timeout_s": 60.0,
         "max_failed": "5%",
         "ending": "parquet",
+        "threads": None,
         "budget_usd": 100.0,
         "budget_time_s": 60.0,
         "estimated_usd": None,

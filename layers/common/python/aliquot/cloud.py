@@ -75,6 +75,7 @@ class Cloud:
         self._open_run = ""
         self._init_ns = 0
         self._launcher: ZygoteLauncher | None = None
+        self._threads = 1  # of a host, as the open job declares
         self._page: Page | None = None
         self._manifests = ManifestMemory()
 
@@ -256,7 +257,8 @@ class Cloud:
         slice_s = min(around.slice_s, remaining_s - record_s - _SLICE_ROOM_S)
         if settings.get("until_s") is not None:
             slice_s = min(slice_s, settings["until_s"] - time.time())
-        limits = Limits(record_s, around.memory_mib, around.slice_s + _LAST_STEP_S)
+        threads = settings.get("threads") or self._threads
+        limits = Limits(record_s, around.memory_mib, around.slice_s + _LAST_STEP_S, threads=threads)
         return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 
     def _find_bill_ns(self, remaining_s: float) -> int:
@@ -278,7 +280,9 @@ class Cloud:
         self._launcher, self._open_run = ZygoteLauncher(spec, limits, self._page, is_silent=True), run
         try:
             begun = {**manifest, "versions": find_versions(self.ledger_of(run), manifest)}
-            _refuse_versions(begun, self._launcher.open())
+            opened = self._launcher.open()
+            _refuse_versions(begun, opened)
+            self._threads = opened.threads
         except BaseException:
             self._close()
             raise

@@ -352,6 +352,7 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
         "record_timeout_s": request.record_timeout_s,
         "max_failed": request.max_failed,
         "ending": "parquet",
+        "threads": None,  # as the job declares
         "budget_usd": budget_usd,
         "budget_time_s": request.budget_time_s,
         "estimated_usd": None,

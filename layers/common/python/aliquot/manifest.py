@@ -21,7 +21,7 @@ from aliquot import __version__
 from aliquot.envelope import is_count, is_texts
 from aliquot.errors import BadOption, Undecodable
 from aliquot.failure_limit import FailureLimit
-from aliquot.job import FieldSpec, Job, Reference, read_fields
+from aliquot.job import MOST_THREADS, FieldSpec, Job, Reference, read_fields
 from aliquot.keys import MANIFEST, is_name
 from aliquot.loading import NoOptions
 from aliquot.notes import check_fields, decoding, is_figure, is_text
@@ -179,6 +179,7 @@ _SETTINGS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
     "window": (True, is_count),
     "concurrency": (False, is_count),
     "rung": (False, is_name),
+    "threads": (False, _or_none(lambda value: is_count(value) and 1 <= value <= MOST_THREADS)),
     "until_s": (False, _or_none(is_figure)),
     "budget_usd": (False, _or_none(is_figure)),
     "tariff": (False, _or_none(_is_tariff)),
