@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from array import array
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aliquot.codec import pack
@@ -108,6 +108,18 @@ def test_declared_columns_are_there_even_without_rows(answers: list[list[Hit]]) 
 )
 def test_none_a_row_or_several_rows_are_an_answer(answer: Any, rows: list[dict[str, int]]) -> None:
     assert list(as_rows(answer, ())) == rows
+
+
+def test_rows_that_make_up_what_they_lack_have_holes() -> None:
+    rows = [defaultdict(int, a=1), defaultdict(int, b=2)]
+    assert make_block(0, [rows], [None], ()).columns == {"a": [1, None], "b": [None, 2]}
+    assert rows[0] == {"a": 1}
+
+
+@given(st.lists(st.one_of(*(st.integers(-(1 << bits), 1 << bits) for bits in (3, 53, 63, 70)))))
+@example([1, 1 << 60, 1 << 66])
+def test_kinds_of_integers_are_those_of_each(values: list[int]) -> None:
+    assert name_kinds(values) == {kind for value in values for kind in name_kinds([value])}
 
 
 def test_one_declared_row_is_an_answer() -> None:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
+from operator import itemgetter
 from typing import Any
 
 from aliquot.codec import pack, unpack
@@ -96,6 +98,8 @@ def as_rows(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
         answer: what a job gave for one record.
         columns: the declared columns of a row, empty where rows are dicts.
     """
+    if type(answer) is dict:  # nearly always; Mapping's own check costs ten times as much
+        return (answer,)
     if answer is None:
         return ()
     if isinstance(answer, Mapping) or (columns and _is_named_row(answer)):
@@ -118,14 +122,27 @@ def make_block(
 def name_kinds(values: Sequence[Any]) -> set[str]:
     """The kinds of value in a column, a word or two each: `int`, `str`, `list float`, `array <f4 2,3`."""
     kinds: set[str] = set()
-    for kind in set(map(type, values)):
+    found = set(map(type, values))
+    for kind in found:
         name = _KIND_NAMES.get(kind.__name__) or _name_stored(kind)
         name_each = _NAMED_ONE_BY_ONE.get(name)
-        if name_each is not None:
-            kinds.update(map(name_each, (value for value in values if type(value) is kind)))
-        else:
+        if name_each is None:
             kinds.add(name)
+            continue
+        those: Sequence[Any] = values
+        if len(found) > 1:
+            those = [value for value in values if type(value) is kind]
+        if name == "int":
+            kinds |= _name_ints(those)
+        else:
+            kinds.update(map(name_each, those))
     return kinds
+
+
+def _name_ints(values: Sequence[int]) -> set[str]:
+    """As of each; where the least and the largest are plain, all between them are."""
+    ends = {_name_int(min(values)), _name_int(max(values))}
+    return ends if ends == {"int"} else set(map(_name_int, values))
 
 
 def _name_stored(kind: type) -> str:
@@ -202,7 +219,8 @@ def _columns_of_tuples(rows: list[Any], columns: tuple[str, ...]) -> dict[str, l
 
 
 def _columns_of_dicts(rows: list[Any]) -> dict[str, list[Any]]:
-    if not all(map(isinstance, rows, repeat(Mapping))):
+    are_dicts = set(map(type, rows)) <= {dict}
+    if not are_dicts and not all(map(isinstance, rows, repeat(Mapping))):
         wrong = next(row for row in rows if not isinstance(row, Mapping))
         raise NotRows(
             f"returned a row of type {type(wrong).__name__}: a row is a dict of column name to value"
@@ -210,4 +228,7 @@ def _columns_of_dicts(rows: list[Any]) -> dict[str, list[Any]]:
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     if not all(map(isinstance, names, repeat(str))):
         raise NotRows("a row's keys are column names and must be text")
+    if are_dicts:  # others may make up what they lack
+        with suppress(KeyError):
+            return {name: list(map(itemgetter(name), rows)) for name in names}
     return {name: [row.get(name) for row in rows] for name in names}
