@@ -33,6 +33,8 @@ def test_other_texts_are_no_time(text):
         ("--record-timeout", {"record_timeout_s": float("nan")}),
         ("--record-timeout", {"record_timeout_s": float("inf")}),
         ("--max-failed", {"max_failed": "many"}),
+        ("--threads", {"threads": 0}),
+        ("--threads", {"threads": 65}),
         ("--format", {"ending": "xls"}),
         ("--budget-usd", {"budget_usd": 0.0}),
         ("--budget-usd", {"budget_usd": float("nan")}),

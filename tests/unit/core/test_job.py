@@ -1,0 +1,36 @@
+"""What a job may declare is checked where it is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aliquot.errors import JobError
+from aliquot.job import MOST_THREADS, Job, Stage
+
+
+@dataclass(frozen=True)
+class Options:
+    """None."""
+
+
+def _open(_options: Options, _prepared: Path) -> Any:
+    def answer(records: Iterable[Any]) -> Iterator[Any]:
+        return iter([[] for _ in records])
+
+    return answer
+
+
+@pytest.mark.parametrize("threads", [1, 2, MOST_THREADS])
+def test_a_stage_has_threads_up_to_a_host_s_places_on_the_page(threads: int) -> None:
+    assert Job("fetch", 1, Options, (Stage("get", _open, threads=threads),)).stage.threads == threads
+
+
+@pytest.mark.parametrize("threads", [0, -1, MOST_THREADS + 1, 1.5, True, "16", None])
+def test_other_numbers_of_threads_are_refused(threads: Any) -> None:
+    with pytest.raises(JobError, match=rf"stage 'get' asks for {threads!r} threads; a host has 1 to 64"):
+        Job("fetch", 1, Options, (Stage("get", _open, threads=threads),))
