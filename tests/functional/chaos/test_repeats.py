@@ -70,10 +70,3 @@ def test_second_delivery_hands_back_what_a_dead_first_one_left(tmp_path: Path) -
     ledger.put_outcome("work", CHUNK, SpanSet.range(0, 5), Outcome({}, {}, 0), 1)
     sent = _work(ledger, 2, with_other=False)
     assert SpanSet.of(span for message in sent for span in message.spans.spans) == SpanSet.range(15, 30)
-
-
-def test_refusal_of_the_rehearsal_has_a_request_id() -> None:
-    """Without one moto's state machine broke at a throttled function, where Step Functions tries again."""
-    from orchestrator.rehearsal.gateway import reply_error
-
-    assert reply_error(429, "TooManyRequestsException", "Rate Exceeded.").headers["x-amzn-requestid"]

@@ -1,4 +1,4 @@
-"""The endpoint that all clients talk to, met by clients that break off."""
+"""The endpoint that all clients talk to: clients that break off, and what it says in a refusal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import urllib.parse
 
 import boto3
 import pytest
+
+from orchestrator.rehearsal.gateway import reply_error
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,8 @@ def test_request_that_breaks_off_is_not_carried_out(bench, said):
             assert client.recv(100) == b""
     assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["there"]
     assert s3.get_object(Bucket=bucket, Key="there")["Body"].read() == b"before"
+
+
+def test_refusal_has_a_request_id():
+    """Without one moto's state machine broke at a throttled function, where Step Functions tries again."""
+    assert reply_error(429, "TooManyRequestsException", "Rate Exceeded.").headers["x-amzn-requestid"]
