@@ -32,7 +32,6 @@ class Case:
         name: of the case.
         job: a name or an address.
         data: the dataset's file.
-        n_records: in it.
         options: of the job.
         record_timeout_s: a record's deadline.
     """
@@ -40,7 +39,6 @@ class Case:
     name: str
     job: str
     data: str
-    n_records: int
     options: tuple[tuple[str, str], ...] = ()
     record_timeout_s: float = _RECORD_TIMEOUT_S
 
@@ -88,7 +86,12 @@ def write_cases(folder: Path, seed: int) -> list[Case]:
         "large": _make_rows(4000, lambda _: "", "C" * 900),
     }
     made = [
-        Case(name, f"{TOYS}:work", _write(folder, name, each), len(each), (), 1.0 if name == "hang" else 20.0)
+        Case(
+            name,
+            f"{TOYS}:work",
+            _write(folder, name, each),
+            record_timeout_s=1.0 if name == "hang" else _RECORD_TIMEOUT_S,
+        )
         for name, each in rows.items()
     ]
     lines = (SAMPLE / "reactions.rsmi").read_text().splitlines(keepends=True)
@@ -96,7 +99,7 @@ def write_cases(folder: Path, seed: int) -> list[Case]:
     reactions = folder / "reactions.rsmi"
     reactions.write_text("".join(lines[start : start + 250]))
     options = (("templates", str(SAMPLE / "templates.csv")),)
-    return [*made, Case("crossref", "crossref", str(reactions), 250, options)]
+    return [*made, Case("crossref", "crossref", str(reactions), options)]
 
 
 def read_answer(folder: Path) -> Answer:

@@ -25,12 +25,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.chaos.cases import (
-    Answer,
-    Case,
-    compare,
-    read_answer,
-)
+from benchmarks.chaos.cases import Answer, Case, compare, read_answer
 from benchmarks.chaos.faults import FaultyStore, RunFaults, SessionFaults, draw_faults
 from benchmarks.chaos.report import Ran
 from benchmarks.chaos.toys import MARKS
@@ -95,9 +90,8 @@ def run_disturbed(case: Case, calm: Answer, seed: int, number: int, folder: Path
         elapsed_s=elapsed_s,
         slow_down=elapsed_s / max(calm.elapsed_s, 0.1),
     )
-    if not ran.is_good:
-        return ran
-    shutil.rmtree(folder, ignore_errors=True)
+    if ran.is_good:
+        shutil.rmtree(folder, ignore_errors=True)
     return ran
 
 
