@@ -10,6 +10,7 @@ with it: then libFuzzer leaves the input in CORPUS as an artifact.
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import sys
@@ -124,12 +125,7 @@ def main(name: str, corpus: str, seconds: str, mib: str) -> None:
             took_s = time.monotonic() - began_s
             peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
             tell(asked=watch.n_asked, refused=watch.n_allowed, seconds=took_s, peak_mib=peak_mib)
-            watch_ended()
-
-    def watch_ended() -> None:
-        import os
-
-        os._exit(0)  # libFuzzer would count an exit of Python's as a crash
+            os._exit(0)  # libFuzzer would count an exit of Python's as a crash
 
     words = [
         sys.argv[0],
@@ -147,10 +143,8 @@ def main(name: str, corpus: str, seconds: str, mib: str) -> None:
 
     def change(body: bytes, most_bytes: int, seed: int) -> bytes:
         chance = random.Random(seed)
-        if (
-            chance.random() < _AFRESH
-        ):  # libFuzzer drops what shows it nothing new: a sound object like another
-            body = chance.choice(seeds)
+        # libFuzzer drops what shows it nothing new: a sound object like another
+        body = chance.choice(seeds) if chance.random() < _AFRESH else body
         changed = mutate(body, target.n_items, chance) if chance.random() < _READABLE else None
         return atheris.Mutate(body, most_bytes) if changed is None else changed[:most_bytes]  # type: ignore[no-any-return]
 
