@@ -184,12 +184,11 @@ class Ledger:
         """
         chunks = self.list_chunks()
         self._check_sealed(chunks)
-        if self.store.has(
-            keys.name_roster(stage, epoch)
-        ):  # decided: what was damaged since is for its readers
-            return Roster.from_json(self.store.get(keys.name_roster(stage, epoch)))
+        key = keys.name_roster(stage, epoch)
+        if self.store.has(key):  # decided: what was damaged since is for its readers
+            return Roster.from_json(self.store.get(key))
         roster = decide_roster(chunks, self.list_outcomes(stage), self._read_failed, self.list_voids())
-        return Roster.from_json(self._decide(keys.name_roster(stage, epoch), roster.to_json()))
+        return Roster.from_json(self._decide(key, roster.to_json()))
 
     def is_stopped(self, epoch: int) -> bool:
         """Whether an epoch has ended."""
