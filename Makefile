@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-crossref bench-engine verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-crossref bench-engine bench-balance verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,9 @@ fuzz: setup ## hostile input under atheris, 60 s a target (SECONDS=..., ONLY="co
 	    $(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 	        > "$$(build/fuzz-venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/aliquot.pth"; }
 	nice -n 10 build/fuzz-venv/bin/python -m benchmarks.fuzz --seconds $(or $(SECONDS),60) $(if $(ONLY),--only $(ONLY))
+
+bench-balance: setup ## 100 workers on a simulated stack against greedy scheduling (ARGS="--seeds 1 --records 4000")
+	$(BIN)/python -m benchmarks.balance --write $(ARGS)
 
 verify-kernel: setup ## hold the kernel against the naive loop: ROWS=5000 of both files take hours
 	$(BIN)/python benchmarks/verify_kernel.py --rows $(or $(ROWS),100)
