@@ -4,6 +4,7 @@
     python -m benchmarks.engine --only a,c --scale 0.1  # two cases, a tenth of the records
 
     work        the functions that are run; every engine gets the same ones
+    declared    one of them as a job with columns
     cases       the datasets, and what is asked of Aliquot in each
     peers       one class for each way to run a function over records
     once        one measurement, in a process of its own

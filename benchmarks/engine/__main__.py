@@ -22,7 +22,11 @@ from benchmarks.engine.verdicts import judge
 
 _PEERS_PYTHON = ROOT / "build" / "bench-venv" / "bin" / "python"
 _N_WORKERS = 2
-_EXCEPT = {"Aliquot, from a Parquet file": "a", "ThreadPoolExecutor": "e"}  # in these cases only
+_EXCEPT = {  # in these cases only
+    "Aliquot, from a Parquet file": "a",
+    "Aliquot, from a Parquet file, columns declared": "a",
+    "ThreadPoolExecutor": "e",
+}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -39,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
             if name_alone in wanted:
                 folder = Path(name) / name_alone
                 folder.mkdir()
-                conditions = describe_conditions()
+                conditions = describe_conditions(asked.scale)
                 add_alone(
                     asked.out / "engine.json",
                     name_alone,
@@ -56,7 +60,7 @@ def _compare(bench: Bench, case: Case, asked: argparse.Namespace) -> None:
         engines = ["Aliquot", "ThreadPoolExecutor"]
     if asked.engines:
         engines = [name for name in engines if name in asked.engines.split(";")]
-    conditions = describe_conditions()
+    conditions = describe_conditions(asked.scale)
     found = bench.compare(case, engines, asked.turns)
     add_case(asked.out / "engine.json", case.name, case.title, conditions, found)
     _write(asked.out)
@@ -66,7 +70,7 @@ def _write(out: Path) -> None:
     (out / "engine.md").write_text(describe(read_held(out / "engine.json"), judge))
 
 
-def describe_conditions() -> dict[str, Any]:
+def describe_conditions(scale: float) -> dict[str, Any]:
     """The machine in general words, the day, and how busy it was."""
     found = re.search(r"model name\s*:\s*(.+)", _read(Path("/proc/cpuinfo")))
     processor = found[1] if found else platform.processor() or platform.machine()
@@ -76,6 +80,7 @@ def describe_conditions() -> dict[str, Any]:
         f"{os.cpu_count()} cores of {processor}{gib}, {platform.system()}, Python {platform.python_version()}"
     )
     measured = time.strftime("%Y-%m-%d", time.gmtime())
+    measured += "" if scale == 1 else f", {scale:g} of the case alone"
     return {"machine": machine, "measured": measured, "load": f"{os.getloadavg()[0]:.1f}"}
 
 

@@ -52,7 +52,9 @@ class Aliquot:
 
     def run(self, records: list[Record], out: Path) -> Path:
         """Run."""
-        self._plan(*self.name_job(records, out), workers=self._n_workers).start(out).wait(quiet=True)
+        job, dataset = self.name_job(records, out)
+        plan = self._plan(job, dataset, workers=self._n_workers, threads=self._case.n_threads)
+        plan.start(out).wait(quiet=True)
         return out / "result"
 
     def name_job(self, records: list[Record], _out: Path) -> tuple[Any, Any]:
@@ -71,6 +73,14 @@ class AliquotFile(Aliquot):
     def name_job(self, _records: list[Record], out: Path) -> tuple[Any, Any]:
         """The function, and the file."""
         return self._case.function, str(name_dataset(out))
+
+
+class AliquotDeclared(AliquotFile):
+    """The same as a job that declares its columns."""
+
+    def name_job(self, _records: list[Record], out: Path) -> tuple[Any, Any]:
+        """The job of case a, and the file."""
+        return "benchmarks.engine.declared:job", str(name_dataset(out))
 
 
 def name_dataset(out: Path) -> Path:
@@ -358,6 +368,7 @@ def _make_column(values: list[Any]) -> Any:
 ENGINES: dict[str, type[Engine]] = {
     "Aliquot": Aliquot,
     "Aliquot, from a Parquet file": AliquotFile,
+    "Aliquot, from a Parquet file, columns declared": AliquotDeclared,
     "ProcessPoolExecutor": Pool,
     "ProcessPoolExecutor, chunks tuned": PoolTuned,
     "joblib": Joblib,

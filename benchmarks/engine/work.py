@@ -1,7 +1,7 @@
 """The functions that every engine runs on the same records: nothing, spinning, arrays, waiting, dying.
 
-Imported by worker processes of all engines, from the checkout's root: nothing but the standard library here,
-the contract with jobs aside. Plain functions of one record that give one row; a job where a peer has no say.
+Imported by worker processes of all engines, from the checkout's root: nothing but the standard library here.
+Plain functions of one record that give one row.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 Record = dict[str, Any]
 
@@ -55,19 +52,3 @@ def die(record: Record) -> Record:
         os.kill(os.getpid(), signal.SIGKILL)
     burn(0.001)
     return {"n": record["n"]}
-
-
-class Number(NamedTuple):
-    """A record, and a row, of the declared no-op."""
-
-    v: int
-
-
-@dataclass(frozen=True)
-class Options:
-    """None."""
-
-
-def open_take(_options: Options, _prepared: Path) -> Callable[[Iterable[Number]], Iterator[list[Number]]]:
-    """Case a once more, as a job that declares what it reads and writes."""
-    return lambda records: ([record] for record in records)
