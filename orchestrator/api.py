@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aliquot.errors import BadOption, FolderInUse, JobError
 from aliquot.launch import IN_HOST
-from orchestrator.aws.folder import find_address, read_address
+from orchestrator.aws.folder import find_address, read_address, refuse_place
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.target import LOCAL, Target
 from orchestrator.budget import parse_duration
@@ -244,9 +244,7 @@ def resume(
         _refuse_memory(memory)
         chosen = {"window": workers, "record_timeout_s": record_timeout, "max_failed": max_failed}
         return _resume_cloud(Path(out), {**chosen, **budgets, "ending": format}, profile, region)
-    for flag, value in (("--profile", profile), ("--region", region)):
-        if value is not None:
-            raise BadOption(flag, "is for a run on a stack, and this one is here")
+    refuse_place(profile, region)
     folder = open_folder(Path(out))
     manifest = folder.ledger.read_manifest() or {}
     request = restore_request(manifest, folder.path)

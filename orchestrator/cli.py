@@ -287,7 +287,9 @@ def cancel(folder: Path, **words: Any) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def show(folder: Path) -> None:
+@_profile_option
+@_region_option
+def show(folder: Path, **words: Any) -> None:
     """Say what the run in FOLDER is and how far it came.
 
     \b
@@ -295,7 +297,7 @@ def show(folder: Path) -> None:
     """
     from orchestrator.show import describe_run
 
-    click.echo(escape(describe_run(folder)))
+    click.echo(escape(describe_run(folder, **words)))
 
 
 @cli.command()

@@ -14,7 +14,7 @@ from aliquot.errors import AliquotError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.ledger import SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
 from aliquot.manifest import bare_type, list_choices
-from orchestrator.aws.folder import CloudAddress, find_address
+from orchestrator.aws.folder import CloudAddress, check_region, find_address, refuse_place
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.local.folder import open_folder
 from orchestrator.options import name_flag
@@ -43,11 +43,17 @@ def describe_jobs() -> str:
     return "\n\n".join([*blocks, "\n".join(["MODULE:FUNCTION", *_wrap(_FUNCTION, 2)])])
 
 
-def describe_run(folder: Path) -> str:
-    """What the run in a folder is, how far it came, what failed, and the command to type next."""
+def describe_run(folder: Path, profile: str | None = None, region: str | None = None) -> str:
+    """What the run in a folder is, how far it came, what failed, and the command to type next.
+
+    Args:
+        profile, region: of AWS, for a run on a stack; raises BadOption where the run is elsewhere.
+    """
     address = find_address(folder)
     if address is not None:
-        return _describe_cloud(folder, address)
+        check_region(address, folder, region)
+        return _describe_cloud(folder, address, profile)
+    refuse_place(profile, region)
     run = open_folder(folder)
     manifest = run.ledger.read_manifest() or {}
     check_frozen(manifest, folder)
@@ -86,7 +92,7 @@ def _describe_request(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _describe_cloud(folder: Path, address: CloudAddress) -> str:
+def _describe_cloud(folder: Path, address: CloudAddress, profile: str | None) -> str:
     """The same of a run on a stack, which is asked how it stands."""
     check_frozen(address.manifest, folder)
     lines = _describe_request(address.manifest)
@@ -98,7 +104,7 @@ def _describe_cloud(folder: Path, address: CloudAddress) -> str:
     try:
         from orchestrator.aws.commands import look
 
-        standing = look(folder)
+        standing = look(folder, profile)
     except (AliquotError, ModuleNotFoundError) as err:
         return "\n".join([*lines, f"state     not known: {err}", *_describe_result(folder)])
     return "\n".join([*lines, *_describe_standing(folder, standing), *_describe_result(folder)])

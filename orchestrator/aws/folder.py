@@ -92,6 +92,19 @@ def _check_address(address: CloudAddress) -> CloudAddress:
     return address
 
 
+def check_region(address: CloudAddress, folder: Path, region: str | None) -> None:
+    """Raise BadOption where the user takes a run to be in another region than it is."""
+    if region is not None and region != address.region:
+        raise BadOption("--region", f"the run in {folder} is in {address.region}, not in {region}")
+
+
+def refuse_place(profile: str | None, region: str | None) -> None:
+    """Raise BadOption where a local run is given either."""
+    for flag, value in (("--profile", profile), ("--region", region)):
+        if value is not None:
+            raise BadOption(flag, "is for a run on a stack, and this one is here")
+
+
 def read_address(folder: Path, wanted: str, region: str | None = None) -> CloudAddress:
     """The address of the run on a stack in a folder; raises FolderInUse where there is none.
 
@@ -108,8 +121,7 @@ def read_address(folder: Path, wanted: str, region: str | None = None) -> CloudA
         )
     if address is None:
         raise FolderInUse(str(folder), "holds no run: `aliquot run ... --on aws:STACK --out` begins one")
-    if region is not None and region != address.region:
-        raise BadOption("--region", f"the run in {folder} is in {address.region}, not in {region}")
+    check_region(address, folder, region)
     if address.is_rehearsal:
         raise FolderInUse(
             str(folder),

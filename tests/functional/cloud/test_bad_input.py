@@ -92,6 +92,9 @@ def test_local_runs_have_no_stack_to_ask(desk):
         said = desk.aliquot(command, "out")
         assert said.code == 2
         assert f"`aliquot {command}` is for runs on a stack: `aliquot resume out` goes on with it" in said.err
+    for words in (("show", "out", "--profile", "lab"), ("resume", "out", "--region", "eu-west-1")):
+        said = desk.aliquot(*words)
+        assert (said.code, "is for a run on a stack, and this one is here" in said.err) == (2, True), said.err
     said = desk.aliquot("run", "jobs:one", "data.csv", "--out", "out", "--on", ON, "--code", ".")
     assert (said.code, "holds a local run" in said.err) == (2, True), said.err
 
