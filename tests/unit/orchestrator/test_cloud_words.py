@@ -67,7 +67,7 @@ def test_budget_has_to_pay_for_cutting_where_the_stack_cuts():
     assert CloudSettings(budget_usd=0.02).fit(stack)
     assert CloudSettings(budget_usd=0.06).fit(stack, is_cut=True)
     with pytest.raises(
-        BadOption, match=r"\$0\.02 cannot pay for cutting the dataset, one task .*\(\$0\.0502\)"
+        BadOption, match=r"\$0\.02 cannot pay for cutting the dataset, one task .*\(\$0\.0504\)"
     ):
         CloudSettings(budget_usd=0.02).fit(stack, is_cut=True)
 
