@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
+
+from aliquot.frames import Channel, pack_frame
+from aliquot.keys import ChunkId
+from aliquot.lane import Task
+from aliquot.launch import Ended, HostProcess
+from aliquot.page import Page
+from aliquot.processes import choose_reader
+from aliquot.supervisor import Limits, Supervisor
+from aliquot.worker import OneTask
 
 N = 60
 BAD = 23
@@ -103,9 +112,60 @@ def test_memory_that_records_need_together_is_blamed_on_none(make_supervised_run
 
 
 def test_memory_that_runs_out_in_all_threads_at_once(make_supervised_run: MakeRun) -> None:
-    """The first such answer ends the host; the others have come already, and count no more."""
     run = make_supervised_run("one", ["meet and ask for too much"] * 8, threads=8, memory_mib=300)
     _assert_only(run, dict.fromkeys(range(8), "memory"), 8)
+
+
+class Deaf(HostProcess):
+    """A host that is a pipe with what it has said."""
+
+    def kill(self) -> None:
+        """Nothing runs."""
+
+
+class Said:
+    """A launcher of hosts of two threads that both ran out of memory, and said so before anybody listened."""
+
+    job = "said"
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def launch(self, _number: int) -> HostProcess:
+        host_reads, we_write = os.pipe()
+        we_read, host_writes = os.pipe()
+        for thread in range(2):
+            failure = [thread, "memory", "MemoryError", ""]
+            said = {
+                "op": "answer",
+                "thread": thread,
+                "first": thread,
+                "end": thread + 1,
+                "block": [b"", 0, 0],
+            }
+            said |= {"rows": 0, "kinds": {}, "failures": [failure], "wall_ns": 1, "cpu_ns": 1}
+            os.write(host_writes, pack_frame(said))
+        os.close(host_reads)
+        os.close(host_writes)
+        return Deaf(0, Channel(we_write, we_read), self._page.slots(0, 2), is_open=True)
+
+    def reap(self, host: HostProcess) -> Ended:
+        host.channel.close()
+        return Ended(0, 0.0)
+
+
+def test_an_answer_that_came_with_the_one_that_ended_its_host_counts_no_more() -> None:
+    """Memory that ran out beside others ends the host; what its other threads had was taken back with it."""
+    page, chunk = Page.create(), ChunkId(0, 2)
+    limits = Limits(60.0, 100, threads=2)
+    supervisor = Supervisor(
+        cast(Any, Said(page)), 1, limits, choose_reader(), lambda _: b"", lambda *_: pytest.fail("was put")
+    )
+    tasks = OneTask(Task(chunk, chunk.all_records))
+    supervisor.run(tasks, lambda counts: counts.n_host_ends > 0)
+    assert supervisor.counts.n_answered == 0
+    assert [task.spans for task in supervisor.leftover] == [chunk.all_records]
+    page.close()
 
 
 def test_rows_do_not_depend_on_the_number_of_threads(make_supervised_run: MakeRun) -> None:
