@@ -7,7 +7,6 @@ them, as there.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,7 +189,7 @@ def _examine_stack(on: str, profile: str | None, region: str | None) -> Any:
         with stack_files() as folder:
             return read_template(folder)
 
-    return examine_stack(parse_place(on), make_session(profile, region), read_own, time.sleep)
+    return examine_stack(parse_place(on), make_session(profile, region), read_own, Path.cwd())
 
 
 def _remark(remarks: list[str]) -> None:

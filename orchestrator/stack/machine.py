@@ -10,7 +10,7 @@ import importlib.util
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -42,7 +42,6 @@ def read_machine(folder: Path) -> Machine:
     """This machine, with the disks of `folder` and of temporary files."""
     from aliquot.processes import count_cores, read_free_mib
 
-    folders = dict.fromkeys([str(folder), tempfile.gettempdir()])
     return Machine(
         python=(sys.version_info.major, sys.version_info.minor, sys.version_info.micro),
         platform=sys.platform,
@@ -51,8 +50,14 @@ def read_machine(folder: Path) -> Machine:
         has_proc=Path("/proc/self/status").exists(),
         rdkit=read_version("rdkit"),
         boto3=read_version("boto3"),
-        free_disk_bytes=tuple((each, shutil.disk_usage(each).free) for each in folders),
+        free_disk_bytes=read_free_disks(folder),
     )
+
+
+def read_free_disks(folder: Path) -> tuple[tuple[str, int], ...]:
+    """What is free on the disks of a folder and of temporary files, in bytes."""
+    folders = dict.fromkeys([str(folder), tempfile.gettempdir()])
+    return tuple((each, shutil.disk_usage(each).free) for each in folders)
 
 
 def judge_machine(machine: Machine) -> Iterator[Finding]:
@@ -64,8 +69,7 @@ def judge_machine(machine: Machine) -> Iterator[Finding]:
     by = "/proc" if machine.has_proc else "psutil (slower than /proc, which is not here)"
     yield Finding("ok", "processes", f"memory of workers is read by {by}")
     yield _judge_rdkit(machine)
-    for folder, free_bytes in machine.free_disk_bytes:
-        yield _judge_disk(folder, free_bytes)
+    yield from judge_disks(machine.free_disk_bytes)
     said = f"boto3 {machine.boto3}" if machine.boto3 else f"boto3 is not here; {INSTALL} if you want --on aws"
     yield Finding("ok", "aws", said)
 
@@ -104,6 +108,16 @@ def _judge_rdkit(machine: Machine) -> Finding:
         "is not installed, and the chemistry jobs need it",
         'pip install "aliquot[chem]"; functions of your own run without',
     )
+
+
+def judge_disks(free_bytes: Iterable[tuple[str, int]]) -> Iterator[Finding]:
+    """Whether there is room for results, and for what is put aside on the way to them.
+
+    Args:
+        free_bytes: by folder.
+    """
+    for folder, n_bytes in free_bytes:
+        yield _judge_disk(folder, n_bytes)
 
 
 def _judge_disk(folder: str, free_bytes: int) -> Finding:

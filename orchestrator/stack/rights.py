@@ -92,6 +92,7 @@ BY_TYPE: Mapping[str, Rights] = {
                 "ListRolePolicies",
                 "PassRole",
                 "PutRolePermissionsBoundary",
+                "SimulatePrincipalPolicy",
                 "TagRole",
                 "UntagRole",
                 "UpdateAssumeRolePolicy",
@@ -228,6 +229,7 @@ ALWAYS: tuple[Rights, ...] = (
             "ExecuteChangeSet",
             "GetTemplate",
             "GetTemplateSummary",
+            "ListStackResources",
             "TagResource",
         ),
         (
@@ -240,6 +242,8 @@ ALWAYS: tuple[Rights, ...] = (
         (
             *_spell("cloudformation", "DescribeStackDriftDetectionStatus", "ListStacks"),
             "lambda:GetAccountSettings",
+            "lambda:ListEventSourceMappings",
+            "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
         )
     ),
     Rights(

@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.stack.doctor import (
-    check_drift,
-    check_status,
-    judge_concurrency,
-    judge_memory,
-    judge_queues,
-    list_differences,
-)
+from orchestrator.stack.checks.account import judge_concurrency, judge_memory
+from orchestrator.stack.checks.deployed import check_drift, check_status, list_differences
+from orchestrator.stack.checks.waiting import judge_waiting
 from orchestrator.stack.machine import Machine, judge_machine, read_machine
 from orchestrator.stack.outputs import StackOutputs
 from orchestrator.stack.parameters import read_template
@@ -58,9 +53,9 @@ def test_status_decides(status, level):
 
 
 def test_tasks_without_a_run_are_left_over():
-    assert judge_queues({"small": 3}, 1).level == "ok"
-    assert judge_queues({"small": 0}, 0).level == "ok"
-    assert judge_queues({"small": 3}, 0).level == "warn"
+    assert judge_waiting({"small": 3}, 1).level == "ok"
+    assert judge_waiting({"small": 0}, 0).level == "ok"
+    assert judge_waiting({"small": 3}, 0).level == "warn"
 
 
 def test_template_that_sam_packaged_is_the_same():
