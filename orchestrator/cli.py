@@ -1,8 +1,8 @@
 """The command line: `aliquot run | plan | resume | watch | attach | cancel | show | jobs`.
 
-The stack's own commands are `orchestrator.stackcli`'s. Owns words, exit codes and where output goes: results
-and tables to standard output, progress and errors to standard error. Heavy imports wait until a command needs
-them, so that help is instant.
+The stack's own commands are `orchestrator.stackcli`'s, the words that several take `flags`'. Owns exit codes
+and where output goes: results and tables to standard output, progress and errors to standard error. Heavy
+imports wait until a command needs them, so that help is instant.
 
 Exit codes: 0 finished, 1 what `doctor` looked at is wrong, 2 bad usage or input, 3 too many failed, 4 stopped
 by a budget or cancelled, 130 interrupted or not watched on.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,8 +27,16 @@ from aliquot.errors import (
     Stopped,
     TooManyFailed,
 )
-from aliquot.job import MOST_THREADS
-from orchestrator.jobflags import JobCommand, split_options
+from orchestrator.flags import (
+    RunCommand,
+    aws_options,
+    budget_options,
+    dataset_options,
+    format_option,
+    place_options,
+    settings_options,
+)
+from orchestrator.jobflags import split_options
 from orchestrator.stackcli import COMMANDS
 from orchestrator.terminal import escape
 
@@ -49,121 +56,12 @@ def cli() -> None:
     """
 
 
-def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(
-        [
-            click.option(
-                "--workers",
-                type=click.IntRange(min=1),
-                help="Processes; on a stack tasks at a time.  [default: the physical cores; all it has]",
-            ),
-            click.option(
-                "--record-timeout",
-                type=click.FloatRange(min=0, min_open=True),
-                help="Seconds that one record may take.  [default: 60]",
-            ),
-            click.option(
-                "--memory",
-                type=click.IntRange(min=1),
-                help="MiB of private memory a worker.  [default: 80% of what is free, shared out]",
-            ),
-            click.option("--max-failed", help="Records that may fail: 5% or 12.  [default: 5%]"),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _budget_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(
-        [
-            click.option(
-                "--budget-usd",
-                type=click.FloatRange(min=0, min_open=True),
-                help="Dollars that the whole run may cost: it stops before it would cost more.",
-            ),
-            click.option("--budget-time", metavar="TIME", help="Wall time that it may take: 90s, 10m, 2h."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _dataset_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(
-        [
-            click.argument("job"),
-            click.argument("data", nargs=-1, required=True),
-            click.option(
-                "--column", multiple=True, metavar="FIELD=NAME", help="The input column that holds a field."
-            ),
-            click.option(
-                "--keep", multiple=True, metavar="NAME", help="An input column to carry to the result."
-            ),
-            click.option(
-                "--threads",
-                type=click.IntRange(min=1, max=MOST_THREADS),
-                help="Of each worker, for records that wait.  [default: what the job declares, or 1]",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _find_code(args: Sequence[str]) -> str | None:
-    """The folder that `--code` names, looked for before anything is parsed."""
-    for place, word in enumerate(args):
-        if word == "--code" and place + 1 < len(args):
-            return args[place + 1]
-        if word.startswith("--code="):
-            return word.removeprefix("--code=")
-    return None
-
-
-class _RunCommand(JobCommand):
-    """`run`: the job that gives it its options may lie in the folder of `--code`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Let the job be found there, then parse."""
-        code = _find_code(args)
-        if code is not None:
-            sys.path.insert(0, str(Path(code).resolve()))
-        return super().parse_args(ctx, args)
-
-
-_code_option = click.option(
-    "--code",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The folder with the job's module; it goes to the stack with the run.",
-)
-_profile_option = click.option("--profile", help="Of AWS.  [default: as the AWS CLI chooses]")
-_region_option = click.option("--region", help="Of AWS.  [default: as the AWS CLI chooses]")
-_format_option = click.option(
-    "--format", type=click.Choice(["parquet", "csv"]), help="Deliver in this format.  [default: as before]"
-)
-
-
-def _place_options(command: Callable[..., None]) -> Callable[..., None]:
-    place = click.option(
-        "--on",
-        default="local",
-        metavar="PLACE",
-        show_default=True,
-        help="local, aws:STACK, or rehearsal: the stack on this machine.",
-    )
-    for option in (_region_option, _profile_option, _code_option, place):
-        command = option(command)
-    return command
-
-
-@cli.command(cls=_RunCommand)
-@_dataset_options
+@cli.command(cls=RunCommand)
+@dataset_options
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The run's folder: result and ledger."
 )
-@_settings_options
+@settings_options
 @click.option(
     "--format",
     type=click.Choice(["parquet", "csv"]),
@@ -171,8 +69,8 @@ def _place_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Of the result and the tables beside it.",
 )
-@_place_options
-@_budget_options
+@place_options
+@budget_options
 @click.option("--anyway", is_flag=True, help="Begin although the plan exceeds the budget.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(out: Path, quiet: bool, **words: Any) -> None:
@@ -195,10 +93,10 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
     _finish(made.start(out, **budget), quiet)
 
 
-@cli.command(cls=_RunCommand)
-@_dataset_options
-@_settings_options
-@_place_options
+@cli.command(cls=RunCommand)
+@dataset_options
+@settings_options
+@place_options
 def plan(**words: Any) -> None:
     """Say what running JOB over DATA would take: records, chunks, time, and memory or dollars.
 
@@ -216,11 +114,10 @@ def plan(**words: Any) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--retry", type=click.Choice(["failed"]), help="Try the records that failed once more.")
 @click.option("--new-code", is_flag=True, help="Go on although the job's code has changed.")
-@_settings_options
-@_budget_options
-@_format_option
-@_profile_option
-@_region_option
+@settings_options
+@budget_options
+@format_option
+@aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words: Any) -> None:
     """Go on with the run in FOLDER: only what is missing is done.
@@ -236,9 +133,8 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@_format_option
-@_profile_option
-@_region_option
+@format_option
+@aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 def watch(folder: Path, quiet: bool, **words: Any) -> None:
     """Wait for the run on a stack in FOLDER, and fetch its result.
@@ -255,9 +151,8 @@ def watch(folder: Path, quiet: bool, **words: Any) -> None:
 @click.argument("address", metavar="s3://BUCKET/runs/RUN")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--on", metavar="aws:STACK", help="The run's stack.  [default: as the run says]")
-@_format_option
-@_profile_option
-@_region_option
+@format_option
+@aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 def attach(address: str, folder: Path, quiet: bool, **words: Any) -> None:
     """Make FOLDER the folder of a run that was begun elsewhere; wait for it and fetch its result.
@@ -272,8 +167,7 @@ def attach(address: str, folder: Path, quiet: bool, **words: Any) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@_profile_option
-@_region_option
+@aws_options
 def cancel(folder: Path, **words: Any) -> None:
     """Stop the run on a stack in FOLDER; what finished is kept.
 
@@ -287,8 +181,7 @@ def cancel(folder: Path, **words: Any) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@_profile_option
-@_region_option
+@aws_options
 def show(folder: Path, **words: Any) -> None:
     """Say what the run in FOLDER is and how far it came.
 
