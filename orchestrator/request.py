@@ -244,11 +244,7 @@ def restore_request(manifest: Mapping[str, Any], folder: Path) -> Request:
 
 
 def check_same(manifest: Mapping[str, Any], request: Request, folder: Path) -> None:
-    """Raise FolderInUse where the folder's run is another than the request, naming what differs.
-
-    Raises Undecodable where it is damaged.
-    """
-    check_frozen(manifest, folder)
+    """Raise FolderInUse where the folder's run is another than the request, naming what differs."""
     different = list(_list_differences(manifest["identity"], request.identity))
     if different:
         said = "; ".join(different[:_MOST_DIFFERENCES])

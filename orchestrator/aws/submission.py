@@ -28,7 +28,7 @@ from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import Site
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.tasks import Submission
-from orchestrator.request import Request, check_same, make_manifest
+from orchestrator.request import Request, check_frozen, check_same, make_manifest
 from orchestrator.submit import PutsAtOnce, submit_chunks
 
 
@@ -224,6 +224,7 @@ def check_request(address: CloudAddress, request: Request, on: str, folder: Path
     """Raise FolderInUse where the run in a folder is another than the request, or on another stack."""
     if address.on != on:
         raise FolderInUse(str(folder), f"{address.said}: choose another --out, or remove it")
+    check_frozen(address.manifest, folder)
     check_same(address.manifest, request, folder)
 
 

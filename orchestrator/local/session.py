@@ -42,7 +42,7 @@ from orchestrator.local.settings import Settings
 from orchestrator.local.tasks import LocalTasks, Submission
 from orchestrator.options import check_references
 from orchestrator.progress import RUNNING, Progress
-from orchestrator.request import Request, check_same, check_sources, make_manifest
+from orchestrator.request import Request, check_frozen, check_same, check_sources, make_manifest
 from orchestrator.submit import submit_chunks
 
 _CODE = ("code", "versions", "architecture")
@@ -141,6 +141,8 @@ class Session:
         Until its job has been opened once nothing has been done, and another request may take its place.
         """
         manifest = self._ledger.read_manifest()
+        if manifest is not None:
+            check_frozen(manifest, self._folder.path)
         if manifest is None or not (manifest["code"] or self._is_resumed):
             manifest = make_manifest(self._request, self._settings.to_plain())
             self._ledger.replace_manifest(manifest)

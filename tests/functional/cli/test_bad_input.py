@@ -91,6 +91,14 @@ def test_missing_words_are_asked_for(desk):
     refuse(desk.aliquot("show", "o"), "o: holds no run")
 
 
+def test_manifest_that_is_damaged_is_named_by_every_command(desk):
+    words = ("run", "jobs:one", desk.write_records(2), "--out", "o")
+    assert desk.aliquot(*words).code == 0
+    desk.write("o/ledger/manifest.json", '{"format": "aliquot/run/1"}')
+    for again in (words, ("resume", "o"), ("show", "o")):
+        refuse(desk.aliquot(*again), "manifest.json cannot be read")
+
+
 def test_templates_that_do_not_parse_are_listed_by_line(desk, project_root):
     sample = project_root / "examples" / "crossref"
     good = (sample / "templates.csv").read_text().splitlines()[:3]
