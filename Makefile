@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-crossref bench-engine bench-balance verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ demo: setup ## explain 2,000 reactions with 60 templates and show the result
 	@rm -rf $(DEMO_OUT)
 	$(BIN)/aliquot run crossref examples/crossref/reactions.rsmi --templates examples/crossref/templates.csv --out $(DEMO_OUT)
 	@$(BIN)/python examples/crossref/show.py $(DEMO_OUT)
+
+bench-cloud: setup ## count a stack's requests on the rehearsal, time the worker's import
+	$(BIN)/python -m benchmarks.cloud
 
 bench-crossref: setup ## measure the main job on real data
 	$(BIN)/python benchmarks/crossref.py

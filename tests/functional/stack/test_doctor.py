@@ -1,4 +1,4 @@
-"""`aliquot doctor`: a line for each check, a status for scripts; every check is in `test_doctor_broken.py`."""
+"""`aliquot doctor`: a line for each check, a status for scripts. Every check is in test_doctor_broken.py."""
 
 import pytest
 

@@ -134,3 +134,14 @@ def test_every_handler_has_a_sample_event(function):
         assert TaskMessage.from_text(record["body"]).spans
         assert record["eventSource"] == "aws:sqs"
     assert event.get("Records") or event["run"]
+
+
+def test_worker_imports_nothing_that_tallies_merges_and_readers_need():
+    """Each cold start pays for what its handler imports: `make bench-cloud` says how much."""
+    others = {"announcement", "cutter", "delivery", "paying", "preparing", "reducer", "tally", "ticks"}
+    others |= {"readers.parquet", "readers.read", "readers.table"}
+    code = "import sys, aliquot.cloud; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert not imported & {f"aliquot.{name}" for name in others}
+    assert not imported & {"boto3", "ctypes", "numpy", "pyarrow", "psutil"}
