@@ -266,6 +266,21 @@ def test_clock_that_goes_wrong_is_found(account):
     assert "set-ntp true" in find_trouble("clock", "fail")
 
 
+def test_clock_that_has_requests_refused_is_told_beside_the_credentials(account):
+    """AWS calls that a wrong signature, which is what nobody would look for in a clock."""
+    from botocore.exceptions import ClientError
+
+    def refuse(_: dict[str, Any]) -> Any:
+        error = {"Code": "SignatureDoesNotMatch", "Message": "Signature expired"}
+        headers = {"date": "Sun, 22 Nov 2020 12:00:00 GMT"}
+        raise ClientError({"Error": error, "ResponseMetadata": {"HTTPHeaders": headers}}, "GetCallerIdentity")
+
+    account.answers["GetCallerIdentity"] = refuse
+    status, lines = ask_doctor()
+    assert status == 1
+    assert [(each.level, each.subject) for each in lines] == [("fail", "credentials"), ("fail", "clock")]
+
+
 def test_account_without_room_is_found(account):
     account.n_left = 10
     line = find_trouble("concurrency", "warn")
