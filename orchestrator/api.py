@@ -90,6 +90,30 @@ class RunPlan:
     def __str__(self) -> str:
         return str(self.stack_estimate or self.estimate)
 
+    def consider(
+        self,
+        *,
+        budget_usd: float | None = None,
+        budget_time: str | float | None = None,
+        what_if: Sequence[int] = (),
+    ) -> str:
+        """The plan as text, whether it fits these budgets (and what would), and alternatives to it.
+
+        Args:
+            what_if: how many tasks at a time, or workers of this machine, to set side by side.
+        """
+        from orchestrator.whatif import Budget, describe_alternatives, describe_budget, list_alternatives
+
+        budget = Budget(None if budget_time is None else parse_duration(budget_time), budget_usd)
+        settings = replace(self.settings, budget_usd=budget.usd, budget_time_s=budget.time_s)
+        on_stack = self._estimate_on_stack(settings)
+        said = [str(on_stack or self.estimate)]
+        if budget:
+            said.append(describe_budget(self.estimate, on_stack, budget))
+        if what_if:
+            said.append("\n" + describe_alternatives(list_alternatives(self.estimate, on_stack, what_if)))
+        return "\n".join(said)
+
     def start(
         self,
         out: str | Path,

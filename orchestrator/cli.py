@@ -97,7 +97,13 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
 @dataset_options
 @settings_options
 @place_options
-def plan(**words: Any) -> None:
+@budget_options
+@click.option(
+    "--what-if",
+    metavar="concurrency=N,...",
+    help="Set side by side what so many tasks at a time (here: workers) would take.",
+)
+def plan(what_if: str | None, **words: Any) -> None:
     """Say what running JOB over DATA would take: records, chunks, time, and memory or dollars.
 
     The dataset is counted and a seeded sample of it is run here on one worker; nothing is written. Of a
@@ -106,8 +112,14 @@ def plan(**words: Any) -> None:
     \b
     aliquot plan crossref reactions.rsmi.gz --templates templates.csv
     aliquot plan crossref reactions.rsmi.gz --templates templates.csv --on aws:prod
+    aliquot plan my_module:my_function molecules.smi --on aws:prod --budget-time 10m --budget-usd 5
+    aliquot plan my_module:my_function molecules.smi --on aws:prod --what-if concurrency=100,1000,10000
     """
-    click.echo(str(_make_plan(words)))
+    from orchestrator.whatif import parse_what_if
+
+    wanted = parse_what_if(what_if) if what_if else []
+    budget = {name: words[name] for name in ("budget_usd", "budget_time")}
+    click.echo(_make_plan(words).consider(**budget, what_if=wanted))
 
 
 @cli.command()

@@ -1,6 +1,6 @@
 """What a run would take: the dataset counted, a seeded sample of it run, and both put together.
 
-Intervals are of 90%, by bootstrap over records. Writes nothing that stays. Imports `probe`, `sizing` and
+Intervals are of 90%, see `forecast`. Writes nothing that stays. Imports `probe`, `sizing`, `forecast` and
 NumPy. When it is wrong, people wait longer than they were told.
 """
 
@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
 
 from aliquot.errors import DatasetError
 from aliquot.readers.streams import Opener
+from orchestrator.forecast.local import forecast_wall_s
+from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
-from orchestrator.probe import Sample, run_probe
+from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
 from orchestrator.progress import describe_count, describe_range, describe_seconds
 from orchestrator.request import Request
 from orchestrator.sizing import size_dataset
 
 SEED = 20260
-_N_BOOTSTRAPS = 1000
+Interval = tuple[float, float, float]  # the median, and the 90% between
+_ENDS = (0.5, 0.04, 0.96)  # of draws: resampling some hundred records is short by a little
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Estimate:
         start_s: wall time of preparing and opening the job.
         share_read: of the dataset's bytes; below 1 its figures are extrapolated.
         is_in_s3: whether the dataset lies there, where a stack cuts it.
+        draws: the work that there is, as it might be.
     """
 
     n_records: int
@@ -53,6 +57,7 @@ class Estimate:
     start_s: float = 0.0
     share_read: float = 1.0
     is_in_s3: bool = False
+    draws: Sequence[Work] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         mean_ms, low_ms, high_ms = self.record_ms
@@ -65,6 +70,12 @@ class Estimate:
             f"memory   {self.memory_mib:,} MiB\n"
             f"{self.describe_probe()}"
         )
+
+    def at(self, workers: int) -> Estimate:
+        """The same on so many hosts, each with a core of its own."""
+        walls_s = [forecast_wall_s(work, workers, self.start_s) for work in self.draws]
+        memory_mib = self.memory_mib // self.workers * workers
+        return replace(self, workers=workers, wall_s=find_interval(walls_s), memory_mib=memory_mib)
 
     def describe_dataset(self) -> str:
         """How large the dataset is, as a line."""
@@ -99,35 +110,45 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
     sample = Sample(random.Random(SEED))  # noqa: S311 - a sample, not a secret
     size = size_dataset(request, sample, opener)
     probe = run_probe(request, resolved, *sample.to_chunk())
-    record_s, low_s, high_s = bootstrap_mean(probe.record_s, probe.batch_s / probe.n_sampled)
-    n_in_turn = size.n_records / min(resolved.workers, size.n_records)
+    draws = draw_work(
+        stratify(sample, probe, size.n_records),
+        resolved.record_timeout_s,
+        np.random.default_rng(SEED),
+    )
+    walls_s = [forecast_wall_s(work, resolved.workers, probe.start_s) for work in draws]
     return Estimate(
         n_records=size.n_records,
         n_chunks=size.n_chunks,
         n_bytes=size.n_bytes,
         workers=resolved.workers,
-        record_ms=(record_s * 1e3, low_s * 1e3, high_s * 1e3),
-        wall_s=(
-            probe.start_s + record_s * n_in_turn,
-            probe.start_s + low_s * n_in_turn,
-            probe.start_s + high_s * n_in_turn,
-        ),
+        record_ms=find_interval([1e3 * work.total_s / work.n_records for work in draws]),
+        wall_s=find_interval(walls_s),
         memory_mib=ceil(probe.peak_mib) * resolved.workers,
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
         start_s=probe.start_s,
         share_read=size.share_read,
         is_in_s3=request.is_in_s3,
+        draws=draws,
     )
 
 
-def bootstrap_mean(alone_s: Sequence[float], batch_mean_s: float) -> tuple[float, float, float]:
-    """The mean time of a record in batches, and a 90% interval from the spread of records alone."""
-    times = np.asarray(alone_s)
-    draws = np.random.default_rng(SEED).choice(times, (_N_BOOTSTRAPS, len(times))).mean(axis=1)
-    scale = batch_mean_s / max(times.mean(), 1e-12)
-    low, high = np.quantile(draws, [0.05, 0.95]) * scale
-    return batch_mean_s, float(low), float(high)
+def find_interval(values: Sequence[float]) -> Interval:
+    """The median of what was drawn, and the 90% between."""
+    median, low, high = np.quantile(values, _ENDS)
+    return float(median), float(low), float(high)
+
+
+def stratify(sample: Sample, probe: Probe, n_records: int) -> list[Stratum]:
+    """The sample's times by stratum, as they are in batches; each is as many records of the dataset."""
+    picked = sample.pick()
+    scale = probe.batch_s / probe.n_sampled / max(sum(probe.record_s.values()) / len(probe.record_s), 1e-12)
+    strata: list[list[tuple[float, float]]] = [[] for _ in range(N_STRATA)]
+    for place, record_s in sorted(probe.record_s.items()):
+        candidate, stratum = picked[place]
+        strata[stratum].append((record_s * scale, candidate.number / max(1, sample.n_seen)))
+    known = [times for times in strata if times]
+    return [Stratum(n_records / len(known), *map(tuple, zip(*times, strict=True))) for times in known]
 
 
 def _round(number: int) -> int:

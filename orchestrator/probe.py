@@ -36,15 +36,29 @@ from orchestrator.request import Request
 
 SAMPLE_RECORDS = 200
 LONGEST_PROBE_S = 10.0
+N_STRATA = 8
+_CANDIDATES, _CANDIDATE_BYTES = 2000, 32 << 20  # from which the sample is chosen
+_TURNS = 10  # in which the dataset is gone through: a probe that is cut short has seen all of it
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A record of the dataset that may be of the sample."""
+
+    number: int
+    size_bytes: int
+    record: dict[str, Any]
+    bad: BadRow | None
 
 
 class Sample:
-    """A uniform sample of records (reservoir), taken from batches as they pass."""
+    """A sample of records, as many of each size (strata), out of candidates taken uniformly (reservoir)."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._seen = 0
-        self.picked: list[tuple[int, dict[str, Any], BadRow | None]] = []
+        self._seen = self._n_bytes = 0
+        self._most = _CANDIDATES
+        self._candidates: list[Candidate] = []
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Pass batches on, sampling their records."""
@@ -56,25 +70,54 @@ class Sample:
     def _consider(self, batch: Batch, index: int) -> None:
         number = self._seen
         self._seen += 1
-        place = number if number < SAMPLE_RECORDS else self._rng.randrange(number + 1)
-        if place >= SAMPLE_RECORDS:
+        is_full = len(self._candidates) >= self._most
+        place = self._rng.randrange(number + 1) if is_full else len(self._candidates)
+        if place >= self._most:
             return
         record = {name: values[index] for name, values in batch.columns.items()}
         bad = BadRow(*batch.bad[index]) if index in batch.bad else None
-        entry = (number, record, bad)
-        if number < SAMPLE_RECORDS:
-            self.picked.append(entry)
+        found = Candidate(number, batch.sizes[index], record, bad)
+        self._n_bytes += found.size_bytes
+        if is_full:
+            self._n_bytes -= self._candidates[place].size_bytes
+            self._candidates[place] = found
         else:
-            self.picked[place] = entry
+            self._candidates.append(found)
+        while self._n_bytes > _CANDIDATE_BYTES and len(self._candidates) > SAMPLE_RECORDS:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Let one candidate go, for good: they are too large to have so many."""
+        self._candidates[self._rng.randrange(len(self._candidates))] = self._candidates[-1]
+        self._most = len(self._candidates) - 1
+        del self._candidates[-1]
+        self._n_bytes = sum(each.size_bytes for each in self._candidates)
+
+    @property
+    def n_seen(self) -> int:
+        """Records that passed."""
+        return self._seen
+
+    def pick(self) -> list[tuple[Candidate, int]]:
+        """The sample and each record's stratum, of which all are of one size and one share of the dataset.
+
+        In turns through the dataset. Records of one size are told apart by their place.
+        """
+        ordered = sorted(self._candidates, key=lambda each: (each.size_bytes, each.number))
+        n_picked = min(SAMPLE_RECORDS, len(ordered))
+        places = [(2 * nth + 1) * len(ordered) // (2 * n_picked) for nth in range(n_picked)]
+        picked = [(ordered[place], place * N_STRATA // len(ordered)) for place in places]
+        picked.sort(key=lambda each: each[0].number)
+        return [each for turn in range(_TURNS) for each in picked[turn::_TURNS]]
 
     def to_chunk(self) -> tuple[Chunk, list[int]]:
-        """The sample as a chunk in dataset order, and the records' numbers."""
-        picked = sorted(self.picked, key=lambda entry: entry[0])
-        names = list(dict.fromkeys(name for _, record, _ in picked for name in record))
-        columns = {name: [record.get(name) for _, record, _ in picked] for name in names}
-        bad = {place: row for place, (_, _, row) in enumerate(picked) if row is not None}
+        """The sample as a chunk, in its order, and the records' numbers."""
+        picked = [candidate for candidate, _ in self.pick()]
+        names = list(dict.fromkeys(name for each in picked for name in each.record))
+        columns = {name: [each.record.get(name) for each in picked] for name in names}
+        bad = {place: each.bad for place, each in enumerate(picked) if each.bad is not None}
         chunk = Chunk(0, len(picked), columns, provenance=((0, 0, 1),), bad=bad)
-        return chunk, [number for number, _, _ in picked]
+        return chunk, [each.number for each in picked]
 
 
 @dataclass(frozen=True)
@@ -83,14 +126,15 @@ class Probe:
 
     Args:
         start_s: wall time to prepare and open the job.
-        record_s: wall time of each record run alone, of one of a host's threads where it has several.
+        record_s: wall time of each record run alone, by its place in the chunk; of one of a host's threads
+            where it has several.
         batch_s: of all of them run in batches, as in a real run.
         n_sampled, n_failed: records that were run, and of these failed.
         peak_mib: the most private memory of a host that was seen.
     """
 
     start_s: float
-    record_s: list[float]
+    record_s: dict[int, float]
     batch_s: float
     n_sampled: int
     n_failed: int
@@ -126,7 +170,7 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
     compare_rows(known.job.name, numbers, batched, alone)
     return Probe(
         start_s=start_s,
-        record_s=[wall_ns / 1e9 for _, _, wall_ns in alone],
+        record_s={spans.spans[0][0]: wall_ns / 1e9 for spans, _, wall_ns in alone},
         batch_s=sum(wall_ns for _, _, wall_ns in batched) / 1e9,
         n_sampled=len(reached),
         n_failed=sum(len(outcome.failures) for _, outcome, _ in batched),

@@ -3,6 +3,8 @@
     SQS -> Lambda   how fast pollers begin tasks           Ramp, STANDARD, PROVISIONED
     Lambda, S3, SQS, Step Functions                        QUOTAS: what is counted, the limit, what lifts it
 
+An execution's 25,000 events limit no run: a tick makes 11, and after 1,000 ticks a successor goes on.
+
 Read from AWS's documentation, autumn 2026. Account-wide quotas are their defaults: `aliquot doctor` reads
 an account's own. Owns these figures and nothing else; imports the standard library. When it is wrong, plans
 promise what AWS does not give.
@@ -90,12 +92,6 @@ QUOTAS = {
             "a quota increase",
         ),
         Quota(
-            "children of a distributed map",
-            10_000,
-            "docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: children that run at a time",
-            "50 run at a time here",
-        ),
-        Quota(
             "bytes of a group list",
             512 << 20,
             "docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html: a JSON file of items",
@@ -120,10 +116,10 @@ QUOTAS = {
             "listings that begin at the first chunk that is not answered",
         ),
         Quota(
-            "events of an execution",
-            25_000,
-            "docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html; a tick makes 11",
-            "nothing to do: after 1,000 ticks a successor goes on",
+            "seconds of a publication",
+            900,
+            "docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
+            "a second level of merging",
         ),
     )
 }

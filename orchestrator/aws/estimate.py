@@ -1,34 +1,33 @@
-"""What a run would take on a stack: the probe's times spread over Lambda functions, and priced.
+"""What a run would take on a stack: the probe's draws of the work through the model of the engine, priced.
 
-A Lambda vCPU is taken for a core of this machine. Tasks begin as chunks and grow to the window; each slice,
-cold start, tally and merge is counted as `aliquot.spending` bills it. Owns this model. Imports the core's
-`spending` and the estimate of a local run. When it is wrong, people pay more than they were told.
+A Lambda vCPU is taken for a core of this machine. Owns which stack is meant, what submitting takes, and how
+figures read. Imports `forecast` and the estimate of a local run. When it is wrong, people pay more than they
+were told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
-from aliquot.keys import ChunkId, OutcomeKey, PaidKey
+from aliquot.keys import PaidKey
 from aliquot.ranges import PART_BYTES
-from aliquot.spans import SpanSet
-from aliquot.spending import MOST_CUTTERS, Tariff, estimate_settling, measure_preparing, measure_spend
+from aliquot.spending import MOST_CUTTERS, Tariff, measure_preparing
+from aliquot.ticks import may_wait
 from orchestrator.aws.settings import CloudSettings, make_tariff
 from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
-from orchestrator.estimate import Estimate
+from orchestrator.estimate import Estimate, Interval, find_interval
+from orchestrator.forecast.limits import Strain, find_limit, list_strained
+from orchestrator.forecast.place import Load, Place, find_rung
+from orchestrator.forecast.stack import forecast_run
 from orchestrator.progress import describe_count, describe_range, describe_usd
+from orchestrator.quotas import PROVISIONED, STANDARD
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.outputs import find_stack
 
-SLICE_S = 30.0
 _ARCHITECTURE, _TIMEOUT_S, _CONCURRENCY = "arm64", 150.0, 500  # the template's defaults, for a rehearsal
-_INIT_S = 2.0  # of a cold environment, before the job is opened
-_TASK_S = 0.4  # of an invocation besides its records: fetching, putting, sending
-_RAMP_PER_S = 5.0  # environments that standard pollers add a second
-_TICK_S, _SETTLE_S = 15.0, 20.0
 _UPLOAD_BYTES_PER_S = 10e6
 # of one function: a table was counted at 60 MB/s here and cut at 38, which makes 23; the rest is for S3
 _CUT_BYTES_PER_S = 15e6
@@ -42,14 +41,18 @@ class StackEstimate:
 
     Args:
         local: the dataset, and a record's time.
-        window: tasks at a time.
-        wall_s, usd: mean, and the 90% interval that the spread of records gives.
+        place: the stack.
+        wall_s, usd: median, and the 90% interval.
+        limit: what decides how long it takes, and what lifts it.
+        strained: the quota of which it uses most.
     """
 
     local: Estimate
-    window: int
-    wall_s: tuple[float, float, float]
-    usd: tuple[float, float, float]
+    place: Place
+    wall_s: Interval
+    usd: Interval
+    limit: str
+    strained: Strain
 
     def __str__(self) -> str:
         mean, low, high = self.usd
@@ -59,10 +62,33 @@ class StackEstimate:
         return (
             f"{self.local.describe_dataset()}\n"
             f"time     {describe_range(*self.wall_s)} with at most "
-            f"{describe_count(self.window, 'task')} at a time\n"
+            f"{describe_count(self.place.window, 'task')} at a time\n"
             f"cost     {cost}\n"
+            f"memory   {describe_rung(self.local.memory_mib // self.local.workers)}\n"
+            f"limit    {self.limit}\n"
             f"{self.local.describe_probe('here')}"
         )
+
+    def describe_strain(self) -> str:
+        """The quota that it meets first, and what lifts it; else what decides how long it takes."""
+        if self.strained.share <= 1:
+            return self.limit
+        quota = self.strained.quota
+        return f"{quota.limit:,.0f} {quota.name}: {quota.lifted_by}"
+
+    def at(self, window: int) -> StackEstimate:
+        """The same with so many tasks at a time, wherever they come from."""
+        return estimate_at(self.local, replace(self.place, window=window, may_wait=True))
+
+
+def describe_rung(need_mib: int) -> str:
+    """Where records of such memory run."""
+    rung = find_rung(need_mib)
+    if rung == "small":
+        return f"{need_mib:,} MiB a worker: rung small"
+    if not rung:
+        return f"{need_mib:,} MiB a worker: more than any rung has, such records fail"
+    return f"{need_mib:,} MiB a worker: such records climb to rung {rung}, where the stack has it"
 
 
 def estimate_for(
@@ -77,37 +103,34 @@ def estimate_for(
         MissingTool, BadOption, AwsRefused, NoSuchStack: the stack was not found, or cannot do it.
     """
     if target.is_rehearsal:
-        tariff, window = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S), settings.window
-    else:
-        stack = find_stack(target.stack, make_session(target.profile, target.region))
-        tariff, window = make_tariff(stack), settings.fit(stack, is_cut=is_cut).window
-    return estimate_on_stack(estimate_here(), tariff, window or _CONCURRENCY)
+        tariff = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S)
+        is_free = settings.window is None and settings.budget_usd is None
+        place = Place(tariff, settings.window or _CONCURRENCY, is_free, STANDARD)
+        return estimate_at(estimate_here(), place)
+    stack = find_stack(target.stack, make_session(target.profile, target.region))
+    fitted = settings.fit(stack, is_cut=is_cut)
+    facts = {**fitted.freeze(stack), "window": fitted.window}
+    ramp = replace(PROVISIONED, most=stack.concurrency) if stack.is_provisioned else STANDARD
+    place = Place(make_tariff(stack), fitted.window or _CONCURRENCY, may_wait(facts), ramp)
+    return estimate_at(estimate_here(), place)
 
 
-def estimate_on_stack(local: Estimate, tariff: Tariff, window: int) -> StackEstimate:
-    """The same for a tariff and so many tasks at a time."""
-    models = [_model(local, record_ms / 1e3, tariff, window) for record_ms in local.record_ms]
-    wall_s, work_usd = zip(*models, strict=True)
-    cut_usd = _cut_usd(local, tariff)
-    usd = tuple(each + cut_usd for each in work_usd)
-    return StackEstimate(local, window, _triple(wall_s), _triple(usd))
+def estimate_at(local: Estimate, place: Place) -> StackEstimate:
+    """The same in a known place."""
+    load = make_load(local)
+    found = [forecast_run(work, load, place) for work in local.draws]
+    cut_usd = _cut_usd(local, place.tariff)
+    wall_s = find_interval([each.wall_s for each in found])
+    usd = find_interval([each.usd + cut_usd for each in found])
+    typical = min(zip(found, local.draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
+    strained = list_strained(typical[0], place, load)[0]
+    return StackEstimate(local, place, wall_s, usd, find_limit(typical[1], typical[0], load, place), strained)
 
 
-def _model(local: Estimate, record_s: float, tariff: Tariff, window: int) -> tuple[float, float]:
-    """Seconds, and dollars but for cutting, were every record as long as this."""
-    work_s = local.n_records * record_s
-    n_slices = max(local.n_chunks, min(local.n_records, ceil(work_s / SLICE_S)))
-    n_workers = max(1, min(window, n_slices))
-    cold_s = _INIT_S + local.start_s
-    ramp_s = n_workers / _RAMP_PER_S / 2  # on average an environment comes half way through it
+def make_load(local: Estimate) -> Load:
+    """What is submitted: uploaded from here, or cut in the stack."""
     cut_s = local.n_bytes / _CUT_BYTES_PER_S if local.is_in_s3 else 0.0
-    wall_s = _submit_s(local, cut_s) + cold_s + ramp_s + _TICK_S + _SETTLE_S
-    wall_s += (work_s + n_slices * _TASK_S) / n_workers
-    billed_ms = int(1000 * (work_s / n_slices + _TASK_S + cold_s * n_workers / n_slices))
-    slice_key = OutcomeKey("s", ChunkId(0, 1), SpanSet.range(0, 1), "0", "small", billed_ms, 0, 1)
-    n_ticks = 3 + int(wall_s / _TICK_S)
-    spent = measure_spend(tariff, [slice_key] * n_slices, {}, local.n_chunks, n_ticks, n_ticks * 500)
-    return wall_s, spent.total + estimate_settling(tariff, n_slices).total
+    return Load(local.n_records, local.n_chunks, _submit_s(local, cut_s), local.start_s)
 
 
 def _cut_usd(local: Estimate, tariff: Tariff) -> float:
@@ -128,8 +151,3 @@ def _submit_s(local: Estimate, cut_s: float) -> float:
     if not local.is_in_s3:
         return local.n_bytes / _UPLOAD_BYTES_PER_S
     return _CUT_STEPS_S + cut_s / min(MOST_CUTTERS, 1 + local.n_bytes // PART_BYTES)
-
-
-def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
-    mean, low, high = values
-    return mean, min(low, mean), max(high, mean)

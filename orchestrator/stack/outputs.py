@@ -41,6 +41,7 @@ class StackOutputs:
         concurrency: most workers of a rung at a time.
         kms_key_arn: of the bucket's key; empty where S3's own encrypts it.
         inbox: the bucket that begins runs.
+        is_provisioned: whether its pollers are.
         record_timeout_s: what one record may take at most.
     """
 
@@ -57,6 +58,7 @@ class StackOutputs:
     kms_key_arn: str = ""
     record_timeout_s: float = _DEFAULT_RECORD_TIMEOUT_S
     inbox: str = ""
+    is_provisioned: bool = False
 
 
 def parse_place(on: str) -> str:
@@ -120,6 +122,7 @@ def read_outputs(described: Mapping[str, Any], region: str) -> StackOutputs:
         kms_key_arn=found.get("KmsKeyArn", ""),
         record_timeout_s=float(found.get("RecordTimeout", _DEFAULT_RECORD_TIMEOUT_S)),
         inbox=found.get("InboxBucket", ""),
+        is_provisioned="pollers" in found.get("Concurrency", ""),
     )
 
 

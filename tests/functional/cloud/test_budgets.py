@@ -106,7 +106,7 @@ def test_plan_says_time_and_dollars_and_puts_nothing(desk, cloud):
     assert lines[0].startswith("dataset  400 records in 1 chunk, ")
     assert re.fullmatch(r"time     about \d+ s( \(.*\))? with at most 3 tasks at a time", lines[1])
     assert 0.001 < read_usd(said.out) < 0.02
-    assert lines[3] == "from a probe of 200 records here; intervals are of 90%"
+    assert lines[5] == "from a probe of 200 records here; intervals are of 90%"
     times = {name: 1000 * value for name, value in Prices().to_plain().items() if isinstance(value, float)}
     desk.write("prices.json", json.dumps(times))
     dear = desk.aliquot(*words, ALIQUOT_PRICES="prices.json")

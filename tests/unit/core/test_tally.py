@@ -140,8 +140,9 @@ def test_short_chunks_wait_so_that_no_worker_does_until_the_next_tick():
     assert len(first.send) == 4  # nobody knows yet
     done = [answer_whole(chunk, 1000) for chunk in chunks[:4]]
     following = tick(first.state, done, chunks=chunks, may_wait=True)
-    assert following.wait_s == 7
+    assert following.wait_s == SHORTEST_WAIT_S
     assert len(following.send) == 4 * (1 + 2 * 7 / 1.2) // 1 + 1
+    assert tick(first.state, done, chunks=chunks, depth=9, may_wait=True).wait_s == 7
     assert len(tick(first.state, done, chunks=chunks).send) == 4  # where the window alone bounds what runs
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from aliquot.readers import Batch
 from orchestrator import progress
-from orchestrator.estimate import Estimate, bootstrap_mean, describe_range
-from orchestrator.probe import SAMPLE_RECORDS, Sample
+from orchestrator.estimate import Estimate, describe_range
+from orchestrator.probe import N_STRATA, SAMPLE_RECORDS, Sample
 from orchestrator.progress import RUNNING, Progress, describe_progress, describe_seconds, show_progress
 
 HALFWAY = Progress(RUNNING, n_done=900, n_failed=100, n_total=2000, n_session=500, running_s=5.0)
@@ -90,14 +90,6 @@ def test_estimate_reads_well():
     ]
 
 
-def test_interval_is_seeded_and_holds_the_mean():
-    times = [0.001] * 50 + [0.02] * 10
-    mean, low, high = bootstrap_mean(times, batch_mean_s=0.002)
-    assert (mean, low, high) == bootstrap_mean(times, batch_mean_s=0.002)
-    assert low < mean == 0.002 < high
-    assert bootstrap_mean([0.5], 0.5) == (0.5, 0.5, 0.5)
-
-
 def draw(n_records, batch_records):
     sample = Sample(random.Random(1))
     batches = []
@@ -112,7 +104,27 @@ def test_sample_is_spread_over_the_whole_dataset_and_seeded():
     """The first rows of a file are often its worst, or its easiest."""
     chunk, numbers = draw(10_000, 64)
     assert chunk.n_records == len(set(numbers)) == SAMPLE_RECORDS
-    assert list(chunk.columns["n"]) == numbers == sorted(numbers)
+    assert list(chunk.columns["n"]) == numbers
+    assert 4000 < sum(numbers[:20]) / 20 < 6000  # a probe that is cut short has seen all of it too
     assert 4000 < sum(numbers) / len(numbers) < 6000
     assert draw(10_000, 1000)[1] == numbers
-    assert draw(50, 7)[1] == list(range(50))
+    assert sorted(draw(50, 7)[1]) == list(range(50))
+
+
+def test_sample_has_records_of_every_size():
+    """One record in a hundred that is a thousand times as long is not left to luck."""
+    sizes = [1000 if number % 100 == 0 else 1 for number in range(2000)]
+    sample = Sample(random.Random(1))
+    list(sample.watch([Batch(0, {"n": list(range(2000))}, {}, list(range(2000)), {}, sizes, None)]))
+    picked = sample.pick()
+    assert sum(candidate.size_bytes == 1000 for candidate, _ in picked) == 2
+    assert sorted({stratum for _, stratum in picked}) == list(range(N_STRATA))
+    assert [candidate.number for candidate, _ in picked] == sample.to_chunk()[1]
+
+
+def test_candidates_of_a_sample_stay_within_their_memory():
+    sample = Sample(random.Random(1))
+    numbers = list(range(3000))
+    list(sample.watch([Batch(0, {"n": numbers}, {}, numbers, {}, [1 << 20] * 3000, None)]))
+    assert len(sample.pick()) == SAMPLE_RECORDS
+    assert sample._most == SAMPLE_RECORDS

@@ -125,11 +125,13 @@ def plan_tick(
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
-    wait_s = _choose_wait(state.n_ticks, window, len(chunks))
+    wait_s = choose_wait(state.n_ticks, window, len(chunks))
     room = window - len(open_gaps)
     if may_wait:
         n_wanted = _choose_open(coverage, len(chunks), window, wait_s)
-        room = min(_MOST_SENT, max(n_wanted - len(open_gaps), window - queue_depth))  # the latter are idle
+        n_idle = window - queue_depth
+        room = min(_MOST_SENT, max(n_wanted - len(open_gaps), n_idle))
+        wait_s = SHORTEST_WAIT_S if n_idle > 0 and state.n_dispatched < len(chunks) else wait_s
     fresh, n_dispatched = _find_fresh(chunks, coverage, state.n_dispatched, max(0, room))
     if is_sealed and coverage.is_complete:
         return TickPlan(state, is_complete=True)
@@ -192,7 +194,7 @@ def plan_drain(state: TickState, queue_depth: int, lease_s: int) -> TickPlan:
     return TickPlan(following, wait_s=DRAIN_WAIT_S)
 
 
-def _choose_wait(n_ticks: int, window: int, n_chunks: int) -> int:
+def choose_wait(n_ticks: int, window: int, n_chunks: int) -> int:
     """Seconds to the next tick: short at first, longer later, as far as what runs does not pay for it."""
     paid_s = _WORKER_S_PER_TICK / max(1, window) + n_chunks / _CHUNKS_PER_S
     longest_s = min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, paid_s))
