@@ -6,7 +6,7 @@
     work        the functions that are run; every engine gets the same ones
     declared    one of them as a job with columns
     cases       the datasets, and what is asked of Aliquot in each
-    peers       one class for each way to run a function over records
+    engines     all ways to run a function over records: `own`, and `peers`
     once        one measurement, in a process of its own
     measuring   measurements interleaved; who is too slow does less
     scheduling  greedy list scheduling, the yardstick of balance

@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.engine.alone import ALONE
 from benchmarks.engine.cases import CASES, Case
+from benchmarks.engine.engines import ENGINES
 from benchmarks.engine.measuring import ROOT, Bench, choose_python
-from benchmarks.engine.peers import ENGINES
 from benchmarks.engine.table import add_alone, add_case, describe, read_held
 from benchmarks.engine.verdicts import judge
 

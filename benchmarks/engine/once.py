@@ -20,7 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.engine.cases import CASES, WAIT_S, Case
-from benchmarks.engine.peers import ENGINES, AliquotFile, Engine, name_dataset, write_rows
+from benchmarks.engine.engines import ENGINES
+from benchmarks.engine.own import AliquotFile, Engine, name_dataset
+from benchmarks.engine.peers import write_rows
 from benchmarks.engine.scheduling import schedule_greedily
 from benchmarks.engine.server import serve_waiting
 from benchmarks.engine.work import Record

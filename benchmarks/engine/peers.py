@@ -1,4 +1,4 @@
-"""One class for each way to run a function over records; all leave their rows in a Parquet file or folder.
+"""One class for each of the peers; all leave their rows in a Parquet file.
 
 Each is used as its documentation shows, with defaults, on two workers; what was told by hand stands in its
 name. A peer's package is imported when it starts, in the venv that holds the peers. Owns how peers are
@@ -13,79 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from benchmarks.engine.cases import Case
 from benchmarks.engine.work import Record
 
 Function = Callable[[Record], Record]
-
-
-class Engine(Protocol):
-    """A way to run a function over records."""
-
-    package: str  # whose version is told; empty for the standard library
-
-    def start(self, case: Case, n_workers: int) -> None:
-        """Import and begin what runs before the first record."""
-
-    def run(self, records: list[Record], out: Path) -> Path:
-        """Run the case's function on records; gives the Parquet file or folder with the rows in order."""
-
-    def run_broken(self, records: list[Record], out: Path) -> Path:
-        """The same where a record ends its process: the rows that can be had all the same."""
-
-    def stop(self) -> None:
-        """End what was begun."""
-
-
-class Aliquot:
-    """Aliquot on this machine, the records given as a list of dicts."""
-
-    package = "aliquot"
-
-    def start(self, case: Case, n_workers: int) -> None:
-        """Import it; processes are begun by each run anew."""
-        import aliquot
-
-        self._plan, self._case, self._n_workers = aliquot.plan, case, n_workers
-
-    def run(self, records: list[Record], out: Path) -> Path:
-        """Run."""
-        job, dataset = self.name_job(records, out)
-        plan = self._plan(job, dataset, workers=self._n_workers, threads=self._case.n_threads)
-        plan.start(out).wait(quiet=True)
-        return out / "result"
-
-    def name_job(self, records: list[Record], _out: Path) -> tuple[Any, Any]:
-        """The job and the dataset of a run."""
-        return self._case.function, records
-
-    run_broken = run
-
-    def stop(self) -> None:
-        """Nothing is left."""
-
-
-class AliquotFile(Aliquot):
-    """Aliquot, the records in a Parquet file (written before the clock starts)."""
-
-    def name_job(self, _records: list[Record], out: Path) -> tuple[Any, Any]:
-        """The function, and the file."""
-        return self._case.function, str(name_dataset(out))
-
-
-class AliquotDeclared(AliquotFile):
-    """The same as a job that declares its columns."""
-
-    def name_job(self, _records: list[Record], out: Path) -> tuple[Any, Any]:
-        """The job of case a, and the file."""
-        return "benchmarks.engine.declared:job", str(name_dataset(out))
-
-
-def name_dataset(out: Path) -> Path:
-    """Where the records of a run lie that are read from a file."""
-    return out.with_suffix(".input.parquet")
 
 
 class Peer:
@@ -363,19 +296,3 @@ def _make_column(values: list[Any]) -> Any:
     import numpy as np
 
     return pa.FixedShapeTensorArray.from_numpy_ndarray(np.stack(values))
-
-
-ENGINES: dict[str, type[Engine]] = {
-    "Aliquot": Aliquot,
-    "Aliquot, from a Parquet file": AliquotFile,
-    "Aliquot, from a Parquet file, columns declared": AliquotDeclared,
-    "ProcessPoolExecutor": Pool,
-    "ProcessPoolExecutor, chunks tuned": PoolTuned,
-    "joblib": Joblib,
-    "mpire": Mpire,
-    "dask.distributed": Dask,
-    "ray": Ray,
-    "Lithops": Lithops,
-    "Lithops, 8 chunks a worker": LithopsTuned,
-    "ThreadPoolExecutor": Threads,
-}
