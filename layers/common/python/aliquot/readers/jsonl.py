@@ -37,10 +37,10 @@ def read_jsonl(
         numbers, lines = block.number_records()
         records, reasons = _parse(block, lines)
         is_checked = is_checked or _check(path, records, reasons, wanted)
-        for part in cut_records(records, wanted):
+        for part, keys in cut_records(records, wanted):
             here = {i - part.start: why for i, why in reasons.items() if part.start <= i < part.stop}
             batch = _make_batch(
-                records[part], here, numbers[part], lines[part], wanted=wanted, at=block.fraction
+                records[part], keys, here, numbers[part], lines[part], wanted=wanted, at=block.fraction
             )
             batch.end = block.end if part.stop >= len(records) else None
             yield batch
@@ -61,6 +61,7 @@ def _check(path: str, records: list[Record], reasons: dict[int, str], wanted: Wa
 
 def _make_batch(
     records: list[Record],
+    keys: list[str],
     reasons: dict[int, str],
     numbers: list[int],
     lines: list[str],
@@ -68,7 +69,7 @@ def _make_batch(
     wanted: Wanted,
     at: float | None,
 ) -> Batch:
-    columns, lacking = take_columns(records, wanted)
+    columns, lacking = take_columns(records, keys, wanted)
     return make_batch(
         columns,
         take_kept(records, wanted),

@@ -36,19 +36,26 @@ def refuse_absent(path: str, records: Sequence[Record], wanted: Wanted) -> None:
             )
 
 
-def cut_records(records: Sequence[Record], wanted: Wanted) -> list[slice]:
-    """Parts of the records such that the columns of each, mostly None where keys differ, stay small."""
-    n_keys = len(list_keys(records)) if wanted.fields is None else 1
-    step = max(1, MAX_CELLS // max(1, n_keys))
-    return [slice(first, first + step) for first in range(0, len(records), step)]
+def cut_records(records: Sequence[Record], wanted: Wanted) -> list[tuple[slice, list[str]]]:
+    """Parts of the records, with their keys, such that the columns of each stay small.
 
-
-def take_columns(records: Sequence[Record], wanted: Wanted) -> tuple[dict[str, list[Any]], dict[int, str]]:
-    """The values by field (by key for all columns); by index the records that lack a required one, and why.
-
-    A field that a record lacks is None.
+    Where keys differ, columns are mostly None.
     """
     keys = list_keys(records)
+    step = max(1, MAX_CELLS // max(1, len(keys) if wanted.fields is None else 1))
+    if len(records) <= step:
+        return [(slice(0, len(records)), keys)] if records else []
+    parts = [slice(first, first + step) for first in range(0, len(records), step)]
+    return [(part, list_keys(records[part])) for part in parts]
+
+
+def take_columns(
+    records: Sequence[Record], keys: Sequence[str], wanted: Wanted
+) -> tuple[dict[str, list[Any]], dict[int, str]]:
+    """The values by field (by key for all columns); by index the records that lack a required one, and why.
+
+    A field that a record lacks is None. `keys` are those of any record, in order of appearance.
+    """
     if wanted.fields is None:
         return {key: [record.get(key) for record in records] for key in keys}, {}
     columns: dict[str, list[Any]] = {}

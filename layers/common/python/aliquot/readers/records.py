@@ -15,7 +15,7 @@ from typing import Any
 from aliquot.job import Column
 from aliquot.readers.batch import RAW_CHARS, Batch, Limits, make_batch, show_raw
 from aliquot.readers.columns import Wanted
-from aliquot.readers.keys import Record, cut_records, list_keys, refuse_absent, take_columns, take_kept
+from aliquot.readers.keys import Record, cut_records, refuse_absent, take_columns, take_kept
 
 NAME = "records"  # what an error calls them, having no path
 BATCH_BYTES = 1 << 20
@@ -49,11 +49,15 @@ def read_records(
     first = 1
     is_checked = False
     for taken in _gather(records, wanted, limits):
+        parts = cut_records(taken.records, wanted)
+        if not all(isinstance(key, str) for _, keys in parts for key in keys):
+            taken.refuse_odd_keys()
+            parts = cut_records(taken.records, wanted)
         if not is_checked and (good := taken.list_good()):
             refuse_absent(NAME, good, wanted)
             is_checked = True
-        for part in cut_records(taken.records, wanted):
-            yield _make_batch(taken.cut(part), first + part.start, wanted)
+        for part, keys in parts:
+            yield _make_batch(taken.cut(part), keys, first + part.start, wanted)
         first += len(taken.records)
 
 
@@ -81,17 +85,14 @@ class _Taken:
         odd = {index - part.start: why for index, why in self.odd.items() if part.start <= index < part.stop}
         return _Taken(self.records[part], self.sizes[part], odd)
 
-    def refuse_odd_keys(self) -> _Taken:
-        """The same; records with keys that are no text are at fault."""
-        if all(isinstance(key, str) for key in list_keys(self.records)):
-            return self
+    def refuse_odd_keys(self) -> None:
+        """Put records with keys that are no text at fault."""
         for index, record in enumerate(self.records):
             keys: Iterable[Any] = record
             key = next((key for key in keys if not isinstance(key, str)), None)
             if key is not None:
                 self.odd[index] = (record, f"a record's keys are text, not {type(key).__name__}")
                 self.records[index], self.sizes[index] = {}, 0
-        return self
 
 
 def _gather(elements: Iterable[Any], wanted: Wanted, limits: Limits) -> Iterator[_Taken]:
@@ -112,10 +113,10 @@ def _gather(elements: Iterable[Any], wanted: Wanted, limits: Limits) -> Iterator
         taken.sizes.append(size)
         held_bytes += size
         if len(taken.records) >= limits.records or held_bytes >= BATCH_BYTES:
-            yield taken.refuse_odd_keys()
+            yield taken
             taken, held_bytes = _Taken(), 0
     if taken.records:
-        yield taken.refuse_odd_keys()
+        yield taken
 
 
 def _take_other(element: Any, wanted: Wanted) -> tuple[Record, str]:
@@ -129,8 +130,8 @@ def _take_other(element: Any, wanted: Wanted) -> tuple[Record, str]:
     return {}, f"a record is a dict or a NamedTuple, not {type(element).__name__}"
 
 
-def _make_batch(taken: _Taken, first: int, wanted: Wanted) -> Batch:
-    columns, reasons = take_columns(taken.records, wanted)
+def _make_batch(taken: _Taken, keys: list[str], first: int, wanted: Wanted) -> Batch:
+    columns, reasons = take_columns(taken.records, keys, wanted)
     reasons |= {index: reason for index, (_, reason) in taken.odd.items()}
 
     def get_raw(index: int) -> str:
