@@ -16,7 +16,7 @@ from typing import Protocol
 
 MIB = 1 << 20
 _PR_SET_PDEATHSIG = 1
-_M_TRIM_THRESHOLD = -1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _START_TIME = 19  # field 22 of `stat`, counted after the command's name
 
 
@@ -141,13 +141,15 @@ def limit_own_memory(ceiling_mib: float, reader: ProcessReader) -> None:
 def return_freed_memory() -> None:
     """Have malloc give freed memory back to the system; where there is no glibc, do nothing.
 
-    glibc raises its own threshold to the largest block freed so far: a run of 1,000,000 records then peaked
-    15% above one of 100,000, with a fixed threshold 1%.
+    glibc raises its own thresholds to the largest block freed so far: a run of 1,000,000 records then peaked
+    15% above one of 100,000, with fixed thresholds 1%. At 128 KiB every chunk and frame was mapped, faulted in
+    page by page and unmapped: 6.4 s of CPU for a million records, 5.5 at 4 MiB, which holds 3 MiB more.
     """
     import ctypes
 
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 128 << 10)
+        for threshold in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(threshold, 4 << 20)
 
 
 def end_with_parent(parent: int) -> None:
