@@ -18,7 +18,7 @@ from typing import Any
 
 from aliquot.envelope import is_texts
 from aliquot.errors import Undecodable
-from aliquot.notes import check_fields, is_epoch, is_text, read_note
+from aliquot.notes import check_fields, decoding, is_epoch, is_text, read_note
 from aliquot.store import FolderStore
 from orchestrator.local.folder import LEDGER
 
@@ -54,9 +54,10 @@ def read_delivered(folder: Path) -> Delivered:
     try:
         note = read_note(_NOTE, store.get(_NOTE))
         check_fields(_NOTE, note, epoch=_is_epoch_or_none, ending=is_text, names=_are_plain)
+        with decoding(_NOTE):
+            return Delivered(note["epoch"], note["ending"], note["names"])
     except Undecodable:
         return Delivered()
-    return Delivered(note["epoch"], note["ending"], note["names"])
 
 
 def place_delivery(aside: Path, folder: Path, epoch: int, ending: str) -> None:

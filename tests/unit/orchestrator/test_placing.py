@@ -55,6 +55,7 @@ def test_nothing_is_whole_while_files_change_places(tmp_path: Path, monkeypatch:
         "[]",
         "7",
         '{"epoch": 0, "files": []}',
+        json.dumps({"ending": "csv", "names": []}),
         json.dumps({"epoch": 0, "ending": "csv", "names": [5]}),
         json.dumps({"epoch": "0", "ending": "csv", "names": []}),
         json.dumps({"epoch": 0, "ending": 5, "names": []}),
