@@ -142,8 +142,8 @@ def return_freed_memory() -> None:
     """Have malloc give freed memory back to the system; where there is no glibc, do nothing.
 
     glibc raises its own thresholds to the largest block freed so far: a run of 1,000,000 records then peaked
-    15% above one of 100,000, with fixed thresholds 1%. At 128 KiB every chunk and frame was mapped, faulted in
-    page by page and unmapped: 6.4 s of CPU for a million records, 5.5 at 4 MiB, which holds 3 MiB more.
+    15% above one of 100,000, with fixed thresholds 1%. At 128 KiB every chunk and frame was mapped, faulted
+    in page by page and unmapped: 6.4 s of CPU for a million records, 5.5 at 4 MiB, which holds 3 MiB more.
     """
     import ctypes
 
