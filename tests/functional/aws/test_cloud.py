@@ -423,7 +423,8 @@ def test_budget_that_is_large_enough_changes_nothing(stack):
 
 def test_run_stops_when_its_time_is_up(stack):
     made = stack()
-    made.submit(["sleep 0.05"] * 60, chunk_records=5, more_settings={"until_s": time.time() + 1.0})
+    # a busy machine takes a second or two to open the job; all of it would take twelve
+    made.submit(["sleep 0.2"] * 60, chunk_records=5, more_settings={"until_s": time.time() + 4.0})
     assert made.publish()["reason"] == TIME_REACHED
     assert 0 < made.summary()["done"] < 60
 
