@@ -13,6 +13,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -80,6 +81,10 @@ def _hang() -> None:
     time.sleep(1000)
 
 
+def _hang_in_a_pool() -> None:
+    ThreadPoolExecutor(1).submit(_hang).result()  # Python's own exit waits for it
+
+
 _meeting = threading.Barrier(8)
 _done: list[int] = []
 
@@ -101,6 +106,7 @@ _FAULTS: dict[str, Callable[[], object]] = {
     "exit": lambda: os._exit(7),
     "abort": os.abort,
     "hang": _hang,
+    "hang in a pool": _hang_in_a_pool,
     "keep the interpreter": lambda: ctypes.PyDLL(None).sleep(1000),  # which `time.sleep` lets go
     "meet 7 others": lambda: _meeting.wait(60),
     "wait for others": _wait_for_others,
@@ -172,6 +178,10 @@ def _exit_before_a_record(_records: Iterable[Any]) -> Iterator[Any]:
     os._exit(5)
 
 
+def _exhaust(_records: Iterable[Any]) -> Iterator[Any]:
+    raise MemoryError
+
+
 def _open_by_crash(_options: Options, _prepared: Path) -> Any:
     os._exit(6)
 
@@ -200,6 +210,7 @@ def _prepare(_options: Options, prepared: Path) -> None:
     (prepared / "made").write_text(str(os.getpid()))
 
 
+is_exhausted = _make("is-exhausted", lambda *_: _exhaust)
 dies_unread = _make("dies-unread", lambda *_: _exit_before_a_record)
 is_no_iterator = _make("is-no-iterator", lambda *_: lambda *_: None)
 opens_slowly = _make("opens-slowly", _open_slowly)

@@ -155,7 +155,7 @@ class Lane:
     def next_span(self) -> Span:
         """The records to send next: one suspect alone, or about STEP_S of what is to do.
 
-        Towards the end threads are sent less, so that none of them has work left when the others have not.
+        Towards the end a thread is sent no more than its share, so that none is left with work alone.
         """
         if self.suspects:
             first = self.suspects.spans[0][0]
@@ -165,7 +165,7 @@ class Lane:
             return (first, first + 1)
         wanted = math.ceil(STEP_S / max(self.record_s, 1e-9))
         if len(self.hands) > 1:
-            wanted = min(wanted, math.ceil(len(self.todo) / (2 * len(self.hands))))
+            wanted = min(wanted, math.ceil(len(self.todo) / len(self.hands)))
         return (first, min(end, first + max(1, min(wanted, self.last_step * _GROWTH))))
 
     def mark_sent(self, hand: Hand, span: Span, now_s: float) -> None:
