@@ -1,6 +1,6 @@
 """Measurements, interleaved, each in a process of its own; who is too slow for a case does a part of it.
 
-Every engine does some records first. From these follows which part of the case takes it two minutes at most
+Every peer does some records first. From these follows which part of the case takes it two minutes at most
 (all, a tenth, a hundredth, ...); then all engines take turns, in an order that moves on with each turn. Owns
 that schedule, and the end of what does not end. Imports psutil to end what a peer has begun.
 """
@@ -25,7 +25,8 @@ from benchmarks.engine.once import Order, Sample
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 120.0
 _DIVISORS = (1, 10, 100, 1000, 10_000)
-_FEW, _MORE, _LONG_S = 10, 100, 3.0  # records of a probe; of another, where the first took less than that
+_FEW, _ENOUGH_S = 10, 0.5  # records of the first probe; each has ten times as many until one takes that long
+_LEAST = 100  # records of a case that is scaled
 _TIMEOUT_S = 400.0
 
 
@@ -72,7 +73,7 @@ class Bench:
 
     def compare(self, case: Case, engines: Sequence[str], n_turns: int) -> list[Measured]:
         """All engines on a case."""
-        n_whole = max(_MORE, round(case.n_records * self.scale))
+        n_whole = max(_LEAST, round(case.n_records * (1.0 if case.letter in "ef" else self.scale)))
         found = {name: self._probe(case, name, n_whole) for name in engines}
         for turn in range(n_turns):
             at = turn % len(engines)
@@ -83,14 +84,17 @@ class Bench:
         return list(found.values())
 
     def _probe(self, case: Case, engine: str, n_whole: int) -> Measured:
-        if case.letter == "f":  # a part of it would be another case
+        """Which part an engine is to do: Aliquot all; none of a case that would be another one in part."""
+        if case.letter in "ef" or engine.startswith("Aliquot"):
             return Measured(engine, 1)
-        sample = self.measure(case, engine, _FEW)
-        if isinstance(sample, Sample) and sample.wall_s < _LONG_S:
-            sample = self.measure(case, engine, _MORE)
-        if isinstance(sample, str):
-            return Measured(engine, 1, trouble=sample)
-        return Measured(engine, choose_divisor(sample, n_whole))
+        n_records = _FEW
+        while True:
+            sample = self.measure(case, engine, n_records)
+            if isinstance(sample, str):
+                return Measured(engine, 1, trouble=sample)
+            if sample.wall_s - sample.tiny_s >= _ENOUGH_S or n_records * 10 > n_whole:
+                return Measured(engine, choose_divisor(sample, n_whole))
+            n_records *= 10
 
     def measure(self, case: Case, engine: str, n_records: int) -> Sample | str:
         """One measurement, or why there is none."""
