@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from aliquot.causes import break_protocol, exceed_memory, explain_end, miss_deadline, say_memory
 from aliquot.errors import OpenFailed, Undecodable
 from aliquot.frames import Frame
 from aliquot.keys import ChunkId
@@ -254,7 +255,7 @@ class Supervisor:
             frames = channel.receive()
             check_frames(frames, lane.sent)
         except Undecodable as err:  # the job, or a library that it uses, wrote to our pipe
-            lane.doom = Failure(-1, "crash", f"its process broke the protocol: {err}")
+            lane.doom = break_protocol(err)
             self._bury_host(lane)
             return
         for frame in frames:
@@ -285,7 +286,7 @@ class Supervisor:
             lane.peak_mib = max(lane.peak_mib, self._reader.read_private_mib(lane.host.pid))
         for row in frame["failures"]:
             if row[1] == "memory":
-                row[2] = f"{row[2]}; {self._say_memory(lane.peak_mib)}"
+                row[2] = f"{row[2]}; {say_memory(lane.peak_mib, self._limits.memory_mib)}"
         self.counts.add(lane.take_answer(frame, doubtful))
         self.counts.n_answered += frame["end"] - frame["first"] - len(doubtful)
         if is_certain and doubtful:
@@ -310,9 +311,9 @@ class Supervisor:
             private_mib = self._reader.read_private_mib(lane.host.pid)
             lane.peak_mib = max(lane.peak_mib, private_mib)
             if private_mib > self._limits.memory_mib:
-                lane.doom = Failure(-1, "memory", self._say_memory(private_mib))
+                lane.doom = exceed_memory(private_mib, self._limits.memory_mib)
             elif lane.stuck_s(now_ns := time.monotonic_ns()) > self._limits.record_timeout_s:
-                lane.doom = self._miss_deadline()
+                lane.doom = miss_deadline(self._limits.record_timeout_s)
                 lane.late = lane.find_late(now_ns, self._limits.record_timeout_s)
             if lane.doom is not None:
                 lane.host.kill()
@@ -327,14 +328,16 @@ class Supervisor:
         stuck_s = lane.stuck_s(time.monotonic_ns())
         ended = self._release(lane)
         self.counts.n_host_ends += 1
-        if ended.status == signal.SIGALRM and stuck_s > self._limits.record_timeout_s:
-            lane.doom = lane.doom or self._miss_deadline()  # its own timer was quicker than we
+        timeout_s = self._limits.record_timeout_s
+        if ended.status == signal.SIGALRM and stuck_s > timeout_s:  # its own timer was quicker than we
+            lane.doom = lane.doom or miss_deadline(timeout_s)
         was_alone_and_fresh = lane.was_alone_and_fresh(self._limits.memory_mib)
         lane.todo |= lane.take_back() - SpanSet.of(span for group in groups for span in group.spans)
         if in_flight and not groups:
             self._count_barren(lane, ended)
         for group in groups:
-            cause = self._explain_end(lane, ended)
+            reached_mib = max(lane.peak_mib, ended.peak_mib - lane.file_mib)
+            cause = lane.doom or explain_end(ended.status, reached_mib, self._limits.memory_mib)
             is_late = cause.kind == "deadline" and (bool(late) or len(groups) == 1)
             self._judge(lane, group, cause, is_proven=len(group) == 1 and (is_late or was_alone_and_fresh))
         if lane.slice.answers:
@@ -368,21 +371,6 @@ class Supervisor:
             more = "; give more with --memory" if lane.doom and lane.doom.kind == "memory" else ""
             said = f"{_MOST_BARREN} hosts in a row ended before they read a record: {why}{more}"
             raise OpenFailed(self._launcher.job, said)
-
-    def _explain_end(self, lane: Lane, ended: Ended) -> Failure:
-        if lane.doom is not None:
-            return lane.doom
-        reached_mib = max(lane.peak_mib, ended.peak_mib - lane.file_mib)
-        if reached_mib >= 0.9 * self._limits.memory_mib:
-            return Failure(-1, "memory", self._say_memory(reached_mib))
-        return Failure(-1, "crash", f"its process {name_end(ended.status)}")
-
-    def _miss_deadline(self) -> Failure:
-        return Failure(-1, "deadline", f"took longer than {self._limits.record_timeout_s:g} s")
-
-    def _say_memory(self, reached_mib: float) -> str:
-        ceiling_mib = self._limits.memory_mib
-        return f"reached {reached_mib:,.0f} MiB of private memory; the ceiling is {ceiling_mib:,} MiB"
 
     def _put(self, lane: Lane) -> None:
         for done in lane.take_outcomes():
