@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-plan bench-growth verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,12 @@ fuzz: setup ## hostile input under atheris, 60 s a target (SECONDS=..., ONLY="co
 
 bench-balance: setup ## 100 workers on a simulated stack against greedy scheduling (ARGS="--seeds 1 --records 4000")
 	$(BIN)/python -m benchmarks.balance --write $(ARGS)
+
+bench-plan: setup ## 100 plans against what was measured, here and on simulated stacks, some minutes
+	$(BIN)/python -m benchmarks.plans --write $(ARGS)
+
+bench-growth: setup ## what 10^4 to 10^9 records take on a stack, by the plan's model, checked at the small end
+	$(BIN)/python -m benchmarks.plans.growth --write $(ARGS)
 
 verify-kernel: setup ## hold the kernel against the naive loop: ROWS=5000 of both files take hours
 	$(BIN)/python benchmarks/verify_kernel.py --rows $(or $(ROWS),100)

@@ -15,7 +15,7 @@ import numpy as np
 
 from aliquot.errors import DatasetError
 from aliquot.readers.streams import Opener
-from orchestrator.forecast.local import forecast_wall_s
+from orchestrator.forecast.draws import find_interval, forecast_here
 from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
 from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
@@ -24,8 +24,6 @@ from orchestrator.request import Request
 from orchestrator.sizing import size_dataset
 
 SEED = 20260
-Interval = tuple[float, float, float]  # the median, and the 90% between
-_ENDS = (0.5, 0.04, 0.96)  # of draws: resampling some hundred records is short by a little
 
 
 @dataclass(frozen=True)
@@ -73,9 +71,9 @@ class Estimate:
 
     def at(self, workers: int) -> Estimate:
         """The same on so many hosts, each with a core of its own."""
-        walls_s = [forecast_wall_s(work, workers, self.start_s) for work in self.draws]
+        wall_s = forecast_here(self.draws, workers, self.start_s)
         memory_mib = self.memory_mib // self.workers * workers
-        return replace(self, workers=workers, wall_s=find_interval(walls_s), memory_mib=memory_mib)
+        return replace(self, workers=workers, wall_s=wall_s, memory_mib=memory_mib)
 
     def describe_dataset(self) -> str:
         """How large the dataset is, as a line."""
@@ -115,14 +113,13 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         resolved.record_timeout_s,
         np.random.default_rng(SEED),
     )
-    walls_s = [forecast_wall_s(work, resolved.workers, probe.start_s) for work in draws]
     return Estimate(
         n_records=size.n_records,
         n_chunks=size.n_chunks,
         n_bytes=size.n_bytes,
         workers=resolved.workers,
         record_ms=find_interval([1e3 * work.total_s / work.n_records for work in draws]),
-        wall_s=find_interval(walls_s),
+        wall_s=forecast_here(draws, resolved.workers, probe.start_s),
         memory_mib=ceil(probe.peak_mib) * resolved.workers,
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
@@ -131,12 +128,6 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         is_in_s3=request.is_in_s3,
         draws=draws,
     )
-
-
-def find_interval(values: Sequence[float]) -> Interval:
-    """The median of what was drawn, and the 90% between."""
-    median, low, high = np.quantile(values, _ENDS)
-    return float(median), float(low), float(high)
 
 
 def stratify(sample: Sample, probe: Probe, n_records: int) -> list[Stratum]:

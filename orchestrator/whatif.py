@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aliquot.errors import BadOption
-from orchestrator.estimate import Estimate, Interval
+from orchestrator.estimate import Estimate
+from orchestrator.forecast.draws import Interval
 from orchestrator.progress import describe_seconds, describe_usd
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from aliquot.ticks import may_wait
 from orchestrator.aws.settings import CloudSettings, make_tariff
 from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
-from orchestrator.estimate import Estimate, Interval, find_interval
+from orchestrator.estimate import Estimate
+from orchestrator.forecast.draws import STACK_ERROR, USD_ERROR, Interval, find_interval, forecast_all
 from orchestrator.forecast.limits import Strain, find_limit, list_strained
 from orchestrator.forecast.place import Load, Place, find_rung
-from orchestrator.forecast.stack import forecast_run
 from orchestrator.progress import describe_count, describe_range, describe_usd
 from orchestrator.quotas import PROVISIONED, STANDARD
 from orchestrator.stack.aws import make_session
@@ -118,10 +118,10 @@ def estimate_for(
 def estimate_at(local: Estimate, place: Place) -> StackEstimate:
     """The same in a known place."""
     load = make_load(local)
-    found = [forecast_run(work, load, place) for work in local.draws]
+    found = forecast_all(local.draws, load, place)
     cut_usd = _cut_usd(local, place.tariff)
-    wall_s = find_interval([each.wall_s for each in found])
-    usd = find_interval([each.usd + cut_usd for each in found])
+    wall_s = find_interval([each.wall_s for each in found], STACK_ERROR)
+    usd = find_interval([each.usd + cut_usd for each in found], USD_ERROR)
     typical = min(zip(found, local.draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
     strained = list_strained(typical[0], place, load)[0]
     return StackEstimate(local, place, wall_s, usd, find_limit(typical[1], typical[0], load, place), strained)

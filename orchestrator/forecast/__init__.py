@@ -3,6 +3,7 @@
     work     how much there is to do: totals and longest records, drawn from a stratified sample's times
     local    on hosts of this machine: wall time
     stack    on a stack: submission, ramp, cold starts, slices, ticks, merges -> wall time, dollars, requests
+    draws    many forecasts as an interval
     limits   which limit decides, and what lifts it
     place    what a stack is like, and what is submitted to it
 

@@ -19,7 +19,7 @@ from orchestrator.quotas import QUOTAS, Quota
 _PUTS, _GETS = 1, 4
 _LISTING_S = 0.05  # of a thousand keys
 _GET_S = 0.03
-_KEY_BYTES = 900  # of an outcome in a tally: text, parsed key, spans; measured with tracemalloc
+_KEY_BYTES = 500  # of an outcome or a chunk in a tally: text, parsed key, spans; by tracemalloc
 _ITEM_BYTES = 70  # of a group in the list that the map reads
 _RATE_SHARE = 0.5  # of the time until the last answer in which most requests come
 _MOST_SHARE = 0.5

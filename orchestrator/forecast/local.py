@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from orchestrator.forecast.work import Work
 
-_FIXED_S = 0.35  # hosts forked, the roster, Parquet and figures written
+FIXED_S = 0.35  # hosts forked, the roster, Parquet and figures written
 _MERGE_S = 2e-6  # of a record, by the orchestrator
 
 
@@ -23,4 +23,4 @@ def forecast_wall_s(work: Work, workers: int, start_s: float) -> float:
     n_hosts = max(1.0, min(workers, work.n_records))
     even_s = work.total_s / n_hosts
     last_s = float((work.places * even_s + work.longest_s).max(initial=0.0))
-    return start_s + _FIXED_S + max(even_s, last_s) + work.n_records * _MERGE_S
+    return start_s + FIXED_S + max(even_s, last_s) + work.n_records * _MERGE_S

@@ -21,15 +21,15 @@ from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.message import MOST_CHILDREN
 from aliquot.reducer import OUTCOMES_PER_GROUP
 from aliquot.spans import SpanSet
-from aliquot.spending import Spend, Tariff, estimate_settling, measure_spend
+from aliquot.spending import Spend, Tariff, measure_settling, measure_spend
 from aliquot.tally import SHORTEST_WAIT_S, choose_wait
 from orchestrator.forecast.place import Load, Overheads, Place
 from orchestrator.forecast.work import Floats, Work
 
 MERGES = 50  # groups at a time, as the state machine has it
 _KEYS_PER_LISTING = 1000
-_SECOND_TASKS = 0.5  # of a chunk's later slices one in two is not quite over when its time is up
-_LAST_SLICE, _LAST_TASK = 0.8, 0.3  # of a slice, by which the last tasks end apart; of few chunks, cut evenly
+_SECOND_TASKS = 0.3  # of a chunk's later slices: three in ten are not quite over when their time is up
+_LAST_SLICE, _LAST_TASK = 0.8, 0.5  # of a slice, by which the last tasks end apart; of few chunks, cut evenly
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,12 @@ class Forecast:
     n_groups: int
 
 
-def forecast_run(work: Work, load: Load, place: Place) -> Forecast:
-    """What a run of this much work takes in such a place."""
+def forecast_run(work: Work, load: Load, place: Place, luck: float = 0.5) -> Forecast:
+    """What a run of this much work takes in such a place.
+
+    Args:
+        luck: when the last record is answered between two ticks: 0 just before the later one.
+    """
     over = place.overheads
     cold_s = over.init_s + load.open_s
     n_tasks = _count_tasks(work, load, over.slice_s)
@@ -65,6 +69,8 @@ def forecast_run(work: Work, load: Load, place: Place) -> Forecast:
     chunk_s = work.total_s / load.n_chunks
     longest_at_s = curve.find(work.places * busy_s) + work.longest_s + over.call_s
     apart = _LAST_TASK + (_LAST_SLICE - _LAST_TASK) * min(1.0, load.n_chunks / n_workers)
+    if n_tasks == load.n_chunks:  # none is handed back: as few as there are workers end as they began
+        apart *= min(1.0, n_tasks / n_workers - 1)
     heaviest_s = work.find_heaviest_s(load.n_chunks)
     answered_s = max(
         float(curve.find(np.array([busy_s]))[0]) + apart * min(over.slice_s, chunk_s),
@@ -77,12 +83,15 @@ def forecast_run(work: Work, load: Load, place: Place) -> Forecast:
     if not place.may_wait:
         answered_s += _wait_for_room(chunk_s, load, place, answered_s)
     n_workers = min(n_workers, ceil(place.ramp.allowed_at(answered_s)))
-    n_ticks, last_wait_s = _count_ticks(answered_s, place.window, load.n_chunks)
+    n_keys = load.n_chunks + n_tasks // 2  # half way through
+    n_ticks, last_wait_s = _count_ticks(answered_s, place.window, n_keys)
     n_groups = 1 + n_tasks // OUTCOMES_PER_GROUP
     merge_s = over.merge_s + over.merge_outcome_s * min(n_tasks, OUTCOMES_PER_GROUP)
-    settle_s = last_wait_s / 2 + over.tally_s + ceil(n_groups / MERGES) * merge_s + over.publish_s
+    settle_s = last_wait_s * luck + over.tally_s + ceil(n_groups / MERGES) * merge_s + over.publish_s
     billed_s = busy_s + n_workers * cold_s
+    merging_s = n_groups * over.merge_s + n_tasks * over.merge_outcome_s + over.publish_s
     usd = _price(place.tariff, billed_s, n_tasks, load.n_chunks, n_ticks, over.tally_s)
+    usd += measure_settling(place.tariff, round(1000 * merging_s), n_tasks, n_groups).total
     return Forecast(
         answered_s, answered_s + settle_s, usd, curve.full_s, n_workers, n_tasks, n_ticks, n_groups
     )
@@ -161,11 +170,11 @@ def _wait_for_room(chunk_s: float, load: Load, place: Place, answered_s: float) 
     return answered_s * (wait_s / 2) / max(chain_s, 1.0) + chain_s / 2
 
 
-def _count_ticks(seconds: float, window: int, n_chunks: int) -> tuple[int, float]:
+def _count_ticks(seconds: float, window: int, n_keys: int) -> tuple[int, float]:
     """Ticks in so many seconds, and the last wait."""
-    n_ticks, at_s, wait_s = 1, 0.0, float(choose_wait(0, window, n_chunks))
+    n_ticks, at_s, wait_s = 1, 0.0, float(choose_wait(0, window, n_keys))
     while at_s < seconds:
-        following_s = float(choose_wait(n_ticks, window, n_chunks))
+        following_s = float(choose_wait(n_ticks, window, n_keys))
         if following_s == wait_s and n_ticks > 1:
             return n_ticks + ceil((seconds - at_s) / wait_s), wait_s
         at_s, wait_s, n_ticks = at_s + wait_s, following_s, n_ticks + 1
@@ -175,11 +184,10 @@ def _count_ticks(seconds: float, window: int, n_chunks: int) -> tuple[int, float
 def _price(
     tariff: Tariff, billed_s: float, n_tasks: int, n_chunks: int, n_ticks: int, tally_s: float
 ) -> float:
-    """Dollars, as an invoice counts them."""
+    """Dollars until the last answer, as an invoice counts them."""
     a_task = OutcomeKey("s", ChunkId(0, 1), SpanSet.range(0, 1), "0", "small", 0, 0, 1)
     each: Spend = measure_spend(tariff, [a_task], {}, 0, 0, 0)
     ticks = measure_spend(tariff, (), {}, n_chunks, n_ticks, round(n_ticks * tally_s * 1000))
     listed_usd = n_ticks * (n_tasks // _KEYS_PER_LISTING) * tariff.prices.s3_put
     compute_usd = billed_s * tariff.worker_s("small")
-    settling_usd = estimate_settling(tariff, n_tasks).total
-    return compute_usd + each.total * n_tasks + ticks.total + listed_usd + settling_usd
+    return compute_usd + each.total * n_tasks + ticks.total + listed_usd

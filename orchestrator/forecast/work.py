@@ -6,8 +6,8 @@
 Of light tails the mean decides, and resampling tells its spread. Of heavy ones the total hangs on records
 that no sample of hundreds holds: above its 85% quantile a generalised Pareto law is fitted to each resample
 (by probability-weighted moments, Hosking and Wallis 1987), and the longest records of the dataset are drawn
-from it, up to the deadline that cuts them. Owns this statistics. Imports NumPy. When it is wrong, intervals
-do not hold.
+from it, up to the deadline that cuts them; how heavy it may be, the sample's longest record says. Owns this
+statistics. Imports NumPy. When it is wrong, intervals do not hold.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ _TAIL = 0.15  # of the records, by which the law of long ones is fitted
 _LEAST_TAIL = 8  # times; of fewer no law is fitted
 _LONGEST = 256  # records that are drawn one by one
 _SHAPES = (-0.5, 0.9)
+_LIGHT, _HEAVY = (
+    4.0,
+    12.0,
+)  # times the mean: as long as a sample's longest record is where tails are light, or heavy
 _BIAS = 0.4  # of a shape's fit, in its asymptotic standard errors
 _GRID = (np.arange(64) + 0.5) / 64
 
@@ -97,9 +101,12 @@ def draw_work(
     if not share_left:
         return [measure_work(times[np.argsort(places)])]
     ends = np.cumsum([len(stratum.times_s) for stratum in known])
+    heaviness = (times.max() / max(np.average(times, weights=weights), 1e-12) - _LIGHT) / (_HEAVY - _LIGHT)
+    most_shape = float(np.clip(heaviness, 0.0, 1.0)) * _SHAPES[1]
     late = places[times >= np.quantile(times, 1 - _TAIL)]
     return [
-        _draw_one(times, weights, _resample(ends, rng), share_left, late, most_s, rng) for _ in range(n_draws)
+        _draw_one(times, weights, _resample(ends, rng), share_left, late, most_s, most_shape, rng)
+        for _ in range(n_draws)
     ]
 
 
@@ -116,6 +123,7 @@ def _draw_one(
     share_left: float,
     late: Floats,
     most_s: float,
+    most_shape: float,
     rng: np.random.Generator,
 ) -> Work:
     n_records, sampled_s = weights.sum(), times.sum()
@@ -136,7 +144,8 @@ def _draw_one(
     longest = np.sort(drawn)[::-1][:1]
     if is_long.any():
         floor_s = float(body.max(initial=0.0))
-        law = _widen(_fit(drawn[is_long] - floor_s, weight[is_long]), int(is_long.sum()), rng)
+        shape, scale = _widen(_fit(drawn[is_long] - floor_s, weight[is_long]), int(is_long.sum()), rng)
+        law = min(shape, most_shape), scale
         tail_s, longest = _draw_tail(law, float(weight[is_long].sum()), floor_s, most_s, rng)
         total_s += tail_s
     longest = np.sort(np.concatenate((longest, times)))[::-1][:_LONGEST]

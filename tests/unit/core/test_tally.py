@@ -14,6 +14,7 @@ from aliquot.tally import (
     LONGEST_WAIT_S,
     SHORTEST_WAIT_S,
     TickState,
+    choose_wait,
     plan_drain,
     plan_tick,
 )
@@ -167,6 +168,7 @@ def test_tick_comes_as_often_as_what_runs_pays_for():
     """At 100 workers a minute's wait at the end costs more than ten ticks; at 2 it is the reverse."""
     longest = [tick(TickState(n_ticks=50), depth=1, window=window).wait_s for window in (2, 20, 100, 1000)]
     assert longest == [LONGEST_WAIT_S, 30, 6, SHORTEST_WAIT_S]
+    assert [choose_wait(50, 500, n_keys) for n_keys in (0, 200_000, 2_000_000)] == [5, 19, LONGEST_WAIT_S]
 
 
 def test_chunks_that_are_answered_take_no_room_in_the_window():

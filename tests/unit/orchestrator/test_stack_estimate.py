@@ -32,7 +32,7 @@ NOTHING = dict.fromkeys(
     ),
     0.0,
 )
-# 1,000 records of 0.6 s are 600 s of work: 10 chunks, and 15 slices that are handed back
+# 1,000 records of 0.6 s are 600 s of work: 10 chunks, and 13 tasks that are handed back
 LOCAL = Estimate(
     n_records=1000,
     n_chunks=10,
@@ -59,32 +59,32 @@ def estimate(local: Estimate, tariff: Tariff, window: int = WINDOW) -> StackEsti
 
 
 def test_time_is_what_its_parts_add_up_to():
-    """First ticks 5 s, cold start 2 + 3, ramp 5 + 5 a second to 8, work (600 + 25 x 0.4) / 8, settling."""
-    cold_s, ramp_s, work_s, apart_s = 5 + 5, 0.6, 610, 0.8 * 30
+    """First ticks 5 s, cold start 2 + 3, ramp 5 + 5 a second to 8, work (600 + 23 x 0.4) / 8, settling."""
+    cold_s, ramp_s, work_s, apart_s = 5 + 5, 0.6, 609.2, 0.8 * 30
     work_at_ramp_s = 0.6 * (5 + 8) / 2
     answered_s = cold_s + ramp_s + (work_s - work_at_ramp_s) / 8 + apart_s
     settled_s = 45 / 2 + 0.5  # at 8 tasks at a time the sixth tick waits so long
-    merged_s = 5 + 0.1 * 25 + 5
+    merged_s = 5 + 0.1 * 23 + 5
     found = estimate(LOCAL, price())
     assert found.wall_s == pytest.approx((answered_s + settled_s + merged_s,) * 3, rel=0.06)
 
 
 def test_second_of_a_worker_is_counted_once_for_each_that_is_billed():
-    """Records 600 s, 25 tasks of 0.4 s and 8 cold starts of 5 s; tallies; merging 25 outcomes in 3,008 MB."""
+    """Records 600 s, 23 tasks of 0.4 s and 8 cold starts of 5 s; tallies; merging 23 outcomes in 3,008 MB."""
     a_dollar = price(lambda_gb_s_arm64=1024 / 1769)  # for a second of 1,769 MB
-    merging_s = 25 * 0.25 + 2 * 5.0
+    merging_s = 23 * 0.1 + 2 * 5.0
     usd = estimate(LOCAL, a_dollar).usd[0]
-    assert usd == pytest.approx(600 + 10 + 40 + merging_s * 3008 / 1769, abs=10 * 0.5)  # ticks
+    assert usd == pytest.approx(600 + 9.2 + 40 + merging_s * 3008 / 1769, abs=10 * 0.5)  # ticks
     assert estimate(LOCAL, replace(a_dollar, architecture="x86_64")).usd[0] == 0
 
 
 @pytest.mark.parametrize(
     ("name", "n_times"),
     [
-        ("lambda_request", 25 + 2),  # tasks; a merge and the publication
-        ("s3_put", 10 + 25 + 16),  # chunks, outcomes; merging
-        ("s3_get", 25 * 4 + 25 * 4),  # of workers, of merging
-        ("sqs_request", 25 * 4),
+        ("lambda_request", 23 + 2),  # tasks; a merge and the publication
+        ("s3_put", 10 + 23 + 16),  # chunks, outcomes; merging
+        ("s3_get", 23 * 4 + 23 * 4),  # of workers, of merging
+        ("sqs_request", 23 * 4),
         ("step_transition", 15),  # merging
     ],
 )
@@ -193,7 +193,7 @@ def test_prices_of_the_users_are_what_a_plan_counts_by(override):
     override(json.dumps({"lambda_gb_s_arm64": 0.0133334, "as_of": "our contract"}))
     assert read_prices() == replace(Prices(), lambda_gb_s_arm64=0.0133334, as_of="our contract")
     found = estimate_for(Target("rehearsal"), CloudSettings(WINDOW), lambda: LOCAL)
-    billed_s = 650 + 16.25 * 3008 / 1769
+    billed_s = 650 + 12.3 * 3008 / 1769
     assert found.usd[0] == pytest.approx(billed_s * 1769 / 1024 * 0.0133334, rel=1e-2)
 
 

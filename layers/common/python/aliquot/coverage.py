@@ -23,7 +23,7 @@ class Coverage:
         n_answered: records that are done or failed, counted once.
         n_failed: failed records in all outcomes: more than there are, where an attempt was made twice.
         n_records: records of all chunks.
-        spent_ms: billed time of every outcome, duplicates and voided ones included.
+        spent_ms, n_outcomes: billed time and number of all outcomes, duplicates and voided ones included.
     """
 
     gaps: Mapping[ChunkId, SpanSet]
@@ -31,6 +31,7 @@ class Coverage:
     n_failed: int
     n_records: int
     spent_ms: int
+    n_outcomes: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -44,8 +45,9 @@ def measure_coverage(
     """How far `outcomes` answer for `chunks`; voided ones count in spend, not in what is answered."""
     voided = set(voids)
     answered: dict[ChunkId, list[tuple[int, int]]] = {chunk: [] for chunk in sorted(chunks)}
-    spent_ms = n_failed = 0
+    spent_ms = n_failed = n_outcomes = 0
     for outcome in outcomes:
+        n_outcomes += 1
         spent_ms += outcome.billed_ms
         if outcome.chunk in answered and outcome not in voided:
             n_failed += outcome.n_failed
@@ -59,4 +61,5 @@ def measure_coverage(
         n_failed=n_failed,
         n_records=n_records,
         spent_ms=spent_ms,
+        n_outcomes=n_outcomes,
     )

@@ -31,8 +31,9 @@ SHORTEST_WAIT_S, LONGEST_WAIT_S = 5, 60
 _WAIT_GROWTH = 1.5
 _SLICE_S = 30.0
 _TASK_S = 0.2  # of a task besides its records
-# a tick costs as much as 6 s of a worker, and may cost 1% of what runs; it lists 10,000 chunks in a second
-_WORKER_S_PER_TICK, _CHUNKS_PER_S = 600.0, 10_000
+# a tick costs as much as 6 s of a worker and 0.2 s for each thousand keys, and may cost 1% of what runs; it
+# lists 20,000 keys in a second
+_WORKER_S_PER_TICK, _WORKER_S_PER_KEY, _KEYS_PER_S = 600.0, 0.02, 20_000
 _MOST_SENT = 5000  # by one tick
 _SPARE = 2.0  # times the tasks that are done until the next tick: estimates of them are rough
 _QUIET_TICKS = 2
@@ -125,7 +126,7 @@ def plan_tick(
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
-    wait_s = choose_wait(state.n_ticks, window, len(chunks))
+    wait_s = choose_wait(state.n_ticks, window, len(chunks) + coverage.n_outcomes)
     room = window - len(open_gaps)
     if may_wait:
         n_wanted = _choose_open(coverage, len(chunks), window, wait_s)
@@ -194,8 +195,8 @@ def plan_drain(state: TickState, queue_depth: int, lease_s: int) -> TickPlan:
     return TickPlan(following, wait_s=DRAIN_WAIT_S)
 
 
-def choose_wait(n_ticks: int, window: int, n_chunks: int) -> int:
+def choose_wait(n_ticks: int, window: int, n_keys: int) -> int:
     """Seconds to the next tick: short at first, longer later, as far as what runs does not pay for it."""
-    paid_s = _WORKER_S_PER_TICK / max(1, window) + n_chunks / _CHUNKS_PER_S
+    paid_s = (_WORKER_S_PER_TICK + _WORKER_S_PER_KEY * n_keys) / max(1, window) + n_keys / _KEYS_PER_S
     longest_s = min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, paid_s))
     return int(min(longest_s, SHORTEST_WAIT_S * _WAIT_GROWTH ** min(n_ticks, 20)))
