@@ -6,7 +6,7 @@ Owns what is asked. Pure. When it is wrong, a miss is called a hit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks.engine.cases import ARRAY_BYTES
@@ -57,13 +57,16 @@ FIGURES = {
 
 
 def judge(case: str, found: Sequence[Measured]) -> list[Verdict]:
-    """The aims of a case held against what was measured; none where Aliquot was not."""
-    own = next((each for each in found if each.engine == OWN and each.samples), None)
-    if own is None:
-        return []
-    figure = FIGURES[case[0]]
+    """The aims of a case held against what was measured of Aliquot, in each form in which it was."""
     rivals = [each for each in found if not each.engine.startswith(OWN) and each.samples]
-    return [*_judge_own(case[0], figure, own), *_judge_rivals(case[0], figure, own, rivals)]
+    verdicts: list[Verdict] = []
+    for own in found:
+        if own.engine.startswith(OWN) and own.samples:
+            form = own.engine.removeprefix(OWN)
+            figure = FIGURES[case[0]]
+            of_own = [*_judge_own(case[0], figure, own), *_judge_rivals(case[0], figure, own, rivals)]
+            verdicts.extend(replace(each, aim=f"{each.aim}{form}") for each in of_own)
+    return verdicts
 
 
 def _judge_own(letter: str, figure: Figure, own: Measured) -> list[Verdict]:

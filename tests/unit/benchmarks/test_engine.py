@@ -75,6 +75,9 @@ def test_a_miss_is_called_a_miss() -> None:
     assert [verdict.is_met for verdict in judge("a", [own, of("joblib", 3.0)])] == [True, True]
     assert [verdict.is_met for verdict in judge("a", [of("Aliquot", 2.1)])] == [False]
     assert judge("a", [Measured("Aliquot", 1, trouble="it broke"), rival]) == []
+    forms = judge("a", [own, of("Aliquot, from a file", 2.5)])
+    assert [verdict.is_met for verdict in forms] == [True, False]
+    assert forms[1].aim == "at most 2 us of wall a record, from a file"
 
 
 def test_records_lost_to_one_that_dies_are_a_miss() -> None:
