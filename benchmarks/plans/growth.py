@@ -15,16 +15,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from aliquot.cutting import CHUNK_BYTES
-from aliquot.spending import MOST_CUTTERS, Tariff
+from aliquot.spending import Tariff
 from benchmarks.plans.cases import OVERHEADS, cut
 from benchmarks.simulated.stack import Place as SimulatedPlace
 from benchmarks.simulated.stack import SimulatedStack, Weather, make_tariff
+from orchestrator.aws.estimate import make_load, price_cutting
+from orchestrator.estimate import Estimate
 from orchestrator.forecast.limits import find_limit, list_strained
 from orchestrator.forecast.place import Load, Place
 from orchestrator.forecast.stack import MERGES, Forecast, forecast_run
@@ -34,7 +36,6 @@ from orchestrator.quotas import STANDARD
 
 TABLE = Path(__file__).parents[1] / "growth.md"
 RECORD_BYTES = 224  # of a reaction of the sample
-_CUT_BYTES_PER_S = 15e6  # of one of MOST_CUTTERS functions, twice over the data
 _KINDS = (("crossref, 1.0 ms a record", 0.001), ("conformers, 0.5 s a record", 0.5))
 _WINDOW = 500
 _LISTINGS_PER_TICK = 6
@@ -80,11 +81,24 @@ def make_work(n_records: int, record_s: float) -> Work:
 def grow(n_records: int, record_s: float, tariff: Tariff, window: int = _WINDOW) -> Grown:
     """What so many records in S3 take on a stack as the template makes it."""
     n_bytes = n_records * RECORD_BYTES
-    n_chunks = max(1, n_bytes // CHUNK_BYTES)
-    submit_s = 30.0 + n_bytes / _CUT_BYTES_PER_S / min(MOST_CUTTERS, 1 + n_bytes // (64 << 20))
-    load, place = Load(n_records, n_chunks, submit_s, 1.0), Place(tariff, window)
+    each_ms = 1000 * record_s
+    dataset = Estimate(
+        n_records,
+        n_chunks=max(1, n_bytes // CHUNK_BYTES),
+        n_bytes=n_bytes,
+        workers=1,
+        record_ms=(each_ms, each_ms, each_ms),
+        wall_s=(0.0, 0.0, 0.0),
+        memory_mib=0,
+        n_sampled=0,
+        n_failed=0,
+        start_s=1.0,
+        is_in_s3=True,
+    )
+    load, place = make_load(dataset), Place(tariff, window)
     work = make_work(n_records, record_s)
     found = forecast_run(work, load, place)
+    found = replace(found, usd=found.usd + price_cutting(n_bytes, tariff))
     strain = list_strained(found, place, load)[0]
     said = f"{strain.quota.limit:,.0f} {strain.quota.name} ({strain.share:.0%})"
     if strain.share > 1:
@@ -108,7 +122,7 @@ _INTRODUCTION = """\
 # How cost grows
 
 `make bench-growth`: by the model behind `aliquot plan`, for data in S3 ({record_bytes} bytes a record), a
-stack of {window} workers with standard pollers and list prices of us-east-1 on arm64. Time includes cutting;
+stack of {window} workers with standard pollers and list prices of us-east-1 on arm64. Both include cutting;
 settling is from the last answer on, merges {merges} at a time; listings are counted as an invoice does, all
 ticks with the keys of the last. The last column is the quota of which a run uses most; one that it meets is
 bold, with what lifts it.

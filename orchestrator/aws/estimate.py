@@ -119,7 +119,7 @@ def estimate_at(local: Estimate, place: Place) -> StackEstimate:
     """The same in a known place."""
     load = make_load(local)
     found = forecast_all(local.draws, load, place)
-    cut_usd = _cut_usd(local, place.tariff)
+    cut_usd = price_cutting(local.n_bytes, place.tariff) if local.is_in_s3 else 0.0
     wall_s = find_interval([each.wall_s for each in found], STACK_ERROR)
     usd = find_interval([each.usd + cut_usd for each in found], USD_ERROR)
     typical = min(zip(found, local.draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
@@ -133,12 +133,10 @@ def make_load(local: Estimate) -> Load:
     return Load(local.n_records, local.n_chunks, _submit_s(local, cut_s), local.start_s)
 
 
-def _cut_usd(local: Estimate, tariff: Tariff) -> float:
+def price_cutting(n_bytes: int, tariff: Tariff) -> float:
     """Dollars of a dataset's cutting in the stack: two maps over its parts, and three steps around them."""
-    if not local.is_in_s3:
-        return 0.0
-    n_items = 1 + local.n_bytes // PART_BYTES
-    item_ms = ceil(1000 * local.n_bytes / _CUT_BYTES_PER_S / n_items / 2)
+    n_items = 1 + n_bytes // PART_BYTES
+    item_ms = ceil(1000 * n_bytes / _CUT_BYTES_PER_S / n_items / 2)
     items = [PaidKey("cut", str(number), item_ms, 0, 1) for number in range(2 * n_items)]
     steps = [
         PaidKey("cut", f"step-{place}", _CUT_STEP_MS, n, 2) for place, n in enumerate((n_items, n_items, 0))
