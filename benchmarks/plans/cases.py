@@ -30,6 +30,7 @@ LIGHT = ("uniform", "lognormal 0.5")
 HEAVY = ("lognormal 1.5", "Pareto 1.5")
 _N_SAMPLED, _N_STRATA = 200, 8
 _LONGEST_S = 600.0
+_BOUND = 0.2  # of the simulated cases stay within a window, as with a budget or --workers
 _LOCAL_S = 16.0  # of work in a case that runs here
 _WORKERS = 2
 # what the simulated stack draws, on average
@@ -117,9 +118,10 @@ def run_simulated(seed: int) -> Held:
     times = sorted(times) if order == "ascending" else times
     chunks = cut(times, draw.choice((4, 40, 400)))
     window, ramp = draw.choice((20, 50, 100, 200)), draw.choice((STANDARD, PROVISIONED))
+    is_bound = draw.random() < _BOUND
     there = SimulatedPlace(
         ramp=ramp,
-        most=window,
+        most=10 * window if is_bound else window,
         record_timeout_s=780,
         open_s=draw.choice((0.0, 3.0, 10.0)),
         delay_s=(0.02, 0.3),
@@ -129,12 +131,12 @@ def run_simulated(seed: int) -> Held:
     stack = SimulatedStack(chunks, Weather(), draw, None, window, there)
     stack.run()
     load = Load(n_records, len(chunks), len(chunks) * there.chunk_s, there.open_s)
-    place = Place(stack.tariff, window, ramp=ramp, overheads=OVERHEADS)
+    place = Place(stack.tariff, window, not is_bound, ramp, OVERHEADS)
     works = draw_work(sample_times(times, draw), _LONGEST_S, np.random.default_rng(seed))
     found = forecast_all(works, load, place)
     known = forecast_run(measure_work(times), load, place)
     return Held(
-        "simulated",
+        "in a window" if is_bound else "simulated",
         name,
         order,
         find_interval([each.wall_s for each in found], STACK_ERROR),

@@ -18,7 +18,7 @@ _INTRODUCTION = """\
 200 records, then run. Here: two workers, 16 s of records that keep their host busy (asleep: the two cores
 have other work), by the command's own probe and run. Simulated: a stack in memory on a scripted clock with
 the engine's own tallies, slices and hand-backs, 20 to 200 workers, standard and provisioned pollers, 4 to 400
-chunks. Error: of the model, given the true times.
+chunks; in a window: the same with `--workers`, or a budget. Error: of the model, given the true times.
 
 - The 90% interval of wall time held what was measured in **{n_held} of {n_cases}** (85 to 97 of 100 wanted),
   that of dollars in {n_usd_held} of {n_usd}.

@@ -29,6 +29,7 @@ from orchestrator.forecast.work import Floats, Work
 MERGES = 50  # groups at a time, as the state machine has it
 _KEYS_PER_LISTING = 1000
 _SECOND_TASKS = 0.3  # of a chunk's later slices: three in ten are not quite over when their time is up
+_WAITED = 0.35  # of the wait between two ticks, until a chunk's room is given to another
 _LAST_SLICE, _LAST_TASK = 0.8, 0.5  # of a slice, by which the last tasks end apart; of few chunks, cut evenly
 
 
@@ -81,7 +82,7 @@ def forecast_run(work: Work, load: Load, place: Place, luck: float = 0.5) -> For
         load.submit_s + SHORTEST_WAIT_S / 2 + over.call_s + min(over.slice_s, chunk_s),
     )
     if not place.may_wait:
-        answered_s += _wait_for_room(chunk_s, load, place, answered_s)
+        answered_s += _wait_for_room(work, load, place, answered_s)
     n_workers = min(n_workers, ceil(place.ramp.allowed_at(answered_s)))
     n_keys = load.n_chunks + n_tasks // 2  # half way through
     n_ticks, last_wait_s = _count_ticks(answered_s, place.window, n_keys)
@@ -160,14 +161,22 @@ def _count_arriving(work: Work, load: Load, over: Overheads) -> int:
     return ceil(load.n_chunks / load.submit_s * task_s)
 
 
-def _wait_for_room(chunk_s: float, load: Load, place: Place, answered_s: float) -> float:
-    """What staying within the window takes: chunks begin at ticks, and end in a chain of slices."""
-    share = max(1, place.window // load.n_chunks)
-    chain_s = chunk_s / share
+def _wait_for_room(work: Work, load: Load, place: Place, answered_s: float) -> float:
+    """What staying within the window takes: chunks begin at ticks, and shares are too few to balance the end.
+
+    Of few chunks each becomes its share of tasks after a slice, and these are not divided again; of many each
+    is one task after the other, and they go in rounds.
+    """
+    over, chunk_s = place.overheads, work.total_s / load.n_chunks
+    begun_s = SHORTEST_WAIT_S + over.init_s + load.open_s
     if load.n_chunks <= place.window:
-        return min(chain_s, place.overheads.slice_s)
+        is_divided = chunk_s > over.slice_s
+        last_s = over.slice_s + work.find_heaviest_s(place.window) if is_divided else 0.0
+        return max(0.0, begun_s + last_s - answered_s)
     _, wait_s = _count_ticks(answered_s, place.window, load.n_chunks)
-    return answered_s * (wait_s / 2) / max(chain_s, 1.0) + chain_s / 2
+    round_s = chunk_s + _WAITED * wait_s
+    last_s = max(0.0, work.find_heaviest_s(load.n_chunks) - chunk_s) / 2
+    return max(0.0, begun_s + ceil(load.n_chunks / place.window) * round_s + last_s - answered_s)
 
 
 def _count_ticks(seconds: float, window: int, n_keys: int) -> tuple[int, float]:
