@@ -40,6 +40,7 @@ from orchestrator.local.folder import RunFolder, explained
 from orchestrator.local.opening import Opening, name_prepared
 from orchestrator.local.settings import Settings
 from orchestrator.local.tasks import LocalTasks, Submission
+from orchestrator.local.writing import OutcomeWriter
 from orchestrator.options import check_references
 from orchestrator.progress import RUNNING, Progress
 from orchestrator.request import Request, check_frozen, check_same, check_sources, make_manifest
@@ -282,20 +283,21 @@ class Session:
         Records that ran out of memory, and they alone, are run again one by one, by a host with all that may
         be had.
         """
-        resolved = self._resolved
+        resolved, threads = self._resolved, self._threads
         can_climb = resolved.most_memory_mib > resolved.memory_mib
-        first = self._make_supervisor(
-            resolved.workers, resolved.memory_mib, Counts(), self._threads, defers_memory=can_climb
-        )
-        self._counts = first.counts
-        is_whole = first.run(tasks, self._should_stop, self._is_time_up)
-        if is_whole and first.deferred:
-            last = self._make_supervisor(1, resolved.most_memory_mib, first.counts, 1, defers_memory=False)
-            is_whole = last.run(LocalTasks(first.deferred), self._should_stop, self._is_time_up)
+        self._counts = Counts()
+        with OutcomeWriter(partial(self._ledger.put_outcome, self._stage)) as writer:
+            first = self._make_supervisor(
+                writer, resolved.workers, resolved.memory_mib, threads, defers_memory=can_climb
+            )
+            is_whole = first.run(tasks, self._should_stop, self._is_time_up)
+            if is_whole and first.deferred:
+                last = self._make_supervisor(writer, 1, resolved.most_memory_mib, 1, defers_memory=False)
+                is_whole = last.run(LocalTasks(first.deferred), self._should_stop, self._is_time_up)
         return is_whole
 
     def _make_supervisor(
-        self, n_lanes: int, memory_mib: int, counts: Counts, threads: int, *, defers_memory: bool
+        self, writer: OutcomeWriter, n_lanes: int, memory_mib: int, threads: int, *, defers_memory: bool
     ) -> Supervisor:
         assert self._opening is not None  # noqa: S101 - its job is open
         timeout_s = self._resolved.record_timeout_s
@@ -306,8 +308,8 @@ class Session:
             limits=Limits(timeout_s, memory_mib, defers_memory=defers_memory, threads=threads),
             reader=choose_reader(),
             read_chunk=lambda chunk: self._ledger.store.get(chunk.key),
-            put_outcome=partial(self._ledger.put_outcome, self._stage),
-            counts=counts,
+            put_outcome=writer.put,
+            counts=self._counts,
         )
 
     def _redo(self, tasks: list[Task]) -> None:

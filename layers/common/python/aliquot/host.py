@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ from aliquot.loading import JobSpec, digest_code, load_job, make_options, read_v
 from aliquot.page import AT_NS, NO_RECORD_NS, Page
 from aliquot.processes import choose_reader, end_with_parent, limit_own_memory
 
-_REARM_NS = 250_000_000
 _GRACE_S = 0.5
 
 
@@ -102,7 +102,6 @@ class Host:
         self._records: Records = lambda *_: iter(())
         self._bad: dict[int, str] = {}
         self._lock = threading.Lock()  # of the pipe, and of the timer
-        self._armed_ns = 0
         self._n_busy = 0
         # of all its threads, those that the job started too, where that is one step's
         self._read_cpu_ns = time.process_time_ns if len(slots) == 1 else time.thread_time_ns
@@ -128,7 +127,7 @@ class Host:
         self._bad = {index: row.reason for index, row in reader.bad().items()}
 
         def dict_records(first: int, end: int) -> Iterator[Any]:
-            return (dict(zip(names, values, strict=True)) for values in _rows_of(columns, first, end))
+            return map(dict, map(zip, repeat(names), _rows_of(columns, first, end)))
 
         def tuple_records(first: int, end: int) -> Iterator[Any]:
             make = reads._make  # type: ignore[union-attr]
@@ -183,21 +182,18 @@ class Host:
             "cpu_ns": self._read_cpu_ns() - started_cpu_ns,
         }
 
-    def _arm(self, now_ns: int) -> None:
+    def _arm(self) -> None:
         """Have the kernel end this host a record's deadline from now, should nobody else do it.
 
         Of several threads the last to begin a record counts: while they do, Python is awake, and hears of the
         end of its pipe.
         """
-        if now_ns - self._armed_ns > _REARM_NS:
-            self._armed_ns = now_ns
-            signal.setitimer(signal.ITIMER_REAL, self._limits.record_timeout_s + _GRACE_S)
+        signal.setitimer(signal.ITIMER_REAL, self._limits.record_timeout_s + _GRACE_S)
 
     def _disarm(self) -> None:
         with self._lock:
             self._n_busy -= 1
             if not self._n_busy:
-                self._armed_ns = 0
                 signal.setitimer(signal.ITIMER_REAL, 0)
 
 
