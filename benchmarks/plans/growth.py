@@ -111,7 +111,7 @@ def describe(checks: Sequence[str]) -> str:
     lines = [_INTRODUCTION.format(record_bytes=RECORD_BYTES, window=_WINDOW, merges=MERGES)]
     tariff = make_tariff()
     for name, record_s in _KINDS:
-        lines += [f"## {name}", "", _HEAD, "|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
+        lines += [f"## {name}", "", _HEAD, "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
         lines += [_describe_row(grow(10**power, record_s, tariff)) for power in range(4, 10)]
         lines.append("")
     lines += ["## Checked at the small end", "", "| what | measured | model |", "|---|---|---|", *checks]
@@ -128,7 +128,8 @@ ticks with the keys of the last. The last column is the quota of which a run use
 bold, with what lifts it.
 """
 _HEAD = (
-    "| records | chunks | tasks | ticks | listings | requests | settling | time | dollars, limit | quota |"
+    "| records | chunks | tasks | ticks | listings | requests | settling | time | dollars "
+    "| first limit | quota |"
 )
 
 
@@ -137,7 +138,7 @@ def _describe_row(grown: Grown) -> str:
     return (
         f"| {grown.n_records:,} | {grown.load.n_chunks:,} | {found.n_tasks:,} | {found.n_ticks:,} "
         f"| {grown.n_listings:,} | {grown.n_requests:,} | {describe_seconds(grown.settle_s)} "
-        f"| {describe_seconds(found.wall_s)} | {describe_usd(found.usd)}; {grown.limit} | {grown.strain} |"
+        f"| {describe_seconds(found.wall_s)} | {describe_usd(found.usd)} | {grown.limit} | {grown.strain} |"
     )
 
 
