@@ -59,8 +59,9 @@ demo: setup ## explain 2,000 reactions with 60 templates and show the result
 	$(BIN)/aliquot run crossref examples/crossref/reactions.rsmi --templates examples/crossref/templates.csv --out $(DEMO_OUT)
 	@$(BIN)/python examples/crossref/show.py $(DEMO_OUT)
 
-bench-cloud: setup ## count a stack's requests on the rehearsal, time the worker's import
-	$(BIN)/python -m benchmarks.cloud
+# A measurement with ARGS of its own is printed and leaves the committed page alone.
+bench-cloud: setup ## count a stack's requests on the rehearsal, time the worker's import (ARGS="--only imports")
+	$(BIN)/python -m benchmarks.cloud $(or $(ARGS),--write)
 
 bench-crossref: setup ## measure the main job on real data
 	$(BIN)/python benchmarks/crossref.py
@@ -88,13 +89,13 @@ fuzz: setup ## hostile input under atheris, 60 s a target (SECONDS=..., ONLY="co
 	nice -n 10 build/fuzz-venv/bin/python -m benchmarks.fuzz --seconds $(or $(SECONDS),60) $(if $(ONLY),--only $(ONLY))
 
 bench-balance: setup ## 100 workers on a simulated stack against greedy scheduling (ARGS="--seeds 1 --records 4000")
-	$(BIN)/python -m benchmarks.balance --write $(ARGS)
+	$(BIN)/python -m benchmarks.balance $(or $(ARGS),--write)
 
-bench-plan: setup ## 100 plans against what was measured, here and on simulated stacks, some minutes
-	$(BIN)/python -m benchmarks.plans --write $(ARGS)
+bench-plan: setup ## 100 plans against what was measured, some minutes (ARGS="--here 2 --simulated 8")
+	$(BIN)/python -m benchmarks.plans $(or $(ARGS),--write)
 
 bench-growth: setup ## what 10^4 to 10^9 records take on a stack, by the plan's model, checked at the small end
-	$(BIN)/python -m benchmarks.plans.growth --write $(ARGS)
+	$(BIN)/python -m benchmarks.plans.growth --write
 
 verify-kernel: setup ## hold the kernel against the naive loop: ROWS=5000 of both files take hours
 	$(BIN)/python benchmarks/verify_kernel.py --rows $(or $(ROWS),100)

@@ -1,7 +1,7 @@
 """The engine beside its peers: the same work, two workers each, results on disk as Parquet.
 
     python -m benchmarks.engine                         # all of it: `make bench-engine`
-    python -m benchmarks.engine --only a,c --scale 0.1  # two cases, a tenth of the records
+    python -m benchmarks.engine --only a,c --scale 0.1  # two cases, a tenth of the records, into build/bench
 
     work        the functions that are run; every engine gets the same ones
     declared    one of them as a job with columns

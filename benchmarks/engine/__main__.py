@@ -21,7 +21,7 @@ from benchmarks.engine.table import add_alone, add_case, describe, read_held
 from benchmarks.engine.verdicts import judge
 
 _PEERS_PYTHON = ROOT / "build" / "bench-venv" / "bin" / "python"
-_N_WORKERS = 2
+_N_WORKERS, _N_TURNS = 2, 3
 _EXCEPT = {  # in these cases only
     "Aliquot, from a Parquet file": "a",
     "Aliquot, from a Parquet file, columns declared": "a",
@@ -33,6 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure what was asked for, and write the tables."""
     asked = _parse(words)
     wanted = asked.only.split(",")
+    asked.out = asked.out or choose_out(asked.scale, asked.turns, asked.engines)
     asked.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="aliquot-bench-", ignore_cleanup_errors=True) as name:
         bench = Bench(_N_WORKERS, asked.scale, choose_python(str(asked.peers_python)), Path(name), _say)
@@ -51,7 +52,14 @@ def main(words: Sequence[str] | None = None) -> int:
                     measure(folder, asked.turns, asked.scale),
                 )
                 _write(asked.out)
+    _say(f"in {asked.out / 'engine.md'}")
     return 0
+
+
+def choose_out(scale: float, n_turns: int, engines: str) -> Path:
+    """Where the tables go: a look at a part must not take the place of what was measured in full."""
+    is_whole = scale == 1 and n_turns >= _N_TURNS and not engines
+    return ROOT / ("benchmarks" if is_whole else "build/bench")
 
 
 def _compare(bench: Bench, case: Case, asked: argparse.Namespace) -> None:
@@ -97,9 +105,9 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     every = ",".join([*dict.fromkeys(case.letter for case in CASES), *ALONE])
     parser.add_argument("--only", default=every, help=f"cases, of {every}, or by their whole names")
     parser.add_argument("--engines", default="", help="engines by name, separated by semicolons")
-    parser.add_argument("--turns", type=int, default=3, help="measurements of each engine")
+    parser.add_argument("--turns", type=int, default=_N_TURNS, help="measurements of each engine")
     parser.add_argument("--scale", type=float, default=1.0, help="a part of every case, for a look")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks", help="where engine.md and .json go")
+    parser.add_argument("--out", type=Path, help="where engine.md and .json go")
     parser.add_argument("--peers-python", type=Path, default=_PEERS_PYTHON)
     return parser.parse_args(words)
 
