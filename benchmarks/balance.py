@@ -5,13 +5,12 @@ against greedy list scheduling: the same record times in the same order, each re
 free first, workers coming when the pollers' ramp and a cold start let them, and nothing else to pay. Beside
 it static chunks, one or ten a worker, as map-like services hand them out.
 
-Owns the cases and the table. Imports `benchmarks.simulated`.
+Owns the cases and the table. Imports `benchmarks.scheduling` and `benchmarks.simulated`.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from benchmarks.scheduling import schedule_greedily
 from benchmarks.simulated.stack import Place, SimulatedStack, Weather
 from orchestrator.quotas import STANDARD
 
@@ -92,18 +92,6 @@ def list_arrivals(place: Place, n_workers: int, first_s: float = 0.0) -> list[fl
     ramp = place.ramp
     waits = (max(0.0, (n + 1 - ramp.first) / ramp.per_s) if ramp.per_s else 0.0 for n in range(n_workers))
     return [first_s + wait_s + cold_s for wait_s in waits]
-
-
-def schedule_greedily(times: Sequence[float], arrivals: Sequence[float]) -> float:
-    """When the last is done, if each in turn goes to the worker that is free first."""
-    free = list(arrivals)
-    heapq.heapify(free)
-    end_s = 0.0
-    for taken_s in times:
-        done_s = free[0] + taken_s
-        heapq.heapreplace(free, done_s)
-        end_s = max(end_s, done_s)
-    return end_s
 
 
 def cut_statically(times: Sequence[float], n_chunks: int) -> list[float]:

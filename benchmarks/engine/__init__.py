@@ -9,12 +9,12 @@
     engines     all ways to run a function over records: `own`, and `peers`
     once        one measurement, in a process of its own
     measuring   measurements interleaved; who is too slow does less
-    scheduling  greedy list scheduling, the yardstick of balance
     alone       what has no peer: start, memory, submitting, crossref
     server      a local HTTP server that waits
     verdicts    the aims beside what was measured
     table       JSON and Markdown
 
-Peers are installed apart (build/bench-venv); one that is not there is named in the table. Imports the project
-and `benchmarks.crossref`; nothing but its tests imports it. When it is wrong, we boast.
+Peers are installed apart (build/bench-venv); one that is not there is named in the table. Imports the
+project, `benchmarks.crossref` and `benchmarks.scheduling`; nothing but its tests imports it. When it is
+wrong, we boast.
 """

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from benchmarks.engine.cases import CASES, WAIT_S, Case
 from benchmarks.engine.engines import ENGINES
 from benchmarks.engine.own import AliquotFile, Engine, name_dataset
 from benchmarks.engine.peers import write_rows
-from benchmarks.engine.scheduling import schedule_greedily
 from benchmarks.engine.server import serve_waiting
 from benchmarks.engine.work import Record
+from benchmarks.scheduling import schedule_greedily
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def _read(engine: Engine, order: Order, times: tuple[float, float, float, float]
         return sample
     table = dataset.to_table(columns=["cpu_s", "busy_s"])
     cpu, busy = (table[name].to_numpy().tolist() for name in ("cpu_s", "busy_s"))
-    sums = {"cpu_s": sum(cpu), "busy_s": sum(busy)}
-    return Sample(**{**asdict(sample), **sums, "greedy_s": schedule_greedily(busy, order.n_workers)})
+    greedy_s = schedule_greedily(busy, [0.0] * order.n_workers)
+    return replace(sample, cpu_s=sum(cpu), busy_s=sum(busy), greedy_s=greedy_s)
 
 
 _BEGAN_S = time.time()  # after the imports above, which are part of the start

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.balance import PLACE, Case, draw_times, list_arrivals, run_case, schedule_greedily
+from benchmarks.balance import PLACE, Case, draw_times, list_arrivals, run_case
+from benchmarks.scheduling import schedule_greedily
 from benchmarks.simulated.pollers import Rung
 from benchmarks.simulated.stack import SimulatedStack, Weather
 from orchestrator.quotas import STANDARD, Ramp

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from benchmarks.engine.cases import CASES, TOTAL_S
 from benchmarks.engine.measuring import Measured, choose_divisor
 from benchmarks.engine.once import Sample
-from benchmarks.engine.scheduling import schedule_greedily
 from benchmarks.engine.table import add_alone, add_case, describe, read_cases, read_held
 from benchmarks.engine.verdicts import Verdict, judge
+from benchmarks.scheduling import schedule_greedily
 
 TIMES = st.lists(st.integers(0, 1000).map(float), min_size=1, max_size=50)
 CONDITIONS = {"machine": "a machine", "measured": "2026-11-22", "load": "0.1"}
@@ -27,7 +27,7 @@ def _sample(**changed: float) -> Sample:
 def test_greedy_schedules_keep_graham_s_bounds(times: list[float], n_workers: int) -> None:
     """None beats the mean load or the longest record; a greedy one adds at most a part of the longest."""
     total, longest = sum(times), max(times)
-    ends = schedule_greedily(times, n_workers)
+    ends = schedule_greedily(times, [0.0] * n_workers)
     assert max(total / n_workers, longest) <= ends + 1e-9
     assert ends <= total / n_workers + longest * (1 - 1 / n_workers) + 1e-9
 
@@ -39,12 +39,12 @@ def test_a_greedy_schedule_is_the_one_that_a_clock_would_see(times: list[float],
     while waiting:
         now = min(free_at)
         free_at[free_at.index(now)] = now + waiting.pop(0)
-    assert schedule_greedily(times, n_workers) == max(free_at)
+    assert schedule_greedily(times, [0.0] * n_workers) == max(free_at)
 
 
 def test_order_matters_to_a_greedy_schedule() -> None:
-    assert schedule_greedily([1, 1, 2], 2) == 3
-    assert schedule_greedily([2, 1, 1], 2) == 2
+    assert schedule_greedily([1, 1, 2], [0.0, 0.0]) == 3
+    assert schedule_greedily([2, 1, 1], [0.0, 0.0]) == 2
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.letter == "c"], ids=lambda case: case.name)
