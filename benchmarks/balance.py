@@ -5,7 +5,7 @@ against greedy list scheduling: the same record times in the same order, each re
 free first, workers coming when the pollers' ramp and a cold start let them, and nothing else to pay. Beside
 it static chunks, one or ten a worker, as map-like services hand them out.
 
-Owns the cases and the table. Imports `benchmarks.scheduling` and `benchmarks.simulated`.
+Owns the cases and the table. Imports `benchmarks.scheduling`, `benchmarks.times` and `benchmarks.simulated`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from statistics import median
 
 from benchmarks.scheduling import schedule_greedily
 from benchmarks.simulated.stack import Place, SimulatedStack, Weather
+from benchmarks.times import cut, draw_times
 from orchestrator.quotas import STANDARD
 
 WORKERS = 100
 LONGEST_S = 780.0  # the longest RecordTimeout of a stack
+MOST_DRAWN_S = 0.9 * LONGEST_S
 PLACE = Place(
     ramp=STANDARD, most=WORKERS, record_timeout_s=LONGEST_S, open_s=1.0, delay_s=(0.02, 0.3), chunk_s=0.01
 )
@@ -33,12 +35,17 @@ TABLE = Path(__file__).with_name("balance.md")
 
 @dataclass(frozen=True)
 class Case:
-    """Record times in dataset order, and how many of them make a chunk."""
+    """Record times in dataset order, and into how many chunks they are cut."""
 
     name: str
     order: str
     times: list[float]
-    chunk_records: int
+    n_chunks: int
+
+    @property
+    def chunks(self) -> list[Sequence[float]]:
+        """The times of each chunk."""
+        return cut(self.times, self.n_chunks)
 
 
 @dataclass(frozen=True)
@@ -62,28 +69,18 @@ def make_cases(seed: int, n_records: int, mean_s: float) -> Iterator[Case]:
     """Heavy tails in every order, as some chunks of many records and as many chunks of some."""
     for name in ("lognormal 1.5", "Pareto 1.5"):
         draw = random.Random(f"{seed}:{name}")
-        times = draw_times(draw, name, n_records, mean_s)
+        times = draw_times(draw, name, n_records, mean_s, MOST_DRAWN_S)
         for order in ("random", "ascending"):
             ordered = sorted(times) if order == "ascending" else times
             for n_chunks in (4, 400):
-                yield Case(name, order, ordered, n_records // n_chunks)
+                yield Case(name, order, ordered, n_chunks)
     draw = random.Random(f"{seed}:one long")
     n_few = n_records // 10
-    times = draw_times(draw, "lognormal 1.5", n_few, 9 * LONGEST_S / n_few)
+    times = draw_times(draw, "lognormal 1.5", n_few, 9 * LONGEST_S / n_few, MOST_DRAWN_S)
     times = [min(each, LONGEST_S / 4) for each in times]
     times[n_few // 2] = sum(times) / 9
     for n_chunks in (4, 400):
-        yield Case("lognormal 1.5 and one of 10%", "random", times, n_few // n_chunks)
-
-
-def draw_times(draw: random.Random, name: str, n_records: int, mean_s: float) -> list[float]:
-    """Times of that mean, none longer than a stack allows."""
-    if name.startswith("lognormal"):
-        times = [draw.lognormvariate(0, 1.5) for _ in range(n_records)]
-    else:
-        times = [draw.paretovariate(1.5) for _ in range(n_records)]
-    scale = mean_s * n_records / sum(times)
-    return [min(LONGEST_S * 0.9, each * scale) for each in times]
+        yield Case("lognormal 1.5 and one of 10%", "random", times, n_chunks)
 
 
 def list_arrivals(place: Place, n_workers: int, first_s: float = 0.0) -> list[float]:
@@ -102,9 +99,7 @@ def cut_statically(times: Sequence[float], n_chunks: int) -> list[float]:
 
 def run_case(case: Case, place: Place = PLACE, workers: int = WORKERS, seed: int = 1) -> Balanced:
     """One case on a simulated stack, and by the other rules."""
-    size = case.chunk_records
-    chunks = [case.times[first : first + size] for first in range(0, len(case.times), size)]
-    stack = SimulatedStack(chunks, Weather(), random.Random(seed), None, workers, place)
+    stack = SimulatedStack(case.chunks, Weather(), random.Random(seed), None, workers, place)
     stack.run()
     arrivals = list_arrivals(place, workers)
     one, ten = (schedule_greedily(cut_statically(case.times, n * workers), arrivals) for n in (1, 10))
@@ -133,8 +128,7 @@ def describe(done: Sequence[Balanced], seeds: Sequence[int], mean_s: float) -> s
     ]
     rows: dict[tuple[str, str, int], list[Balanced]] = {}
     for each in done:
-        n_chunks = -(-len(each.case.times) // each.case.chunk_records)
-        rows.setdefault((each.case.name, each.case.order, n_chunks), []).append(each)
+        rows.setdefault((each.case.name, each.case.order, len(each.case.chunks)), []).append(each)
     return "\n".join(lines + [_describe_row(*row, same) for row, same in rows.items()]) + "\n"
 
 

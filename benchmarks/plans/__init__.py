@@ -7,5 +7,5 @@
     report   the table of what the intervals held, and the misses
     busy     the job of the runs here
 
-Imports the project and `benchmarks.simulated`; nothing imports it but tests.
+Imports the project, `benchmarks.times` and `benchmarks.simulated`; nothing imports it but tests.
 """

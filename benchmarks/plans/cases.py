@@ -1,7 +1,7 @@
 """Datasets of given record times, planned and run: here, and on a simulated stack.
 
-Owns the cases, which follow from their seed. Imports the project's public names, its model, and
-`benchmarks.simulated`. When it is wrong, plans look better than they are.
+Owns the cases, which follow from their seed. Imports the project's public names, its model,
+`benchmarks.times` and `benchmarks.simulated`. When it is wrong, plans look better than they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import aliquot
 from benchmarks.simulated.stack import Place as SimulatedPlace
 from benchmarks.simulated.stack import SimulatedStack, Weather
+from benchmarks.times import cut, draw_times
 from orchestrator.forecast.draws import STACK_ERROR, USD_ERROR, Interval, find_interval, forecast_all
 from orchestrator.forecast.local import forecast_wall_s
 from orchestrator.forecast.place import Load, Overheads, Place
@@ -71,25 +72,12 @@ class Held:
         return self.known_s / self.measured_s - 1
 
 
-def draw_times(draw: random.Random, name: str, n_records: int, mean_s: float) -> list[float]:
-    """Times of that mean."""
-    laws = {
-        "uniform": lambda: draw.uniform(0.5, 1.5),
-        "lognormal 0.5": lambda: draw.lognormvariate(0, 0.5),
-        "lognormal 1.5": lambda: draw.lognormvariate(0, 1.5),
-        "Pareto 1.5": lambda: draw.paretovariate(1.5),
-    }
-    times = [laws[name]() for _ in range(n_records)]
-    scale = mean_s * n_records / sum(times)
-    return [min(_LONGEST_S, each * scale) for each in times]
-
-
 def run_here(seed: int, folder: Path) -> Held:
     """A case on two hosts of this machine, planned and run as a user would."""
     draw = random.Random(f"here:{seed}")
     name = (LIGHT + HEAVY)[seed % 4]
     n_records = draw.choice((800, 2400))
-    times = draw_times(draw, name, n_records, _LOCAL_S / n_records)
+    times = draw_times(draw, name, n_records, _LOCAL_S / n_records, _LONGEST_S)
     path = folder / f"times-{seed}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -113,7 +101,7 @@ def run_simulated(seed: int) -> Held:
     draw = random.Random(f"simulated:{seed}")
     name = (LIGHT + HEAVY)[seed % 4]
     n_records = draw.choice((4000, 12_000, 30_000))
-    times = draw_times(draw, name, n_records, draw.choice((0.2, 0.5, 1.5)))
+    times = draw_times(draw, name, n_records, draw.choice((0.2, 0.5, 1.5)), _LONGEST_S)
     order = "ascending" if draw.random() < 0.15 else "random"
     times = sorted(times) if order == "ascending" else times
     chunks = cut(times, draw.choice((4, 40, 400)))
@@ -145,12 +133,6 @@ def run_simulated(seed: int) -> Held:
         find_interval([each.usd for each in found], USD_ERROR),
         stack.total_usd,
     )
-
-
-def cut(times: Sequence[float], n_chunks: int) -> list[Sequence[float]]:
-    """Chunks of as many records each."""
-    size = -(-len(times) // n_chunks)
-    return [times[first : first + size] for first in range(0, len(times), size)]
 
 
 def sample_times(times: Sequence[float], draw: random.Random) -> list[Stratum]:

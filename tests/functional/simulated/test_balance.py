@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.balance import PLACE, Case, draw_times, list_arrivals, run_case
+from benchmarks.balance import MOST_DRAWN_S, PLACE, Case, list_arrivals, run_case
 from benchmarks.scheduling import schedule_greedily
 from benchmarks.simulated.pollers import Rung
 from benchmarks.simulated.stack import SimulatedStack, Weather
+from benchmarks.times import draw_times
 from orchestrator.quotas import STANDARD, Ramp
 
 WORKERS = 20
 PLACE_OF_20 = replace(PLACE, most=WORKERS)
-TIMES = draw_times(random.Random(5), "lognormal 1.5", 6000, 2.0)
+TIMES = draw_times(random.Random(5), "lognormal 1.5", 6000, 2.0, MOST_DRAWN_S)
 
 
 @pytest.mark.parametrize("n_chunks", [2, 120])
@@ -23,7 +24,7 @@ TIMES = draw_times(random.Random(5), "lognormal 1.5", 6000, 2.0)
 def test_last_record_is_answered_about_when_greedy_scheduling_would(order, n_chunks):
     """Chunks whose share was for life ended slice after slice: 5 times as late, in ascending order."""
     times = sorted(TIMES) if order == "ascending" else TIMES
-    done = run_case(Case("lognormal 1.5", order, times, len(times) // n_chunks), PLACE_OF_20, WORKERS)
+    done = run_case(Case("lognormal 1.5", order, times, n_chunks), PLACE_OF_20, WORKERS)
     assert done.ratio < 1.12
     assert done.settled_s - done.aliquot_s < 40
 
