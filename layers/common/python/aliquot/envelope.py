@@ -54,8 +54,7 @@ class Part:
             raise Unencodable(
                 what, f"value of {len(plain):,} bytes (at most {LARGEST_PART_BYTES:,} are read)"
             )
-        level = _LEVEL_OF_NOISE if _is_noise(plain) else _LEVEL
-        stored = zstandard.ZstdCompressor(level=level).compress(plain)
+        stored = zstandard.ZstdCompressor(level=_choose_level(plain)).compress(plain)
         return cls(stored, zlib.crc32(stored), len(plain))
 
     def open(self, what: str) -> bytes:
@@ -135,13 +134,19 @@ def is_texts_by_name(value: Any) -> bool:
     return all(type(name) is str and is_texts(texts) for name, texts in value.items())
 
 
-def _is_noise(plain: bytes) -> bool:
-    """Whether compressing is not worth its time, by three pieces of what is long enough to ask."""
+def is_noise(sample: bytes) -> bool:
+    """Whether zstd saves so little of a sample that compressing the rest is not worth its time."""
+    stored = zstandard.ZstdCompressor(level=_LEVEL).compress(sample)
+    return bool(sample) and len(stored) > _NOISE * len(sample)
+
+
+def _choose_level(plain: bytes) -> int:
+    """How to compress, by three pieces of what is long enough to ask."""
     step = len(plain) // 4
     if step < 4 * _SAMPLE_BYTES:
-        return False
+        return _LEVEL
     sample = b"".join(plain[at : at + _SAMPLE_BYTES] for at in (step, 2 * step, 3 * step))
-    return len(zstandard.ZstdCompressor(level=_LEVEL).compress(sample)) > _NOISE * len(sample)
+    return _LEVEL_OF_NOISE if is_noise(sample) else _LEVEL
 
 
 def _read_header(body: bytes, kind: str) -> tuple[dict[str, Any], int]:
