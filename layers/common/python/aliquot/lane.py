@@ -107,9 +107,7 @@ class Lane:
     peak_mib: float = 0.0
     n_barren: int = 0  # hosts in a row that died before they read a record
     doom: Failure | None = None  # why the supervisor killed the host, index not yet known
-    late: tuple[
-        SpanSet, ...
-    ] = ()  # with a deadline: what was at hand in threads that were late by themselves
+    late: tuple[SpanSet, ...] = ()  # at a deadline: what was at hand in threads late by themselves
 
     @property
     def sent(self) -> dict[int, Span]:

@@ -144,12 +144,8 @@ class _HandBack:
         self._message, self._slice_s, self._send = message, slice_s, send
         self.n_sent = 0
 
-    def give(self, rest: list[Task], record_s: float) -> None:
-        """Hand back before the end."""
-        self.finish(rest, record_s)
-
-    def finish(self, rest: list[Task], record_s: float, climbing: Sequence[TaskMessage] = ()) -> None:
-        """Hand back, and send on what climbs."""
+    def give(self, rest: list[Task], record_s: float, climbing: Sequence[TaskMessage] = ()) -> None:
+        """Hand back, before the end or at it, and send on what climbs."""
         follow_ups = hand_back(self._message, rest, record_s, self._slice_s)
         if follow_ups or climbing:
             self._send([*follow_ups, *climbing])
@@ -201,7 +197,7 @@ def work_slice(
         replace(message, spans=task.spans, rung=allowed.next_rung, is_alone=True, share=1)
         for task in did.deferred
     ]
-    back.finish(rest, did.record_s, climbing)
+    back.give(rest, did.record_s, climbing)
     n_climbed = sum(len(task.spans) for task in climbing)
     counts = did.counts
     return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, back.n_sent, n_climbed)
