@@ -1,19 +1,18 @@
-"""What Python users call: `plan`, `resume`, `watch`, `attach`, `cancel`, and the `Run` that they get.
+"""What Python users call: `plan`, `resume`, `watch`, `attach`, `cancel`.
 
-A session goes on in a thread of its own; `wait` shows its progress and hands on its errors. Owns the public
-names' behaviour, and which backend is meant. Imports the local backend; the cloud's when a run is on a stack,
-and `estimate` when a plan is estimated.
+Each gives a plan, or a `Run` under way. Owns the public names' behaviour, and which backend is meant. Imports
+the local backend; the cloud's when a run is on a stack, and `estimate` when a plan is estimated. When it is
+wrong, a run is another than was asked for.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aliquot.errors import BadOption, FolderInUse, JobError
 from aliquot.launch import IN_HOST
@@ -26,30 +25,17 @@ from orchestrator.limits import check_threads
 from orchestrator.local.folder import LEDGER, open_folder
 from orchestrator.local.session import Resume, Session
 from orchestrator.local.settings import Settings
-from orchestrator.progress import Watched, describe_range, describe_usd, show_progress
+from orchestrator.progress import describe_range, describe_usd
 from orchestrator.request import Dataset, Request, make_request, restore_request
-from orchestrator.results import Result, read_invoice, read_summary, read_table
+from orchestrator.run import Followed, Run
 from orchestrator.stack.aws import INSTALL
 from orchestrator.stack.errors import MissingTool
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from orchestrator.aws.estimate import StackEstimate
     from orchestrator.estimate import Estimate
 
-_INTERRUPT_S = 0.2
 _HERE = Target()
-
-
-class Followed(Watched, Protocol):
-    """A session of any backend: it works in the thread that calls `run`, and any other may interrupt it."""
-
-    def run(self) -> Any:
-        """Work until the result is in the folder; raises what ended it early."""
-
-    def interrupt(self) -> None:
-        """End soon; may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +120,10 @@ class RunPlan:
         budget_time_s = None if budget_time is None else parse_duration(budget_time)
         settings = replace(self.settings, budget_usd=budget_usd, budget_time_s=budget_time_s)
         if not anyway and not (Path(out) / LEDGER).exists():
-            settings = self._refuse_excess(settings)
+            settings = self._hold_to_budget(settings)
         return Run(out).follow(self._make_session(Path(out), settings))
 
-    def _refuse_excess(self, settings: Settings | CloudSettings) -> Settings | CloudSettings:
+    def _hold_to_budget(self, settings: Settings | CloudSettings) -> Settings | CloudSettings:
         """The settings with what the plan says; what cannot be read twice is not estimated.
 
         Raises BadOption where the plan exceeds the budget.
@@ -348,75 +334,3 @@ def _load_cloud() -> Any:
             raise
         raise MissingTool("boto3", "is not installed, and AWS is reached through it", INSTALL) from err
     return entrance
-
-
-class Run:
-    """A run in its folder, under way or over."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self._session: Followed | None = None
-        # not `Thread.join`: Ctrl-C in it makes a running thread look ended (Python 3.11, cpython#90882);
-        # test_interrupt_leaves_a_folder_that_resumes_only_what_is_missing fails with it
-        self._is_over = threading.Event()
-        self._failure: BaseException | None = None
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r})"
-
-    def wait(self, *, quiet: bool = False) -> Run:
-        """Wait for the run's end, with a progress bar; raises what ended it early.
-
-        Ctrl-C ends the run so that it can be resumed (Interrupted); a run on a stack goes on (Detached).
-        """
-        if self._session is None:
-            return self
-        try:
-            show_progress(self._session, self._is_over, quiet=quiet)
-        except KeyboardInterrupt:
-            self._session.interrupt()
-            while not self._is_over.wait(_INTERRUPT_S):
-                self._session.interrupt()
-        if self._failure is not None:
-            raise self._failure
-        return self
-
-    @property
-    def result(self) -> Result:
-        """The rows and the tables beside them, of as much as is delivered."""
-        return Result(self.folder)
-
-    @property
-    def failures(self) -> pa.Table | None:
-        """The records that failed, with their reasons; None while nothing is delivered."""
-        return read_table(self.folder, "failures")
-
-    @property
-    def not_tried(self) -> pa.Table | None:
-        """The ranges of records that a stopped run did not try; None where there are none."""
-        return read_table(self.folder, "not_tried")
-
-    @property
-    def summary(self) -> dict[str, Any] | None:
-        """The run's figures; None while nothing is delivered."""
-        return read_summary(self.folder)
-
-    @property
-    def invoice(self) -> dict[str, Any]:
-        """What the run has cost: `total` in dollars, by stage, and what of it was wasted."""
-        return read_invoice(self.folder)
-
-    def follow(self, session: Followed) -> Run:
-        """Start the session in a thread; this run waits for it and shows it."""
-        self._session = session
-        threading.Thread(target=self._work, name="aliquot-run", daemon=True).start()
-        return self
-
-    def _work(self) -> None:
-        assert self._session is not None  # noqa: S101 - `follow` set it
-        try:
-            self._session.run()
-        except BaseException as err:  # noqa: BLE001 - carried to whoever waits
-            self._failure = err
-        finally:
-            self._is_over.set()

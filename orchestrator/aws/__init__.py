@@ -10,6 +10,6 @@
       `- fetch                 what is published, as files in DIR
     commands                   cancel, attach, show
 
-The same interface as `orchestrator.local`, so that `api.Run` serves both. boto3 is the extra `aws`, and is
+The same interface as `orchestrator.local`, so that `run.Run` serves both. boto3 is the extra `aws`, and is
 imported by `orchestrator.stack.aws` when it is used.
 """

@@ -44,7 +44,7 @@ _HOMES = {
     "UnknownJob": "aliquot.errors",
     "UsageError": "aliquot.errors",
     "AliquotError": "aliquot.errors",
-    "Run": "orchestrator.api",
+    "Run": "orchestrator.run",
     "RunPlan": "orchestrator.api",
     "attach": "orchestrator.api",
     "cancel": "orchestrator.api",
