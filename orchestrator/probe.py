@@ -52,11 +52,15 @@ class Candidate:
 
 
 class Sample:
-    """A sample of records, as many of each size (strata), out of candidates taken uniformly (reservoir)."""
+    """A sample of records, as many of each size (strata), out of candidates taken uniformly (reservoir).
+
+    Attributes:
+        n_seen: records that passed.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._seen = self._n_bytes = 0
+        self.n_seen = self._n_bytes = 0
         self._most = _CANDIDATES
         self._candidates: list[Candidate] = []
 
@@ -68,8 +72,8 @@ class Sample:
             yield batch
 
     def _consider(self, batch: Batch, index: int) -> None:
-        number = self._seen
-        self._seen += 1
+        number = self.n_seen
+        self.n_seen += 1
         is_full = len(self._candidates) >= self._most
         place = self._rng.randrange(number + 1) if is_full else len(self._candidates)
         if place >= self._most:
@@ -92,11 +96,6 @@ class Sample:
         self._most = len(self._candidates) - 1
         del self._candidates[-1]
         self._n_bytes = sum(each.size_bytes for each in self._candidates)
-
-    @property
-    def n_seen(self) -> int:
-        """Records that passed."""
-        return self._seen
 
     def pick(self) -> list[tuple[Candidate, int]]:
         """The sample and each record's stratum, of which all are of one size and one share of the dataset.

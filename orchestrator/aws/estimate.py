@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 from aliquot.keys import PaidKey
 from aliquot.ranges import PART_BYTES
@@ -103,16 +104,18 @@ def estimate_for(
         MissingTool, BadOption, AwsRefused, NoSuchStack: the stack was not found, or cannot do it.
     """
     if target.is_rehearsal:
-        tariff = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S)
-        is_free = settings.window is None and settings.budget_usd is None
-        place = Place(tariff, settings.window or _CONCURRENCY, is_free, STANDARD)
-        return estimate_at(estimate_here(), place)
-    stack = find_stack(target.stack, make_session(target.profile, target.region))
-    fitted = settings.fit(stack, is_cut=is_cut)
-    facts = {**fitted.freeze(stack), "window": fitted.window}
-    ramp = replace(PROVISIONED, most=stack.concurrency) if stack.is_provisioned else STANDARD
-    place = Place(make_tariff(stack), fitted.window or _CONCURRENCY, may_wait(facts), ramp)
-    return estimate_at(estimate_here(), place)
+        window = settings.window or _CONCURRENCY
+        facts: dict[str, Any] = {
+            "window": window,
+            "concurrency": _CONCURRENCY,
+            "budget_usd": settings.budget_usd,
+        }
+        tariff, ramp = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S), STANDARD
+    else:
+        stack = find_stack(target.stack, make_session(target.profile, target.region))
+        facts, tariff = settings.fit(stack, is_cut=is_cut).freeze(stack), make_tariff(stack)
+        ramp = replace(PROVISIONED, most=stack.concurrency) if stack.is_provisioned else STANDARD
+    return estimate_at(estimate_here(), Place(tariff, facts["window"], may_wait(facts), ramp))
 
 
 def estimate_at(local: Estimate, place: Place) -> StackEstimate:
@@ -129,8 +132,7 @@ def estimate_at(local: Estimate, place: Place) -> StackEstimate:
 
 def make_load(local: Estimate) -> Load:
     """What is submitted: uploaded from here, or cut in the stack."""
-    cut_s = local.n_bytes / _CUT_BYTES_PER_S if local.is_in_s3 else 0.0
-    return Load(local.n_records, local.n_chunks, _submit_s(local, cut_s), local.start_s)
+    return Load(local.n_records, local.n_chunks, _submit_s(local), local.start_s)
 
 
 def price_cutting(n_bytes: int, tariff: Tariff) -> float:
@@ -144,8 +146,9 @@ def price_cutting(n_bytes: int, tariff: Tariff) -> float:
     return measure_preparing(tariff, [*items, *steps]).total
 
 
-def _submit_s(local: Estimate, cut_s: float) -> float:
+def _submit_s(local: Estimate) -> float:
     """Until the last chunk is there: uploaded from here, or cut in the stack, its parts side by side."""
     if not local.is_in_s3:
         return local.n_bytes / _UPLOAD_BYTES_PER_S
-    return _CUT_STEPS_S + cut_s / min(MOST_CUTTERS, 1 + local.n_bytes // PART_BYTES)
+    n_cutters = min(MOST_CUTTERS, 1 + local.n_bytes // PART_BYTES)
+    return _CUT_STEPS_S + local.n_bytes / _CUT_BYTES_PER_S / n_cutters

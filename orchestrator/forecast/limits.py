@@ -3,21 +3,21 @@
     find_limit      of one forecast: records, ramp, window, submission, or nothing but the work itself
     list_strained   quotas by the share of them that a run uses, the most strained first
 
-Owns these comparisons. Imports the quotas. When it is wrong, people pay for what does not help them.
+Owns these comparisons. Imports the quotas, and how `spending` counts. When it is wrong, people pay for what
+does not help them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aliquot.spending import GETS_PER_OUTCOME, KEYS_PER_LISTING, PUTS_PER_OUTCOME
 from orchestrator.forecast.place import Load, Place
 from orchestrator.forecast.stack import Forecast
 from orchestrator.forecast.work import Work
 from orchestrator.quotas import QUOTAS, Quota
 
-# of a task: its outcome's put; chunk, stop marker, and a share of what its environment got at first
-_PUTS, _GETS = 1, 4
-_LISTING_S = 0.05  # of a thousand keys
+_LISTING_S = 0.05
 _GET_S = 0.03
 _KEY_BYTES = 500  # of an outcome or a chunk in a tally: text, parsed key, spans; by tracemalloc
 _ITEM_BYTES = 70  # of a group in the list that the map reads
@@ -63,14 +63,14 @@ def list_strained(found: Forecast, place: Place, load: Load) -> list[Strain]:
         "concurrent executions": place.window,
         "tasks of a run at a time": place.window,
         "standard pollers": 0 if place.is_provisioned else place.window,
-        "GETs a second of a prefix": _GETS * found.n_tasks / busy_s,
-        "PUTs and LISTs a second of a prefix": _PUTS * found.n_tasks / busy_s,
+        "GETs a second of a prefix": GETS_PER_OUTCOME * found.n_tasks / busy_s,
+        "PUTs and LISTs a second of a prefix": PUTS_PER_OUTCOME * found.n_tasks / busy_s,
         "messages in flight of a queue": found.n_workers,
         "bytes of a group list": _ITEM_BYTES * found.n_groups,
         "chunks of a run": load.n_chunks,
-        "seconds of a tally": n_keys / 1000 * _LISTING_S,
+        "seconds of a tally": n_keys / KEYS_PER_LISTING * _LISTING_S,
         "memory of a tally, MB": 150 + n_keys * _KEY_BYTES / 1e6,
-        "seconds of a publication": found.n_groups * _GET_S + n_keys / 1000 * _LISTING_S,
+        "seconds of a publication": found.n_groups * _GET_S + n_keys / KEYS_PER_LISTING * _LISTING_S,
     }
     strains = [Strain(QUOTAS[name], figure) for name, figure in used.items()]
     return sorted(strains, key=lambda strain: strain.share, reverse=True)

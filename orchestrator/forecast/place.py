@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aliquot.prices import RUNG_MB
 from aliquot.spending import Tariff
+from aliquot.surroundings import SLICE_S
 from orchestrator.quotas import STANDARD, Ramp
 
 _HELD_SHARE, _SUPERVISOR_MB = 0.85, 120  # as template.yaml has ALIQUOT_MEMORY_MIB
@@ -28,7 +29,7 @@ class Overheads:
 
     init_s: float = 2.0
     call_s: float = 0.4
-    slice_s: float = 30.0
+    slice_s: float = SLICE_S
     tally_s: float = 0.5
     merge_s: float = 5.0
     merge_outcome_s: float = 0.1

@@ -21,13 +21,12 @@ from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.message import MOST_CHILDREN
 from aliquot.reducer import OUTCOMES_PER_GROUP
 from aliquot.spans import SpanSet
-from aliquot.spending import Spend, Tariff, measure_settling, measure_spend
+from aliquot.spending import KEYS_PER_LISTING, Spend, Tariff, measure_settling, measure_spend
 from aliquot.tally import SHORTEST_WAIT_S, choose_wait
 from orchestrator.forecast.place import Load, Overheads, Place
 from orchestrator.forecast.work import Floats, Work
 
 MERGES = 50  # groups at a time, as the state machine has it
-_KEYS_PER_LISTING = 1000
 _SECOND_TASKS = 0.3  # of a chunk's later slices: three in ten are not quite over when their time is up
 _WAITED = 0.35  # of the wait between two ticks, until a chunk's room is given to another
 _LAST_SLICE, _LAST_TASK = 0.8, 0.5  # of a slice, by which the last tasks end apart; of few chunks, cut evenly
@@ -197,6 +196,6 @@ def _price(
     a_task = OutcomeKey("s", ChunkId(0, 1), SpanSet.range(0, 1), "0", "small", 0, 0, 1)
     each: Spend = measure_spend(tariff, [a_task], {}, 0, 0, 0)
     ticks = measure_spend(tariff, (), {}, n_chunks, n_ticks, round(n_ticks * tally_s * 1000))
-    listed_usd = n_ticks * (n_tasks // _KEYS_PER_LISTING) * tariff.prices.s3_put
+    listed_usd = n_ticks * (n_tasks // KEYS_PER_LISTING) * tariff.prices.s3_put
     compute_usd = billed_s * tariff.worker_s("small")
     return compute_usd + each.total * n_tasks + ticks.total + listed_usd

@@ -77,13 +77,13 @@ def test_bill_counts_no_fewer_requests_than_there_are(ran):
     for each in counted.slices:
         gets = sum(n for name, n in each.requests.items() if name.startswith("get ") and not each.is_first)
         n_sqs = each.requests["hide"] + each.requests["send"] + round(sum(counted.per_message.values()))
-        assert gets <= spending._GETS_PER_OUTCOME
+        assert gets <= spending.GETS_PER_OUTCOME
         assert n_sqs <= spending._SQS_PER_OUTCOME
         if each.kind == "delivered again":
             noted = each.requests["list"] + each.requests["put redelivered"]
             assert noted <= spending._PUTS_PER_REDELIVERY
         else:
-            assert each.requests["put outcomes"] <= spending._PUTS_PER_OUTCOME
+            assert each.requests["put outcomes"] <= spending.PUTS_PER_OUTCOME
     going_on = [each for each in counted.ticks if not each["put roster"]]
     assert going_on
     for each in going_on:

@@ -29,7 +29,7 @@ MOST_EXPOSED = 0.2  # of a budget, by the tasks that may be in flight
 # counted in the rehearsal (`make bench-cloud`), a task: gets of chunk and stop marker, and two as a share of
 # what its environment got at first; the put of its outcome; receive, hide, delete and send of its message.
 # The mapping's empty receives are the idle stack's
-_GETS_PER_OUTCOME, _PUTS_PER_OUTCOME, _SQS_PER_OUTCOME = 4, 1, 4
+GETS_PER_OUTCOME, PUTS_PER_OUTCOME, _SQS_PER_OUTCOME = 4, 1, 4
 # one that came again: the note of it, and outcomes and voids listed, before and after
 _PUTS_PER_REDELIVERY = 5
 # a tick: manifest, stop marker and whether it is sealed; chunks, outcomes, voids, both kinds of jobs that did
@@ -37,7 +37,7 @@ _PUTS_PER_REDELIVERY = 5
 _GETS_PER_TICK, _LISTINGS_PER_TICK, _TRANSITIONS_PER_TICK = 4, 6, 5
 # of a stopped epoch, until nothing in flight can still come in: a lease, and a little, of half a second each
 _DRAIN_TICKS, _DRAIN_TICK_MS = 16, 500
-_KEYS_PER_LISTING = 1000
+KEYS_PER_LISTING = 1000
 # as the state machine has them: Prepare and IsPrepared, CutStep and IsCut, CutSome and IsSomeLeft; CutParts;
 # the child's start and SomeCut; IsSuccessor, BeginCut and BeginInEpoch
 TRANSITIONS_PER_PAID, TRANSITIONS_PER_MAP, TRANSITIONS_PER_ITEM, TRANSITIONS_PER_CUT = 2, 1, 2, 3
@@ -146,9 +146,9 @@ def measure_spend(
     crashed = sum(n * tariff.worker_s(rung) * tariff.timeout_s for rung, n in redelivered.items())
     compute += crashed + tally_ms / 1000 * prices.memory_s(tariff.architecture, TALLY_MB)
     n_redelivered = sum(redelivered.values())
-    n_listings = n_ticks * (_LISTINGS_PER_TICK + (n_outcomes + n_chunks) // _KEYS_PER_LISTING)
-    n_puts = n_chunks + n_outcomes * _PUTS_PER_OUTCOME + n_redelivered * _PUTS_PER_REDELIVERY + n_listings
-    n_gets = n_outcomes * _GETS_PER_OUTCOME + n_ticks * _GETS_PER_TICK
+    n_listings = n_ticks * (_LISTINGS_PER_TICK + (n_outcomes + n_chunks) // KEYS_PER_LISTING)
+    n_puts = n_chunks + n_outcomes * PUTS_PER_OUTCOME + n_redelivered * _PUTS_PER_REDELIVERY + n_listings
+    n_gets = n_outcomes * GETS_PER_OUTCOME + n_ticks * _GETS_PER_TICK
     return Spend(
         compute=compute,
         requests=(n_outcomes + n_redelivered + n_ticks) * prices.lambda_request,

@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+SLICE_S = 30.0  # as template.yaml has it, and whoever reckons with slices
+
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -54,7 +56,7 @@ class Surroundings:
             rung=environ.get("ALIQUOT_RUNG", "small"),
             n_hosts=int(environ.get("ALIQUOT_HOSTS", "1")),
             memory_mib=int(environ.get("ALIQUOT_MEMORY_MIB", "1400")),
-            slice_s=float(environ.get("ALIQUOT_SLICE_S", "30")),
+            slice_s=float(environ.get("ALIQUOT_SLICE_S", SLICE_S)),
             timeout_s=float(environ.get("ALIQUOT_TIMEOUT_S", "150")),
             jobs=json.loads(environ.get("ALIQUOT_JOBS", "{}")),
             encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),

@@ -26,10 +26,10 @@ from aliquot.envelope import is_count
 from aliquot.keys import ChunkId
 from aliquot.message import ENDLESS, TaskMessage
 from aliquot.notes import is_epoch
+from aliquot.surroundings import SLICE_S
 
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 5, 60
 _WAIT_GROWTH = 1.5
-_SLICE_S = 30.0
 _TASK_S = 0.2  # of a task besides its records
 # a tick costs as much as 6 s of a worker and 0.2 s for each thousand keys, and may cost 1% of what runs; it
 # lists 20,000 keys in a second
@@ -162,7 +162,7 @@ def _choose_open(coverage: Coverage, n_chunks: int, window: int, wait_s: int) ->
     if not coverage.n_answered:
         return window
     chunk_s = coverage.spent_ms / 1000 / coverage.n_answered * coverage.n_records / n_chunks
-    n_tasks = max(1, math.ceil(chunk_s / _SLICE_S))  # that a chunk becomes
+    n_tasks = max(1, math.ceil(chunk_s / SLICE_S))  # that a chunk becomes
     done_each = wait_s / (chunk_s / n_tasks + _TASK_S)
     return math.ceil(window * (1 + _SPARE * done_each) / n_tasks)
 
