@@ -19,7 +19,7 @@ import aliquot.cloud
 import aliquot.preparing
 from aliquot.aws import S3Store
 from aliquot.chunk import Chunk, ChunkReader
-from aliquot.cloud import RESULTS, RUNS, UNCLAIMED, Cloud, Surroundings
+from aliquot.cloud import RESULTS, RUNS, UNCLAIMED, Cloud
 from aliquot.errors import OpenFailed
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
@@ -32,6 +32,7 @@ from aliquot.rows import make_block
 from aliquot.spans import SpanSet
 from aliquot.spending import Tariff
 from aliquot.supervisor import Counts
+from aliquot.surroundings import Surroundings
 from aliquot.worker import Supervised
 from benchmarks.fuzz.memory import MemoryS3, MemorySqs
 

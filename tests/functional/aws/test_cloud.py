@@ -17,7 +17,7 @@ import pytest
 from aliquot import reducer
 from aliquot.aws import S3Store
 from aliquot.chunk import Chunk
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.keys import ChunkId
 from aliquot.ledger import (
@@ -35,6 +35,7 @@ from aliquot.prices import Prices
 from aliquot.reducer import read_published
 from aliquot.spans import SpanSet
 from aliquot.spending import Tariff, estimate_settling
+from aliquot.surroundings import Surroundings
 from aliquot.worker import Worked
 
 TOY_JOBS = Path(__file__).parent.parent / "engine" / "toy_jobs.py"

@@ -16,7 +16,7 @@ import pytest
 
 from aliquot.aws import S3Objects, S3Store
 from aliquot.chunk import ChunkReader
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.cutter import REFUSED, Cutter, describe_reads
 from aliquot.cutting import cut_chunks
 from aliquot.errors import DatasetError, StoreError
@@ -26,6 +26,7 @@ from aliquot.readers import Limits, Source, find_sources, read_batches
 from aliquot.readers.objects import find_objects
 from aliquot.readers.streams import open_stream
 from aliquot.store import FolderStore
+from aliquot.surroundings import Surroundings
 from orchestrator.aws.site import open_objects_with
 from orchestrator.submit import submit_chunks
 

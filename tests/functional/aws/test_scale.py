@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.roster import Roster
 from aliquot.spans import SpanSet
+from aliquot.surroundings import Surroundings
 
 RUN = "20261122-crossref-4f1d09"
 N_CHUNKS, N_OUTCOMES_EACH = 4_000, 25

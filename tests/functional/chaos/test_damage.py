@@ -9,11 +9,12 @@ import pytest
 from moto import mock_aws
 
 from aliquot.chunk import Chunk
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.errors import StoreError
 from aliquot.keys import ChunkId
 from aliquot.ledger import OPEN_FAILED
 from aliquot.message import TaskMessage
+from aliquot.surroundings import Surroundings
 
 TOYS = Path(__file__).parents[3] / "benchmarks" / "chaos" / "toys.py"
 CHUNK = ChunkId(0, 3)

@@ -14,7 +14,6 @@ from moto import mock_aws
 
 from aliquot import intake as intake_module
 from aliquot.aws import S3Store
-from aliquot.cloud import Surroundings
 from aliquot.errors import StoreError, Undecodable
 from aliquot.inbox import Dropped
 from aliquot.intake import Intake, Permits, choose_settings, name_run
@@ -22,6 +21,7 @@ from aliquot.ledger import Ledger
 from aliquot.prices import Prices
 from aliquot.request_file import FORMAT, RequestRefused, RunRequest
 from aliquot.spending import Tariff, estimate_least_usd
+from aliquot.surroundings import Surroundings
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.stack.outputs import StackOutputs
 

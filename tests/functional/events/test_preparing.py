@@ -9,11 +9,12 @@ import pytest
 from moto import mock_aws
 
 from aliquot.chunk import Chunk
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.errors import OpenFailed, StoreError
 from aliquot.keys import ChunkId
 from aliquot.ledger import BUDGET_REACHED, CANCELLED, OPEN_FAILED
 from aliquot.message import TaskMessage
+from aliquot.surroundings import Surroundings
 
 RUN, REMAINING_S = "run-1", 150.0
 EVENT = {"prepare": RUN, "epoch": 0}

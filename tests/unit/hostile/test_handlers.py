@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from aliquot.chunk import Chunk
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.codec import pack
 from aliquot.errors import AliquotError, Undecodable
 from aliquot.keys import ChunkId
 from aliquot.message import TaskMessage
 from aliquot.spans import SpanSet
+from aliquot.surroundings import Surroundings
 
 BUCKET, RUN = "runs", "june"
 CHUNK = ChunkId(0, 10)

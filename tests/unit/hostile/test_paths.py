@@ -16,12 +16,13 @@ from moto import mock_aws
 from aliquot.aws import S3Store
 from aliquot.carried import Carried, unpack_package
 from aliquot.chunk import Chunk
-from aliquot.cloud import Cloud, Surroundings
+from aliquot.cloud import Cloud
 from aliquot.errors import StoreError, Undecodable
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage
 from aliquot.store import FolderStore
+from aliquot.surroundings import Surroundings
 from orchestrator.placing import place_files
 
 BUCKET = "runs"

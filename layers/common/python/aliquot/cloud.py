@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from aliquot.paying import Purse
     from aliquot.reducer import Reducer
 
-__all__ = ["RESULTS", "RUNS", "UNCLAIMED", "Cloud", "Surroundings"]
-
 RUNS, RESULTS, UNCLAIMED = "runs/", "results/", "unclaimed/"
 _PUBLISH_TAIL_MS = 1000  # billed after the invoice is written
 _AGAIN = 2  # the delivery from which on a task's chunk is looked for before anything is done

@@ -25,7 +25,7 @@ from typing import Any
 
 from aliquot.aws import S3Objects, S3Store
 from aliquot.carried import REFERENCES
-from aliquot.cloud import RESULTS, RUNS, Surroundings
+from aliquot.cloud import RESULTS, RUNS
 from aliquot.cutter import describe_reads
 from aliquot.errors import BadOption, DatasetError, StoreError, Undecodable
 from aliquot.inbox import ACCEPTED, REJECTED, Dropped, Inbox
@@ -40,6 +40,7 @@ from aliquot.readers import Source
 from aliquot.readers.objects import SCHEME, find_objects, is_object, split_url
 from aliquot.request_file import RequestRefused, RunRequest, check_size
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
+from aliquot.surroundings import Surroundings
 
 MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that lists them
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
