@@ -25,6 +25,17 @@ import pyarrow.dataset
 COMMAND = [sys.executable, "-m", "orchestrator.cli"]
 
 
+def wait_for(is_so: Callable[[], Any], within_s: float) -> Any:
+    """What `is_so` gives once it is true; fails the test where it does not become so."""
+    end_s = time.monotonic() + within_s
+    while time.monotonic() < end_s:
+        found = is_so()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"not within {within_s} s")
+
+
 @dataclass(frozen=True)
 class Said:
     """How a command ended and what it said."""
@@ -119,15 +130,8 @@ class Desk:
                     stream.close()
 
     def wait_for(self, is_so: Callable[[], Any], within_s: float | None = None) -> Any:
-        """What `is_so` gives once it is true; fails the test where it does not become so."""
-        within_s = self.patience_s if within_s is None else within_s
-        end_s = time.monotonic() + within_s
-        while time.monotonic() < end_s:
-            found = is_so()
-            if found:
-                return found
-            time.sleep(0.01)
-        raise AssertionError(f"not within {within_s} s")
+        """As `wait_for`, within the desk's patience where nothing else is said."""
+        return wait_for(is_so, self.patience_s if within_s is None else within_s)
 
     def table(self, out: str = "out") -> pyarrow.Table:
         """The result."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,12 @@ from aliquot.coverage import Coverage
 from benchmarks.chaos.cases import Answer, Case, read_answer, write_cases
 from benchmarks.chaos.report import describe_failure
 from benchmarks.chaos.stacked import Copy, Desk, open_desk, run_round
+from tests.functional.desk import COMMAND, wait_for
 
 CALM = "small"
 SEED = 7
 DRAWN = {208: ["small"], 3129: ["poison", "crossref"]}  # of many rounds two with faults of every kind
-COMMAND = [sys.executable, "-m", "orchestrator.cli"]
+PATIENCE_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +57,14 @@ def test_small_run_is_not_starved_by_a_large_one(desk: Desk) -> None:
     submitted = desk.submit(CALM)
     large, small = Copy(desk, submitted, "large-run", 120, 1), Copy(desk, submitted, "small-run", 2, 75)
     large.begin()
-    _wait_for(lambda: _measure(large).n_answered > 0)
+    wait_for(lambda: _measure(large).n_answered > 0, PATIENCE_S)
     small.begin()
     n_before = _measure(large).n_answered
     assert n_before < 30, "the backlog is gone already"
-    _wait_for(lambda: _measure(small).is_complete)
+    wait_for(lambda: _measure(small).is_complete, PATIENCE_S)
     assert _measure(large).n_answered - n_before < 60, "the small run waited for the large one's backlog"
     for copy in (small, large):
-        _wait_for(lambda copy=copy: copy.look() or copy.is_over)  # type: ignore[misc]
+        wait_for(lambda copy=copy: copy.look() or copy.is_over, PATIENCE_S)  # type: ignore[misc]
         _, trouble, difference = copy.end()
         assert not trouble
         assert not difference, "one run's records are in the other"
@@ -72,10 +72,3 @@ def test_small_run_is_not_starved_by_a_large_one(desk: Desk) -> None:
 
 def _measure(copy: Copy) -> Coverage:
     return copy.run.ledger.measure("call")
-
-
-def _wait_for(is_so: Callable[[], object]) -> None:
-    ends_s = time.monotonic() + 120
-    while not is_so():
-        assert time.monotonic() < ends_s, "never so"
-        time.sleep(0.05)

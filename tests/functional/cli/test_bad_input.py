@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 
-def refuse(said, *phrases):
+def assert_refused(said, *phrases):
     """Hold that a command was refused in one clear message with these phrases in it."""
     assert said.code == 2, said.err
     assert "Traceback" not in said.err, said.err
@@ -21,8 +21,10 @@ def refuse(said, *phrases):
 
 def test_unknown_jobs_say_which_there_are(desk):
     data = desk.write_records(2)
-    refuse(desk.aliquot("run", "crosref", data, "--out", "o"), "did you mean 'crossref'?", "MODULE:FUNCTION")
-    refuse(desk.aliquot("plan", "nothing", data), "jobs here are crossref")
+    assert_refused(
+        desk.aliquot("run", "crosref", data, "--out", "o"), "did you mean 'crossref'?", "MODULE:FUNCTION"
+    )
+    assert_refused(desk.aliquot("plan", "nothing", data), "jobs here are crossref")
     assert not (desk.folder / "o").exists()
 
 
@@ -47,7 +49,7 @@ def test_functions_that_cannot_be_imported_say_why(desk, address, phrases):
     desk.write("broken.py", "def f(record:\n")
     desk.write("leaving.py", "import sys\nsys.exit(0)\n")
     desk.write("constants.py", "value = 3\n")
-    refuse(desk.aliquot("run", address, data, "--out", "o"), *phrases)
+    assert_refused(desk.aliquot("run", address, data, "--out", "o"), *phrases)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +78,19 @@ def test_bad_options_and_inputs_say_what_was_found(desk, words, phrases):
     for name, text in {"notes.txt": "x", "empty.csv": "", "header.csv": "id,smiles\n"}.items():
         desk.write(name, text)
     data = [] if words[0].split(".")[0] in ("empty", "header") else ["data.csv"]
-    refuse(desk.aliquot("run", "jobs:one", *data, *words, "--out", "o"), *phrases)
+    assert_refused(desk.aliquot("run", "jobs:one", *data, *words, "--out", "o"), *phrases)
 
 
 def test_missing_words_are_asked_for(desk):
-    refuse(desk.aliquot("run", "jobs:one", desk.write_records(1)), "--out")
-    refuse(desk.aliquot("run", "jobs:one", "--out", "o"), "DATA")
-    refuse(desk.aliquot("run", "crossref", "data.csv", "--out", "o"), "--templates")
-    refuse(
+    assert_refused(desk.aliquot("run", "jobs:one", desk.write_records(1)), "--out")
+    assert_refused(desk.aliquot("run", "jobs:one", "--out", "o"), "DATA")
+    assert_refused(desk.aliquot("run", "crossref", "data.csv", "--out", "o"), "--templates")
+    assert_refused(
         desk.aliquot("run", "crossref", "data.csv", "--templates", "absent.csv", "--out", "o"),
         "absent.csv: No such",
     )
-    refuse(desk.aliquot("resume", "o"), "o: holds no run")
-    refuse(desk.aliquot("show", "o"), "o: holds no run")
+    assert_refused(desk.aliquot("resume", "o"), "o: holds no run")
+    assert_refused(desk.aliquot("show", "o"), "o: holds no run")
 
 
 def test_manifest_that_is_damaged_is_named_by_every_command(desk):
@@ -96,7 +98,7 @@ def test_manifest_that_is_damaged_is_named_by_every_command(desk):
     assert desk.aliquot(*words).code == 0
     desk.write("o/ledger/manifest.json", '{"format": "aliquot/run/1"}')
     for again in (words, ("resume", "o"), ("show", "o")):
-        refuse(desk.aliquot(*again), "manifest.json cannot be read")
+        assert_refused(desk.aliquot(*again), "manifest.json cannot be read")
 
 
 def test_templates_that_do_not_parse_are_listed_by_line(desk, project_root):
@@ -107,7 +109,7 @@ def test_templates_that_do_not_parse_are_listed_by_line(desk, project_root):
     desk.write("data.rsmi", (sample / "reactions.rsmi").read_text().splitlines()[0] + "\n")
     words = ("run", "crossref", "data.rsmi", "--templates", "templates.csv", "--out", "o")
     said = desk.aliquot(*words)
-    refuse(said, "line 4: ", "line 5: ", "more", "--skip-bad-templates")
+    assert_refused(said, "line 4: ", "line 5: ", "more", "--skip-bad-templates")
     accepted = desk.aliquot(*words, "--skip-bad-templates")
     assert accepted.code == 0, accepted.err
     assert len(desk.read("templates", "o")) == 2
@@ -149,22 +151,24 @@ def test_gzip_damaged_in_the_middle_is_an_error_not_an_end(desk):
     whole = gzip.compress(text.encode())
     (desk.folder / "data.csv.gz").write_bytes(whole[: len(whole) // 2])
     said = desk.aliquot("run", "jobs:one", "data.csv.gz", "--out", "o", "--quiet")
-    refuse(said, "data.csv.gz: after ", "the gzip stream is cut short")
+    assert_refused(said, "data.csv.gz: after ", "the gzip stream is cut short")
     assert not (desk.folder / "o" / "summary.json").exists()
     broken = bytearray(whole)
     broken[len(whole) // 2 : len(whole) // 2 + 40] = bytes(40)
     (desk.folder / "data.csv.gz").write_bytes(broken)
-    refuse(desk.aliquot("run", "jobs:one", "data.csv.gz", "--out", "p", "--quiet"), "data.csv.gz: after ")
+    assert_refused(
+        desk.aliquot("run", "jobs:one", "data.csv.gz", "--out", "p", "--quiet"), "data.csv.gz: after "
+    )
 
 
 def test_folder_that_cannot_be_made_is_refused(desk):
     """A file in the way stands for a folder without permission too: root may write everywhere."""
     data = desk.write_records(2)
     desk.write("file", "")
-    refuse(desk.aliquot("run", "jobs:one", data, "--out", "file/out"), "file", "choose a folder")
+    assert_refused(desk.aliquot("run", "jobs:one", data, "--out", "file/out"), "file", "choose a folder")
     if os.geteuid():
         (desk.folder / "locked").mkdir(mode=0o500)
-        refuse(
+        assert_refused(
             desk.aliquot("run", "jobs:one", data, "--out", "locked/out"), "permission denied: choose a folder"
         )
 
@@ -195,7 +199,7 @@ def test_full_disk_says_so_and_the_run_goes_on_with_room(desk, small_disk):
     desk.write("fat.py", FAT)
     data = desk.write_records(400)
     words = ("run", "fat:f", data, "--out", str(small_disk / "out"), "--quiet")
-    refuse(desk.aliquot(*words), "the disk is full: free some space")
+    assert_refused(desk.aliquot(*words), "the disk is full: free some space")
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
     said = desk.aliquot(*words)
     assert said.code == 0, said.err

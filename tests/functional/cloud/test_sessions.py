@@ -73,6 +73,7 @@ def test_interrupted_submission_says_that_it_is_not_complete(desk, cloud):
     desk.wait_for(lambda: count_chunks(desk, cloud) > 1)
     desk.wait_for(lambda: cloud.list_executions(desk.address()["run"]))
     process.send_signal(signal.SIGINT)
+    process.wait(PATIENCE_S)  # `end` closes the pipe, and its end would make the submission complete
     said = desk.end(process)
     assert said.code == 130, said.err
     assert "the submission is not complete" in said.err

@@ -67,7 +67,7 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def _wait_until_gone(pids: list[int], limit_s: float) -> float:
+def _assert_gone(pids: list[int], limit_s: float) -> float:
     started_s = time.monotonic()
     while any(map(_is_alive, pids)):
         assert time.monotonic() - started_s < limit_s, "hosts outlive their supervisor"
@@ -87,7 +87,7 @@ def _orphan_hosts(launcher: str, do: str, timeout_s: float, threads: int = 1) ->
         assert all(map(_is_alive, hosts))
         descendants = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         process.kill()
-    return hosts, _wait_until_gone([*hosts, *descendants], 10)
+    return hosts, _assert_gone([*hosts, *descendants], 10)
 
 
 def test_hosts_outlive_a_killed_supervisor_by_less_than_a_second(launcher: str) -> None:
@@ -128,21 +128,16 @@ launcher(JobSpec(address), HostLimits(60.0, 1000), Page.create()).open()
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_a_job_that_is_being_opened_ends_with_its_supervisor(launcher: str) -> None:
     """Loading a model may take minutes, in which nobody reads the pipe that was closed."""
-    command = [
-        sys.executable,
-        "-c",
-        OPENER,
-        f"{Path(__file__).with_name('toy_jobs.py')}:opens_slowly",
-        launcher,
-    ]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as process:
-        children: list[int] = []
-        while not children:
-            time.sleep(0.05)
-            children = [child.pid for child in psutil.Process(process.pid).children()]
-        time.sleep(0.7)  # by now it sleeps in `open`
+    address = f"{Path(__file__).with_name('toy_jobs.py')}:opens_slowly"
+    command = [sys.executable, "-c", OPENER, address, launcher]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "opening\n"
+        children = [child.pid for child in psutil.Process(process.pid).children()]
+        assert children
         process.kill()
-    _wait_until_gone(children, 1)
+    _assert_gone(children, 1)
 
 
 def _kill_once(choose: Callable[[Any], int], after: int) -> Callable[[Any], bool]:
