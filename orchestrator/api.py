@@ -210,7 +210,7 @@ def plan(
         settings = CloudSettings(workers, record_timeout, str(max_failed), format, threads)
     list_objects = _load_cloud().list_objects_with(profile, region) if target.stack else None
     request = make_request(job, dataset, options, column or {}, keep, code, list_objects)
-    check_threads(request.known.job, threads)
+    check_threads(request.known.job, request.stages, threads)
     if not target.is_local and code is None and request.known.job.name not in list_jobs():
         address = request.known.address
         raise BadOption(

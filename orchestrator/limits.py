@@ -10,7 +10,7 @@ from math import inf
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
-from aliquot.job import MOST_THREADS, Job
+from aliquot.job import MOST_THREADS, Job, Stages
 from aliquot.loading import NoOptions
 from orchestrator.results import ENDINGS
 
@@ -42,11 +42,11 @@ def check_limits(
     FailureLimit.parse(max_failed)
 
 
-def check_threads(job: Job, threads: int | None) -> None:
+def check_threads(job: Job, stages: Stages, threads: int | None) -> None:
     """Raise BadOption where a job would be called by several threads that says nothing of bearing it."""
-    is_bearing = job.stage.threads > 1 or job.options is NoOptions
+    is_bearing = job.options is NoOptions or any(stage.threads > 1 for stage in stages)
     if threads is not None and threads > 1 and not is_bearing:
-        said = f"job {job.name!r} takes one record at a time: its stage declares no `threads`"
+        said = f"job {job.name!r} takes one record at a time: no stage of it declares `threads`"
         raise BadOption("--threads", f"{said}; --workers has more processes")
 
 

@@ -157,7 +157,7 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
             launcher.prepare()
             threads = settings.threads or launcher.open().threads
             start_s = time.monotonic() - started_s
-            launcher.limit(replace(limits, threads=threads))
+            launcher.limit(replace(limits, threads=threads, keeps_all=True))
             runner = _ProbeRunner(launcher, settings, chunk, threads)
             batched = runner.run([Task(runner.id, runner.id.all_records)])
             reached = sorted({index for spans, _, _ in batched for index in spans})
@@ -201,7 +201,7 @@ class _ProbeRunner:
             n_lanes=1,
             limits=self._limits,
             reader=choose_reader(),
-            read_chunk=lambda _: self._body,
+            read_object=lambda _: self._body,
             put_outcome=lambda _, spans, outcome, wall_ns: answered.append((spans, outcome, wall_ns)),
         )
         end_s = time.monotonic() + LONGEST_PROBE_S

@@ -26,6 +26,7 @@ class Progress:
         n_total: records of the dataset, an estimate while it is being read; None where nobody knows.
         n_session: records answered in this session.
         running_s: seconds that this session has worked on records.
+        stage: behind an exchange the stage that is worked on: what is counted are its groups, not records.
     """
 
     phase: str
@@ -34,6 +35,12 @@ class Progress:
     n_total: int | None
     n_session: int
     running_s: float
+    stage: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "groups" if self.stage else "records"
 
 
 class Watched(Protocol):
@@ -66,7 +73,9 @@ def describe_progress(progress: Progress) -> str:
     n_total = max(progress.n_total or 0, answered) if progress.n_total else 0  # it may be an estimate
     total = f" of {n_total:,}" if n_total else ""
     share = f" ({100 * answered / n_total:.0f}%)" if n_total else ""
-    return f"{answered:,}{total} records{share}, {progress.n_failed:,} failed, {describe_speed(progress)}"
+    counted = f"{answered:,}{total} {progress.unit}{share}, {progress.n_failed:,} failed"
+    stage = f"{progress.stage}: " if progress.stage else ""
+    return f"{stage}{counted}, {describe_speed(progress)}"
 
 
 def describe_speed(progress: Progress) -> str:
@@ -78,7 +87,7 @@ def describe_speed(progress: Progress) -> str:
     if progress.n_total:
         n_left = max(0, progress.n_total - progress.n_done - progress.n_failed)
         left = f", {describe_seconds(n_left / per_s)} left"
-    return f"{per_s:,.0f} records/s{left}"
+    return f"{per_s:,.0f} {progress.unit}/s{left}"
 
 
 def describe_seconds(seconds: float) -> str:

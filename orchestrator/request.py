@@ -19,14 +19,15 @@ from typing import Any
 
 from aliquot.envelope import is_texts
 from aliquot.errors import BadOption, DatasetError, FolderInUse
-from aliquot.job import read_fields
+from aliquot.job import Job, Stages, read_fields
 from aliquot.keys import MANIFEST
-from aliquot.loading import wrap_function
+from aliquot.loading import make_options, wrap_function
 from aliquot.manifest import FORMAT, Frozen, check_columns, freeze, identify
 from aliquot.notes import decoding
 from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
 from aliquot.readers.objects import Listing, find_objects, is_object
 from aliquot.readers.streams import Opener, open_file
+from aliquot.stages import Leg, StageNote, are_stages, split_legs
 from orchestrator.catalog import KnownJob, find_job, find_job_at
 from orchestrator.options import name_flag, resolve_options
 
@@ -64,6 +65,16 @@ class Request:
     def identity(self) -> dict[str, Any]:
         """What may change rows, as JSON: equal for two runs of the same."""
         return identify(self.frozen)
+
+    @property
+    def stages(self) -> Stages:
+        """The job's chain for these options."""
+        return self.frozen.stages
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """What runs between two exchanges, in order."""
+        return split_legs([StageNote.of(stage) for stage in self.stages])
 
     @property
     def frozen(self) -> Frozen:
@@ -127,6 +138,7 @@ def make_request(
     resolved = resolve_options(known.job, options)
     check_columns(known.job, {}, keep, name_flag)  # of chosen columns the readers tell, with the file's own
     keep = tuple(dict.fromkeys(keep))
+    _check_keep(known.job, resolved, keep)
     paths = as_paths(dataset)
     if paths is None:
         if not isinstance(dataset, Iterable):
@@ -140,6 +152,17 @@ def make_request(
     names = tuple(source.path for source in sources)
     absolute = tuple(map(_make_absolute, sources))
     return Request(known, resolved, absolute, names, None, dict(chosen), keep, folder)
+
+
+def _check_keep(job: Job, options: Mapping[str, Any], keep: Sequence[str]) -> None:
+    """Raise BadOption where kept columns would have no row to stand beside."""
+    exchanging = [stage.name for stage in job.list_stages(make_options(job, options)) if stage.exchange]
+    if keep and exchanging:
+        raise BadOption(
+            name_flag("keep"),
+            f"rows behind an exchange (stage {exchanging[0]!r}) belong to no single record of the input; "
+            "have the job carry what is needed in its rows",
+        )
 
 
 def find_job_in(job: str | Callable[[Any], Any], folder: Path) -> KnownJob:
@@ -217,13 +240,14 @@ def check_frozen(manifest: Mapping[str, Any], folder: Path) -> None:
         )
     with decoding(MANIFEST):
         identity = manifest["identity"]
-        words = [manifest[name] for name in ("job", "stage", "code", "aliquot", "created")]
+        words = [manifest[name] for name in ("job", "code", "aliquot", "created")]
         lists = manifest["source_names"], manifest["search_path"], identity["keep"]
         maps = manifest["options"], manifest["settings"], identity["columns"], identity["options"]
         is_sound = (
             is_texts([*words, identity["job"]])
             and all(map(is_texts, lists))
             and all(isinstance(m, dict) for m in maps)
+            and are_stages(manifest["stages"])
         )
         if not is_sound or not isinstance(identity["version"], int):
             raise TypeError("a field is of another kind")

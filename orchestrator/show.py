@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aliquot.crossing import find_reached
 from aliquot.errors import AliquotError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.ledger import SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
 from aliquot.manifest import bare_type, list_choices
+from aliquot.stages import read_legs
 from orchestrator.aws.folder import CloudAddress, check_region, find_address, refuse_place
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.local.folder import open_folder
@@ -166,9 +168,11 @@ def _describe_open(ledger: Ledger, manifest: Mapping[str, Any]) -> str:
     """How far a run is that is not at its end."""
     if not manifest["code"]:
         return "not begun: its job was not opened yet"
-    coverage = ledger.measure(manifest["stage"])
+    leg, ledger = find_reached(ledger, read_legs(manifest))
+    coverage = ledger.measure(leg.last.name)
     known = "" if ledger.is_sealed else " submitted so far"
-    return f"not finished: {coverage.n_answered:,} of {coverage.n_records:,} records{known} are answered"
+    units = f"groups of stage {leg.last.name}" if leg.number else "records"
+    return f"not finished: {coverage.n_answered:,} of {coverage.n_records:,} {units}{known} are answered"
 
 
 def _show_failures(folder: Path) -> list[str]:

@@ -28,6 +28,7 @@ from typing import Any
 from aliquot.chunk import Chunk, ChunkReader
 from aliquot.keys import ChunkId
 from aliquot.ledger import CANCELLED, SETTLED
+from aliquot.stages import read_legs
 from benchmarks.chaos.cases import ROOT, STACKABLE, TOYS, Answer, Case, Difference, compare, read_answer
 from benchmarks.chaos.report import Ran
 from orchestrator.aws.fetch import Fetching, fetch
@@ -307,7 +308,7 @@ class Copy:
         if not self.is_over:
             stops = [(stop.epoch, stop.reason) for stop in self.run.ledger.list_stops()]
             self.run.ledger.stop(self.run.ledger.epoch, CANCELLED, {})
-            coverage = self.run.ledger.measure(self._submitted.manifest["stage"])
+            coverage = self.run.ledger.measure(read_legs(self._submitted.manifest)[-1].last.name)
             said = (
                 f"not over after {_LONGEST_RUN_S} s: {stops}, {coverage.n_answered} of {coverage.n_records}"
             )
@@ -366,7 +367,7 @@ class _DisturbedCopy(Copy):
         """Damage an outcome, or cancel the run, where the draw says so."""
         ledger = self.run.ledger
         if self._n_damages and self._draw.random() < 0.15:
-            outcomes = ledger.list_outcomes(self._submitted.manifest["stage"])
+            outcomes = ledger.list_outcomes(read_legs(self._submitted.manifest)[-1].last.name)
             if outcomes:
                 self._n_damages -= 1
                 self._counted["half-written put"] += 1

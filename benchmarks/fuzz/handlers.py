@@ -63,7 +63,7 @@ def _make_message_target(handle: Callable[[Cloud, str, int], Any]) -> Callable[[
                     assert not stack.sqs.sent, "refused, and sent on"
                 except (StoreError, OpenFailed):
                     assert not stack.list_new(UNCLAIMED)
-                stack.cloud._close()  # noqa: SLF001 - an environment has one for its life
+                stack.cloud.close()
                 stack.check()
 
         return ask

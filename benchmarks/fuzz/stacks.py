@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import aliquot.cloud
+import aliquot.opened
 import aliquot.preparing
 from aliquot.aws import S3Store
 from aliquot.chunk import Chunk, ChunkReader
@@ -31,6 +32,7 @@ from aliquot.prices import Prices
 from aliquot.rows import make_block
 from aliquot.spans import SpanSet
 from aliquot.spending import Tariff
+from aliquot.stages import StageNote
 from aliquot.supervisor import Counts
 from aliquot.surroundings import Surroundings
 from aliquot.worker import Supervised
@@ -107,7 +109,7 @@ def _manifest() -> dict[str, Any]:
         "created": "2026-11-22T10:00:00+00:00",
         "job": JOB,
         "is_function": True,
-        "stage": "f",
+        "stages": [StageNote("f").to_plain()],
         "identity": {"job": JOB, "sources": [source], "columns": {}, "keep": []},
         "source_names": ["a.csv"],
         "options": {},
@@ -214,7 +216,8 @@ def make_surroundings() -> Surroundings:
 
 # what starts processes, by module
 REPLACED: Mapping[ModuleType, Mapping[str, Any]] = {
-    aliquot.cloud: {"ZygoteLauncher": _Launcher, "supervise_hosts": _supervise},
+    aliquot.cloud: {"supervise_hosts": _supervise},
+    aliquot.opened: {"ZygoteLauncher": _Launcher},
     aliquot.preparing: {"ZygoteLauncher": _Launcher},
 }
 

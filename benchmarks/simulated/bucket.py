@@ -55,6 +55,10 @@ class Bucket:
             raise StoreError(key, "there is no such object")
         return self._objects[key]
 
+    def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
+        """Bytes of an object."""
+        return self.get(key)[first : first + n_bytes]
+
     def has(self, key: str) -> bool:
         """As a store."""
         self._pay("get", self._prices.s3_get)

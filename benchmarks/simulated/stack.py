@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aliquot.chunk import Chunk
+from aliquot.crossing import SettledLeg
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.message import TaskMessage
@@ -27,6 +28,7 @@ from aliquot.prices import RUNG_MB, Prices
 from aliquot.roster import Roster
 from aliquot.spans import SpanSet
 from aliquot.spending import REDUCE_MB, TALLY_MB, Tariff
+from aliquot.stages import StageNote
 from aliquot.supervisor import Counts, Limits, PutOutcome
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker
@@ -161,16 +163,16 @@ class SimulatedStack:
         self._pay("sqs", self.tariff.prices.sqs_request)
         return {**dict.fromkeys(self.rungs, 0), **Counter(each.message.rung for each in self._messages)}
 
-    def begin(self, roster: Roster) -> str:
+    def begin(self, settled: Sequence[SettledLeg], _n_legs: int) -> str:
         """Take the roster that was settled."""
-        self.rosters.append(roster)
+        self.rosters.append(settled[0][2])
         return "items"
 
     # ------------------------------------------------------------------------------------------- the run
 
     def run(self) -> None:
         """From the submission to the end of publishing."""
-        self.ledger.begin({"job": "toy", "stage": STAGE, "settings": self._settings})
+        self.ledger.begin({"job": "toy", "stages": [StageNote(STAGE).to_plain()], "settings": self._settings})
         first = 0
         for seq, times in enumerate(self.record_s):
             chunk = Chunk(first, len(times), {"n": list(range(len(times)))})
@@ -214,7 +216,7 @@ class SimulatedStack:
     def _tick(self) -> None:
         if self.phase == "settling":
             return
-        manifest = {"job": "toy", "stage": STAGE, "settings": self._settings}
+        manifest = {"job": "toy", "stages": [StageNote(STAGE).to_plain()], "settings": self._settings}
         lease_s = int(self.place.timeout_s + _GRACE_S)
         ticker = Ticker(
             RUN,

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from aliquot.coverage import Coverage
+from aliquot.crossing import find_reached
 from aliquot.errors import BadOption, FolderInUse
 from aliquot.ledger import CANCELLED
+from aliquot.stages import read_legs
 from orchestrator.aws.executions import Execution
 from orchestrator.aws.folder import CloudAddress, find_address, read_address, write_address
 from orchestrator.aws.run import CloudRun, Published
@@ -94,7 +96,8 @@ def look(folder: Path, profile: str | None = None) -> Standing:
     if published is not None and execution is not None and published.epoch < execution.epoch:
         published = None
     is_sealed = run.ledger.is_sealed
-    return Standing(manifest, is_sealed, run.ledger.measure(manifest["stage"]), execution, published)
+    leg, ledger = find_reached(run.ledger, read_legs(manifest))
+    return Standing(manifest, is_sealed, ledger.measure(leg.last.name), execution, published)
 
 
 def read_manifest(run: CloudRun, folder: Path) -> dict[str, Any]:

@@ -34,7 +34,9 @@ class Preparing:
     ) -> None:
         self._page = Page.create()
         limits = HostLimits(record_timeout_s, Settings(workers=1).resolve().memory_mib)
-        self._opening = Opening(request, limits, ledger, self._page, is_anew=False, say=say)
+        self._opening = Opening(
+            request, request.stages[0], limits, ledger, self._page, is_anew=False, say=say
+        )
 
     def open(self) -> Opened:
         """The code and the versions that the job opens with; raises what it raised, and after `abort`."""

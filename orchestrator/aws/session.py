@@ -27,6 +27,7 @@ from aliquot.errors import (
 from aliquot.failure_limit import FailureLimit
 from aliquot.ledger import BUDGET_REACHED, OPEN_FAILED, SETTLED, TIME_REACHED, TOO_MANY_FAILED, UNREADABLE
 from aliquot.readers.objects import is_object
+from aliquot.stages import read_legs
 from orchestrator.aws.commands import read_manifest
 from orchestrator.aws.executions import Execution
 from orchestrator.aws.folder import CloudAddress, find_address, read_address
@@ -123,7 +124,7 @@ class WatchSession:
     def _watch_run(
         self, run: CloudRun, manifest: Mapping[str, Any], pace: Pace, check: Callable[[], None]
     ) -> Watch:
-        self._watch = Watch(run, manifest["stage"], str(self._path), pace, self._interrupt, check)
+        self._watch = Watch(run, read_legs(manifest), str(self._path), pace, self._interrupt, check)
         self._say("")
         return self._watch
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aliquot.coverage import measure_coverage
+from aliquot.crossing import find_reached
 from aliquot.errors import Interrupted, SettlingFailed, StoreError
 from aliquot.keys import ChunkId
+from aliquot.stages import Leg
 from orchestrator.aws.executions import Execution
 from orchestrator.aws.run import CloudRun, Published
 from orchestrator.aws.site import Pace
@@ -37,13 +39,14 @@ class Watch:
     def __init__(
         self,
         run: CloudRun,
-        stage: str,
+        legs: Sequence[Leg],
         folder: str,
         pace: Pace,
         interrupt: threading.Event,
         check: Callable[[], None],
     ) -> None:
-        self._run, self._stage, self._folder = run, stage, folder
+        self._run, self._legs, self._folder = run, legs, folder
+        self._leg = legs[0]
         self._pace, self._interrupt, self._check = pace, interrupt, check
         self._started_s = time.monotonic()
         self._chunks: list[ChunkId] = []
@@ -61,6 +64,7 @@ class Watch:
             n_total=n_total or self._n_records or None,
             n_session=self._n_answered - (self._n_before or 0),
             running_s=time.monotonic() - self._started_s,
+            stage=self._leg.last.name if self._leg.number else "",
         )
 
     def look(self, execution: Execution) -> tuple[Execution, Published | None]:
@@ -120,11 +124,13 @@ class Watch:
         return found
 
     def _measure(self) -> None:
-        ledger = self._run.ledger
+        leg, ledger = find_reached(self._run.ledger, self._legs)
+        if leg != self._leg:
+            self._leg, self._is_sealed, self._n_before = leg, False, None
         if not self._is_sealed:  # in this order: what is there when it is sealed is all
             self._is_sealed = ledger.is_sealed
             self._chunks = ledger.list_chunks()
-        outcomes, voids = ledger.list_outcomes(self._stage), ledger.list_voids()
+        outcomes, voids = ledger.list_outcomes(leg.last.name), ledger.list_voids()
         coverage = measure_coverage(self._chunks, outcomes, voids)
         self._n_answered, self._n_records = coverage.n_answered, coverage.n_records
         self._n_failed = min(coverage.n_failed, coverage.n_answered)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aliquot.prices import RUNG_MB
+from aliquot.prices import HELD_SHARE, RUNG_MB, SUPERVISOR_MB
 from aliquot.spending import Tariff
 from aliquot.surroundings import SLICE_S
 from orchestrator.quotas import STANDARD, Ramp
-
-_HELD_SHARE, _SUPERVISOR_MB = 0.85, 120  # as template.yaml has ALIQUOT_MEMORY_MIB
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Place:
 
 def find_rung(need_mib: int) -> str:
     """The lowest rung on which one host may hold so much; empty where there is none."""
-    held = {rung: _HELD_SHARE * (memory_mb - _SUPERVISOR_MB) for rung, memory_mb in RUNG_MB.items()}
+    held = {rung: HELD_SHARE * (memory_mb - SUPERVISOR_MB) for rung, memory_mb in RUNG_MB.items()}
     return next((rung for rung, most_mib in held.items() if need_mib <= most_mib), "")
 
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from aliquot.crossing import settle_legs
 from aliquot.errors import BudgetReached
 from aliquot.failure_limit import FailureLimit
 from aliquot.keys import name_roster
-from aliquot.lane import Task
 from aliquot.ledger import SETTLED, TIME_REACHED
 from aliquot.loading import make_options
 from aliquot.merge import UnreadableOutcome
-from aliquot.roster import Roster
 from orchestrator.judging import judge, too_many
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.settings import Settings
@@ -28,8 +27,6 @@ from orchestrator.results import read_object
 
 INTERRUPTED = "interrupted"
 TAKEN_UP = "taken up again"
-
-Redo = Callable[[list[Task]], None]
 
 
 class Closing:
@@ -54,7 +51,7 @@ class Closing:
         self._settings, self._prepared = settings, prepared
         self._tell_facts, self._check = tell_facts, check
         self._limit = FailureLimit.parse(settings.max_failed)
-        self._stage = request.known.job.stage.name
+        self._legs = request.legs
         stops = self._ledger.list_stops()
         self._earlier = [stop.facts for stop in stops if "elapsed_s" in stop.facts]
         self.is_settled = bool(stops) and stops[-1].reason == SETTLED
@@ -62,28 +59,19 @@ class Closing:
     def open_epoch(self, *, is_retrying: bool) -> int:
         """The epoch that this session works in: a new one where the last has decided something already."""
         epoch = self._ledger.epoch
-        if not is_retrying and not self._ledger.store.has(name_roster(self._stage, epoch)):
+        if not is_retrying and not self._ledger.leg.has(name_roster(self._legs[0].last.name, epoch)):
             return epoch
         self._ledger.stop(epoch, TAKEN_UP, {})
         return epoch + 1
 
-    def settle(self, epoch: int, redo: Redo) -> dict[str, Any]:
-        """Freeze the roster and deliver; an unreadable outcome is voided and its records done again.
+    def settle(self, epoch: int) -> dict[str, Any]:
+        """Freeze the rosters and deliver.
 
         Raises:
             TooManyFailed: beyond the limit; everything is delivered.
+            UnreadableOutcome: it is to be voided, and its records done again.
         """
-        while True:
-            gaps = self._ledger.measure(self._stage).gaps
-            if gaps:
-                redo([Task(chunk, gap) for chunk, gap in gaps.items()])
-                continue
-            try:
-                roster = self._ledger.settle(self._stage, epoch)
-                summary = self._deliver(roster, epoch, [*self._earlier, self._tell_facts()])
-                break
-            except UnreadableOutcome as err:
-                epoch = self.void(err, epoch)
+        summary = self._deliver(epoch, [*self._earlier, self._tell_facts()])
         self._ledger.stop(epoch, SETTLED, self._tell_facts())
         judge(self._folder.path, summary, self._limit)
         return summary
@@ -99,9 +87,7 @@ class Closing:
         self._ledger.stop(epoch, reason, facts)
         while True:
             try:
-                summary = self._deliver(
-                    self._ledger.settle(self._stage, epoch), epoch, [*self._earlier, facts]
-                )
+                summary = self._deliver(epoch, [*self._earlier, facts])
                 break
             except UnreadableOutcome as err:
                 epoch = self.void(err, epoch)
@@ -125,7 +111,7 @@ class Closing:
         if self._is_delivered(epoch):
             summary = read_object(self._folder.path / "summary.json")
         else:
-            summary = self._deliver(self._ledger.settle(self._stage, epoch), epoch, self._earlier)
+            summary = self._deliver(epoch, self._earlier)
         judge(self._folder.path, summary, self._limit)
         return summary
 
@@ -139,7 +125,7 @@ class Closing:
         has_rows = any((folder / "result").glob("part-*"))
         return has_rows and read_delivered(folder).is_whole(folder, epoch, self._settings.ending)
 
-    def _deliver(self, roster: Roster, epoch: int, sessions: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    def _deliver(self, epoch: int, sessions: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         from aliquot.delivery import Subject
         from orchestrator.local.deliver import Delivery, deliver
 
@@ -148,4 +134,5 @@ class Closing:
         subject = Subject(job, options, self._prepared, self._request.source_names)
         delivery = Delivery(self._folder.path, subject, self._settings.ending, epoch, self._check)
         total = {name: round(sum(each[name] for each in sessions), 3) for name in sessions[-1]}
-        return deliver(delivery, self._ledger, roster, total)
+        settled = list(settle_legs(self._ledger, self._legs, epoch))
+        return deliver(delivery, settled, len(self._legs), total)

@@ -7,13 +7,19 @@ their order. Imports pyarrow. When it is wrong, what was delivered before is gon
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aliquot.crossing import SettledLeg
 from aliquot.delivery import Subject, gather_columns, write_closing, write_tables
-from aliquot.ledger import Ledger
+from aliquot.fates import gather_legs
+from aliquot.figures import Columns, Figures
+from aliquot.grouped_delivery import write_fates, write_rows
+from aliquot.job import Summary
+from aliquot.merge import count_cpu_ms
 from aliquot.roster import Roster
 from orchestrator.local.folder import LEDGER, explained
 from orchestrator.placing import place_delivery
@@ -37,19 +43,50 @@ class Delivery:
     check: Callable[[], None]
 
 
-def deliver(delivery: Delivery, ledger: Ledger, roster: Roster, facts: Mapping[str, Any]) -> dict[str, Any]:
+def deliver(
+    delivery: Delivery, settled: Sequence[SettledLeg], n_legs: int, facts: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write all files of a run; gives the summary, `facts` included. Raises UnreadableOutcome, StoreError.
 
     What was delivered before is replaced only after everything new is written.
+
+    Args:
+        settled: the legs that were reached, of `n_legs`.
     """
     aside = delivery.folder / LEDGER / "delivery"
     with explained(delivery.folder):
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        columns, cpu_ms = gather_columns(delivery.subject.job, ledger, roster)
-        subject, ending = delivery.subject, delivery.ending
-        figures, summary = write_tables(subject, ledger, roster, columns, aside, ending, delivery.check)
-        figures.cpu_ms = cpu_ms
-        said = write_closing(subject, columns, figures, summary, facts, aside, ending)
-        place_delivery(aside, delivery.folder, delivery.epoch, ending)
+        write = _write_one_leg if n_legs == 1 else partial(_write_legs, n_legs)
+        columns, figures, summary = write(delivery, settled, aside)
+        said = write_closing(delivery.subject, columns, figures, summary, facts, aside, delivery.ending)
+        place_delivery(aside, delivery.folder, delivery.epoch, delivery.ending)
     return said
+
+
+def _write_one_leg(
+    delivery: Delivery, settled: Sequence[SettledLeg], aside: Path
+) -> tuple[Columns, Figures, Summary | None]:
+    ((_, ledger, roster),) = settled
+    columns, cpu_ms = gather_columns(delivery.subject.job, ledger, roster)
+    written = delivery.subject, ledger, roster, columns, aside, delivery.ending, delivery.check
+    figures, summary = write_tables(*written)
+    figures.cpu_ms = cpu_ms
+    return columns, figures, summary
+
+
+def _write_legs(
+    n_legs: int, delivery: Delivery, settled: Sequence[SettledLeg], aside: Path
+) -> tuple[Columns, Figures, Summary | None]:
+    """Rows of the last leg, of which there are none where it was not reached; what became of the records."""
+    subject, ending, check = delivery.subject, delivery.ending, delivery.check
+    fates = gather_legs(settled, n_legs)
+    leg, ledger, roster = settled[-1]
+    if fates.is_cut:
+        roster = Roster({}, {})
+    columns, _ = gather_columns(subject.job, ledger, roster)
+    rows, summary = write_rows(subject, ledger, leg, roster, fates, columns, aside, ending, check)
+    _, ledger, roster = settled[0]
+    figures = write_fates(subject, ledger, roster, fates, aside, ending, check)
+    figures.rows, figures.cpu_ms = rows.rows, sum(count_cpu_ms(*each[1:]) for each in settled)
+    return columns, figures, summary

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aliquot.errors import OpenFailed
 from aliquot.host import HostLimits
+from aliquot.job import Stage
 from aliquot.launch import Launcher, Opened, SpawnLauncher, ZygoteLauncher
 from aliquot.loading import JobSpec
 from aliquot.page import Page
@@ -25,9 +26,10 @@ from orchestrator.request import Request
 
 
 class Opening:
-    """The launcher of a session's hosts, from nothing to an open job.
+    """The launcher of a stage's hosts, from nothing to an open job.
 
     Args:
+        stage: which is opened.
         ledger: the folder in which `prepared/` lies.
         is_anew: prepare although it was done before (the code has changed).
         say: told the phase that begins: "preparing", "opening".
@@ -36,6 +38,7 @@ class Opening:
     def __init__(
         self,
         request: Request,
+        stage: Stage,
         limits: HostLimits,
         ledger: Path,
         page: Page,
@@ -43,12 +46,12 @@ class Opening:
         is_anew: bool,
         say: Callable[[str], None],
     ) -> None:
-        self._request, self._limits, self._page = request, limits, page
+        self._request, self._stage, self._limits, self._page = request, stage, limits, page
         self.prepared = name_prepared(request, ledger)
         self._is_anew, self._say = is_anew, say
         self._is_aborted = threading.Event()
         self.cpu_s = 0.0  # of `prepare` and `open`
-        is_forking = can_fork() and request.known.job.stage.fork_safe
+        is_forking = can_fork() and stage.fork_safe
         self.launcher: Launcher = ZygoteLauncher(self._spec, limits, page) if is_forking else self._spawn()
 
     def open(self) -> Opened:
@@ -75,7 +78,8 @@ class Opening:
     @property
     def _spec(self) -> JobSpec:
         known = self._request.known
-        return JobSpec(known.address, known.search_path, self._request.options, str(self.prepared))
+        options, prepared = self._request.options, str(self.prepared)
+        return JobSpec(known.address, known.search_path, options, prepared, self._stage.name)
 
     def _spawn(self) -> SpawnLauncher:
         return SpawnLauncher(self._spec, self._limits, self._page)

@@ -1,7 +1,8 @@
 """One session of a local run: from a request, or a folder to resume, to delivered files.
 
     lock the folder -> same run? -> manifest -> first batch of the dataset -> prepare and open the job
-      -> its code -> submit chunks (a thread) | supervise hosts -> covered? -> roster -> deliver -> settled
+      -> its code -> submit chunks (a thread) | run the first leg -> covered? -> exchange -> run the next leg
+      -> rosters -> deliver -> settled
 
 Everything is in the ledger before it is relied on, so a session may be killed between any two lines and the
 next one goes on. Owns the order of these steps; its neighbours do them. When it is wrong, a run that was
@@ -11,36 +12,34 @@ killed does work twice or not at all.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aliquot.cutting import Cut, cut_chunks
-from aliquot.errors import AliquotError, DatasetError, FolderInUse, Interrupted, StoreError, Undecodable
+from aliquot.errors import AliquotError, DatasetError, FolderInUse, Interrupted
 from aliquot.failure_limit import FailureLimit
-from aliquot.host import HostLimits
-from aliquot.keys import ChunkId, OutcomeKey
-from aliquot.lane import Task
+from aliquot.keys import ChunkId
 from aliquot.launch import Opened
 from aliquot.ledger import TIME_REACHED, TOO_MANY_FAILED, Ledger
 from aliquot.merge import UnreadableOutcome
-from aliquot.page import Page
-from aliquot.processes import choose_reader
+from aliquot.open_work import OpenWork, find_open_work
 from aliquot.readers import Batch
 from aliquot.roster import decide_roster
 from aliquot.spans import SpanSet
-from aliquot.supervisor import Counts, Limits, Supervisor, TaskSource
+from aliquot.stages import Leg
+from aliquot.supervisor import Counts, TaskSource
 from orchestrator.local.closing import Closing
-from orchestrator.local.folder import RunFolder, explained
-from orchestrator.local.opening import Opening, name_prepared
+from orchestrator.local.crossing import cross
+from orchestrator.local.folder import RunFolder
+from orchestrator.local.hosting import LegHosts
+from orchestrator.local.legwork import Ends, run_leg
+from orchestrator.local.opening import name_prepared
 from orchestrator.local.settings import Settings
 from orchestrator.local.tasks import LocalTasks, Submission
-from orchestrator.local.writing import OutcomeWriter
 from orchestrator.options import check_references
 from orchestrator.progress import RUNNING, Progress
 from orchestrator.request import Request, check_frozen, check_same, check_sources, make_manifest
@@ -74,17 +73,19 @@ class Session:
         self._ledger = self._folder.ledger
         self._limit = FailureLimit.parse(settings.max_failed)
         self._interrupt = threading.Event()
-        self._threads = 1  # of a host
         self._until_s = float("inf")  # on the monotonic clock
         self._started_s = self._running_s = time.monotonic()
         self._started_cpu_s = _read_own_cpu_s()
         self._phase = "starting"
         self._submission: Submission | None = None
-        self._opening: Opening | None = None
+        self._hosts: LegHosts | None = None
+        self._leg, self._legs = request.legs[0], request.legs
+        self._closed_cpu_s = 0.0  # of legs that are over
         self._counts = Counts()
         self._n_known = 0  # records of chunks that were there when the session began
         self._n_before = 0  # of those, answered and not to be tried again
         self._n_failed_before = 0  # of these, failed
+        self._is_redoing = False  # what turned out damaged
 
     @property
     def progress(self) -> Progress:
@@ -98,14 +99,15 @@ class Session:
             n_failed=n_failed,
             n_total=self._estimate_total(),
             n_session=counts.n_answered,
+            stage=self._leg.last.name if self._leg.number else "",
             running_s=time.monotonic() - self._running_s,
         )
 
     def interrupt(self) -> None:
         """End soon, leaving a folder that can be resumed; any thread may ask, and ask again."""
         self._interrupt.set()
-        if self._opening is not None and self._phase != RUNNING:
-            self._opening.abort()
+        if self._hosts is not None and self._phase != RUNNING:
+            self._hosts.abort()
 
     def run(self) -> dict[str, Any]:
         """Work until the run is settled and delivered; gives the summary.
@@ -118,12 +120,9 @@ class Session:
         """
         with self._folder:
             manifest = self._admit()
-            with explained(Path(tempfile.gettempdir())):
-                page = Page.create()
             try:
                 self._submission = self._read_dataset()
-                opened = self._open_job(page)
-                self._freeze_code(manifest, opened)
+                self._freeze_code(manifest, self._open_job())
                 return self._work()
             except AliquotError as err:
                 if self._interrupt.is_set():  # whatever it broke
@@ -132,9 +131,7 @@ class Session:
             finally:
                 if self._submission is not None:
                     self._submission.stop()
-                if self._opening is not None:
-                    self._opening.close()
-                page.close()
+                self._close_hosts()
 
     def _admit(self) -> dict[str, Any]:
         """The manifest: put now, or found and held against the request.
@@ -175,16 +172,30 @@ class Session:
     def _submit(self, batches: Iterable[Batch]) -> Iterator[Cut]:
         return submit_chunks(self._ledger, cut_chunks(batches), is_repeatable=self._request.is_repeatable)
 
-    def _open_job(self, page: Page) -> Opened:
-        limits = HostLimits(self._resolved.record_timeout_s, self._resolved.memory_mib)
-        ledger = self._folder.ledger_path
-        is_anew = self._resume.is_new_code
-        self._opening = Opening(self._request, limits, ledger, page, is_anew=is_anew, say=self._say)
-        self._check_interrupt()
+    def _open_job(self) -> Opened:
+        """Open the stages of the first leg."""
         threading.Thread(target=_import_delivery, name="aliquot-import", daemon=True).start()
-        opened = self._opening.open()
-        self._threads = self._resolved.threads or opened.threads
-        return opened
+        self._open_leg(self._legs[0])
+        assert self._hosts is not None  # noqa: S101 - they were opened
+        return self._hosts.stages[0].opened
+
+    def _open_leg(self, leg: Leg) -> None:
+        """Open the stages of a leg; those of another are closed first: both might not fit."""
+        if self._hosts is not None and self._leg == leg:
+            return
+        self._close_hosts()
+        self._check_interrupt()
+        stages = [stage for stage in self._request.stages if stage.name in {each.name for each in leg.stages}]
+        is_anew, ledger = self._resume.is_new_code and leg.number == 0, self._folder.ledger_path
+        self._hosts = LegHosts(self._request, stages, self._resolved, ledger, is_anew=is_anew, say=self._say)
+        self._leg = leg
+        self._hosts.open()
+
+    def _close_hosts(self) -> None:
+        if self._hosts is not None:
+            self._closed_cpu_s += self._hosts.cpu_s
+            self._hosts.close()
+        self._hosts = None
 
     def _freeze_code(self, manifest: Mapping[str, Any], opened: Opened) -> None:
         """Write down the code that the job opened with, or hold it against the one that is there."""
@@ -216,15 +227,31 @@ class Session:
         if self._settings.budget_time_s is not None:
             self._until_s = self._started_s + self._settings.budget_time_s - closing.elapsed_s
         epoch = closing.open_epoch(is_retrying=self._resume.is_retrying and closing.is_settled)
-        try:
-            is_whole = self._do_open_records()
-            self._say("delivering")
-            if is_whole:
-                return closing.settle(epoch, self._redo)
-            return closing.give_up(epoch, TIME_REACHED if self._is_time_up() else TOO_MANY_FAILED)
-        except Interrupted:
-            closing.interrupt(epoch)
-            raise
+        while True:
+            try:
+                return self._run_legs(closing, epoch)
+            except Interrupted:
+                closing.interrupt(epoch)
+                raise
+            except UnreadableOutcome as err:
+                epoch = closing.void(err, epoch)
+                self._is_redoing = True
+
+    def _run_legs(self, closing: Closing, epoch: int) -> dict[str, Any]:
+        """Run leg after leg and deliver; raises UnreadableOutcome where some is to be done again."""
+        is_whole, ledger = True, self._ledger
+        for place, leg in enumerate(self._legs):
+            if place:
+                self._say("exchanging")
+                ledger = cross(ledger, self._legs[place - 1], leg, epoch, self._check_interrupt)
+                ledger.note_leg(epoch, leg.number, ledger.prefix)
+            is_whole = self._do_open_records(leg, ledger)
+            if not is_whole:
+                break
+        self._say("delivering")
+        if is_whole:
+            return closing.settle(epoch)
+        return closing.give_up(epoch, TIME_REACHED if self._is_time_up() else TOO_MANY_FAILED)
 
     def _finish_settled(self, closing: Closing) -> dict[str, Any] | None:
         """The summary of a run that is settled already; None where its outcomes turn out damaged."""
@@ -238,98 +265,67 @@ class Session:
             closing.void(err, self._ledger.epoch)
             return None
 
-    def _do_open_records(self) -> bool:
-        """Submit what is not there and run what is not answered; gives whether all is answered.
+    def _do_open_records(self, leg: Leg, ledger: Ledger) -> bool:
+        """Submit what is not there and run what is not answered of a leg; gives whether all is answered.
 
         Raises:
             Interrupted: after `interrupt`.
+            UnreadableOutcome: an outcome that is counted on is damaged.
         """
-        known = self._ledger.list_chunks()
+        known = ledger.list_chunks()
         self._n_known = sum(chunk.n_records for chunk in known)
-        tasks = LocalTasks(self._list_open_tasks(known), known, self._submission)
-        if self._submission is not None:
-            self._submission.go_on()
+        work = self._find_open_work(leg, ledger, known)
+        submission = None if leg.number else self._submission
+        if submission is None and not work.n_records:
+            return True
+        self._open_leg(leg)
+        if submission is not None:
+            submission.go_on()
         self._phase, self._running_s = RUNNING, time.monotonic()
-        is_whole = self._supervise(tasks)
-        if self._submission is not None:
-            self._submission.finish(self._interrupt)
+        is_whole = self._supervise(ledger, LocalTasks(work.todo[0], known, submission), work)
+        if submission is not None:
+            submission.finish(self._interrupt)
         self._check_interrupt()
-        return is_whole or self._ledger.measure(self._stage).is_complete
+        return is_whole or ledger.measure(leg.last.name).is_complete
 
-    def _list_open_tasks(self, known: list[ChunkId]) -> list[Task]:
+    def _find_open_work(self, leg: Leg, ledger: Ledger, known: list[ChunkId]) -> OpenWork:
         """What is not answered of the chunks that are there, and what failed where that is tried again."""
-        failed = self._find_failed(known) if self._resume.is_retrying else {}
-        todo = dict(self._ledger.measure(self._stage).gaps)
-        for chunk, spans in failed.items():
-            todo[chunk] = todo.get(chunk, SpanSet()) | spans
-        if not self._resume.is_retrying:
-            self._n_failed_before = sum(
-                outcome.n_failed for outcome in self._ledger.list_outcomes(self._stage)
-            )
-        self._n_before = self._n_known - sum(map(len, todo.values()))
-        return [Task(chunk, todo[chunk]) for chunk in sorted(todo)]
+        stage, is_retrying = leg.last.name, self._resume.is_retrying and not self._is_redoing
+        again = self._find_failed(ledger, stage, known) if is_retrying else {}
+        work = find_open_work(ledger, [each.name for each in leg.stages], known, again)
+        self._n_failed_before = 0
+        if not is_retrying:
+            self._n_failed_before = sum(outcome.n_failed for outcome in ledger.list_outcomes(stage))
+        self._n_before = self._n_known - work.n_records
+        return work
 
-    def _find_failed(self, known: list[ChunkId]) -> dict[ChunkId, SpanSet]:
+    def _find_failed(self, ledger: Ledger, stage: str, known: list[ChunkId]) -> dict[ChunkId, SpanSet]:
         """The records that failed in every attempt so far; damaged outcomes are voided."""
         while True:
             try:
-                return _find_failed(self._ledger, self._stage, known)
+                return _find_failed(ledger, stage, known)
             except UnreadableOutcome as err:
-                self._ledger.void(err.key)
+                ledger.void(err.key)
 
-    def _supervise(self, tasks: TaskSource) -> bool:
-        """Run tasks until none is left (True), or until the failure limit or an interrupt (False).
-
-        Records that ran out of memory, and they alone, are run again one by one, by a host with all that may
-        be had.
-        """
-        resolved, threads = self._resolved, self._threads
-        can_climb = resolved.most_memory_mib > resolved.memory_mib
+    def _supervise(self, ledger: Ledger, tasks: TaskSource, work: OpenWork) -> bool:
+        """Run a leg until nothing is left (True), or until a limit, an interrupt or the end of its time."""
+        assert self._hosts is not None  # noqa: S101 - its job is open
         self._counts = Counts()
-        with OutcomeWriter(partial(self._ledger.put_outcome, self._stage)) as writer:
-            first = self._make_supervisor(
-                writer, resolved.workers, resolved.memory_mib, threads, defers_memory=can_climb
-            )
-            is_whole = first.run(tasks, self._should_stop, self._is_time_up)
-            if is_whole and first.deferred:
-                last = self._make_supervisor(writer, 1, resolved.most_memory_mib, 1, defers_memory=False)
-                is_whole = last.run(LocalTasks(first.deferred), self._should_stop, self._is_time_up)
-        return is_whole
-
-    def _make_supervisor(
-        self, writer: OutcomeWriter, n_lanes: int, memory_mib: int, threads: int, *, defers_memory: bool
-    ) -> Supervisor:
-        assert self._opening is not None  # noqa: S101 - its job is open
-        timeout_s = self._resolved.record_timeout_s
-        self._opening.launcher.limit(HostLimits(timeout_s, memory_mib, threads))
-        return Supervisor(
-            launcher=self._opening.launcher,
-            n_lanes=n_lanes,
-            limits=Limits(timeout_s, memory_mib, defers_memory=defers_memory, threads=threads),
-            reader=choose_reader(),
-            read_chunk=lambda chunk: self._ledger.store.get(chunk.key),
-            put_outcome=writer.put,
-            counts=self._counts,
-        )
-
-    def _redo(self, tasks: list[Task]) -> None:
-        """Run tasks of records that were answered once, whatever fails of them."""
-        limit, self._limit = self._limit, FailureLimit(1.0)
-        self._until_s = float("inf")
-        self._supervise(LocalTasks(tasks))
-        self._limit = limit
-        self._check_interrupt()
+        ends = Ends(self._should_stop, self._is_time_up)
+        return run_leg(ledger, self._hosts.stages, tasks, work.todo[1:], self._counts, ends)
 
     def _should_stop(self, counts: Counts) -> bool:
         """Whether to end early, by what is tried now; what is tried again counts beside what is done."""
         if self._interrupt.is_set():
             return True
+        if self._is_redoing:  # these were answered once: whatever fails of them now
+            return False
         n_tried = counts.n_answered + (self._n_before if self._resume.is_retrying else 0)
         n_submitted = self._submission.n_records if self._submission is not None else 0
         return self._limit.stops(counts.n_failed, n_tried, max(self._n_known, n_submitted))
 
     def _is_time_up(self) -> bool:
-        return time.monotonic() >= self._until_s
+        return time.monotonic() >= self._until_s and not self._is_redoing
 
     def _check_interrupt(self) -> None:
         if self._interrupt.is_set():
@@ -340,18 +336,14 @@ class Session:
 
     def _tell_facts(self) -> dict[str, float]:
         """Wall time of this session, and its processor time beside that on records, which outcomes hold."""
-        opening_cpu_s = self._opening.cpu_s if self._opening is not None else 0.0
+        opening_cpu_s = self._closed_cpu_s + (self._hosts.cpu_s if self._hosts is not None else 0.0)
         return {
             "elapsed_s": round(time.monotonic() - self._started_s, 3),
             "cpu_s": round(_read_own_cpu_s() - self._started_cpu_s + opening_cpu_s, 3),
         }
 
-    @property
-    def _stage(self) -> str:
-        return self._request.known.job.stage.name
-
     def _estimate_total(self) -> int | None:
-        submission = self._submission
+        submission = None if self._leg.number else self._submission
         if submission is None:
             return self._n_known or None
         if submission.fraction == 1.0 and not submission.is_running:
@@ -361,19 +353,14 @@ class Session:
 
 def _find_failed(ledger: Ledger, stage: str, chunks: Iterable[ChunkId]) -> dict[ChunkId, SpanSet]:
     """The records that failed in every attempt so far; raises UnreadableOutcome."""
-
-    def read_failed(key: OutcomeKey) -> SpanSet:
-        try:
-            return ledger.read_outcome(key).failed
-        except (Undecodable, StoreError) as err:
-            raise UnreadableOutcome(key, str(err)) from err
-
-    roster = decide_roster(chunks, ledger.list_outcomes(stage), read_failed, ledger.list_voids())
+    roster = decide_roster(chunks, ledger.list_outcomes(stage), ledger.read_failed, ledger.list_voids())
     failed: dict[ChunkId, SpanSet] = {}
     for chunk, shares in roster.shares.items():
         for share in shares:
             if share.outcome.n_failed:
-                failed[chunk] = failed.get(chunk, SpanSet()) | (read_failed(share.outcome) & share.spans)
+                failed[chunk] = failed.get(chunk, SpanSet()) | (
+                    ledger.read_failed(share.outcome) & share.spans
+                )
     return {chunk: spans for chunk, spans in failed.items() if spans}
 
 

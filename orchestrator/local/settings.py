@@ -71,7 +71,8 @@ class Settings:
         free_mib = max(1, int(_MEMORY_SHARE * read_free_mib()))
         memory_mib = self.memory_mib or max(1, free_mib // workers)
         most_mib = self.memory_mib or free_mib
-        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, most_mib, self.threads)
+        is_given = self.memory_mib is not None
+        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, most_mib, self.threads, is_given)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class ResolvedSettings:
 
     Args:
         most_memory_mib: of a single host, for records that ran out of memory beside others.
+        is_memory_given: the user said how much a host has.
     """
 
     workers: int
@@ -87,3 +89,4 @@ class ResolvedSettings:
     memory_mib: int
     most_memory_mib: int
     threads: int | None
+    is_memory_given: bool = False

@@ -35,6 +35,7 @@ from aliquot.prices import Prices
 from aliquot.reducer import read_published
 from aliquot.spans import SpanSet
 from aliquot.spending import Tariff, estimate_settling
+from aliquot.stages import StageNote
 from aliquot.surroundings import Surroundings
 from aliquot.worker import Worked
 
@@ -58,7 +59,7 @@ class Stack:
         settings = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%", **more.pop("more_settings", {})}
         manifest = {
             "job": job,
-            "stage": "work",
+            "stages": [StageNote("work").to_plain()],
             "options": {},
             "settings": settings,
             "versions": {},
@@ -145,8 +146,7 @@ def stack(aws, tmp_path):
 
     yield make
     for each in made:
-        if each.cloud._launcher is not None:
-            each.cloud._launcher.close()
+        each.cloud.close()
 
 
 @pytest.mark.parametrize(("job", "told"), [("threaded", {}), ("one", {"threads": 8})])
@@ -191,7 +191,7 @@ def test_a_larger_rung_hands_back_to_its_own_queue(aws, stack):
     (found,) = made.sqs.receive_message(QueueUrl=medium)["Messages"]
     made.sqs.delete_message(QueueUrl=medium, ReceiptHandle=found["ReceiptHandle"])
     assert larger.work(found["Body"], 1, 900.0).n_follow_ups > 0
-    larger._launcher.close()
+    larger.close()
     assert made.receive() == []
     assert made.sqs.receive_message(QueueUrl=medium)["Messages"]
 
@@ -203,9 +203,10 @@ def test_warm_environment_keeps_the_job_open(stack):
     made.cloud.tick({"run": RUN})
     bodies = made.receive()
     made.cloud.work(bodies[0], 1, 900.0)
-    launcher = made.cloud._launcher
+    opened = made.cloud._opened.find(RUN, "work")
     made.cloud.work(bodies[1], 1, 900.0)
-    assert made.cloud._launcher is launcher
+    assert opened is not None
+    assert made.cloud._opened.find(RUN, "work") is opened
 
 
 def test_message_that_is_not_ours_is_filed_and_refused(stack):
@@ -358,7 +359,7 @@ def bring_code(made: Stack, body: str) -> dict[str, Any]:
     identity = {"job": "brought_job:double"}
     return {
         "job": "brought_job:double",
-        "stage": "call",
+        "stages": [StageNote("call").to_plain()],
         "package": sha256,
         "is_function": True,
         "identity": identity,

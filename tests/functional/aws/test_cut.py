@@ -25,6 +25,7 @@ from aliquot.ledger import Ledger
 from aliquot.readers import Limits, Source, find_sources, read_batches
 from aliquot.readers.objects import find_objects
 from aliquot.readers.streams import open_stream
+from aliquot.stages import StageNote
 from aliquot.store import FolderStore
 from aliquot.surroundings import Surroundings
 from orchestrator.aws.site import open_objects_with
@@ -101,7 +102,7 @@ class Bucket:
                 "identity": identity,
                 "reads": describe_reads(reads),
                 "job": "one",
-                "stage": "work",
+                "stages": [StageNote("work").to_plain()],
                 "options": {},
                 "source_names": [each.path for each in sources],
                 "created": "2026-11-22T12:00:00+00:00",

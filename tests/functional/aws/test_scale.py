@@ -14,6 +14,7 @@ from aliquot.cloud import Cloud
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.roster import Roster
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote
 from aliquot.surroundings import Surroundings
 
 RUN = "20261122-crossref-4f1d09"
@@ -95,7 +96,9 @@ def cloud(bucket: Bucket, queues: Queues) -> Cloud:
     )
     settings = {"record_timeout_s": 60.0, "window": 500, "max_failed": "5%"}
     ledger = made.ledger_of(RUN)
-    ledger.begin({"job": "crossref", "stage": "match", "options": {}, "settings": settings})
+    ledger.begin(
+        {"job": "crossref", "stages": [StageNote("match").to_plain()], "options": {}, "settings": settings}
+    )
     for seq in range(N_CHUNKS):
         ledger.put_chunk(ChunkId(seq, 40 * N_OUTCOMES_EACH), b"")
     ledger.seal(N_CHUNKS, N_CHUNKS * 40 * N_OUTCOMES_EACH)

@@ -14,6 +14,7 @@ from aliquot.errors import StoreError
 from aliquot.keys import ChunkId
 from aliquot.ledger import OPEN_FAILED
 from aliquot.message import TaskMessage
+from aliquot.stages import StageNote
 from aliquot.surroundings import Surroundings
 
 TOYS = Path(__file__).parents[3] / "benchmarks" / "chaos" / "toys.py"
@@ -33,7 +34,13 @@ def test_damaged_chunk_stops_the_run_by_its_name(monkeypatch: pytest.MonkeyPatch
         cloud = Cloud(around, s3, sqs, tmp_path / "cache")
         ledger = cloud.ledger_of("june")
         limits = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%"}
-        manifest = {"job": "toy", "stage": "call", "options": {}, "settings": limits, "versions": {}}
+        manifest = {
+            "job": "toy",
+            "stages": [StageNote("call").to_plain()],
+            "options": {},
+            "settings": limits,
+            "versions": {},
+        }
         ledger.begin(manifest)
         body = bytearray(Chunk(0, 3, {"id": ["r0", "r1", "r2"]}, provenance=((0, 0, 1),)).to_bytes())
         body[-2] ^= 1
@@ -43,7 +50,7 @@ def test_damaged_chunk_stops_the_run_by_its_name(monkeypatch: pytest.MonkeyPatch
         for receives in (1, 2):
             with pytest.raises(StoreError, match="checksum"):
                 cloud.work(task, receives, 60.0)
-        cloud._close()
+        cloud.close()
         assert "Contents" not in s3.list_objects_v2(Bucket="runs", Prefix="unclaimed/")
         said = cloud.tick({"run": "june"})
         stop = ledger.read_stop(said["epoch"])

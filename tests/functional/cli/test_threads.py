@@ -82,7 +82,7 @@ def test_job_that_declares_no_threads_is_not_called_by_several(mine):
     data = mine.write_records(4)
     said = mine.aliquot("run", "mine:fetches", data, "--out", "out", "--threads", "2")
     assert said.code == 2
-    assert "job 'fetches' takes one record at a time: its stage declares no `threads`" in said.err
+    assert "job 'fetches' takes one record at a time: no stage of it declares `threads`" in said.err
     assert not (mine.folder / "out").exists()
 
 

@@ -204,7 +204,7 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
             lanes,
             Limits(timeout_s, memory_mib, slice_s, threads=threads),
             choose_reader(),
-            lambda chunk: ledger.store.get(chunk.key),
+            ledger.store.get,
             put,
         )
         supervised.counts = supervisor.counts

@@ -23,6 +23,7 @@ from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote
 from orchestrator.aws.rehearsal import Drain
 from orchestrator.installed_layers import assemble_layers, find_cache, plan_layers
 from orchestrator.rehearsal import Stack, rehearse
@@ -256,7 +257,7 @@ def play_apart(played: Played, sha256: str) -> None:
     ledger, chunk = played.ledger("apart"), ChunkId(0, 8)
     manifest = {
         "job": "brought:double",
-        "stage": "call",
+        "stages": [StageNote("call").to_plain()],
         "options": {},
         "package": sha256,
         "is_function": True,

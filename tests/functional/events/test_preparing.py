@@ -14,6 +14,7 @@ from aliquot.errors import OpenFailed, StoreError
 from aliquot.keys import ChunkId
 from aliquot.ledger import BUDGET_REACHED, CANCELLED, OPEN_FAILED
 from aliquot.message import TaskMessage
+from aliquot.stages import StageNote
 from aliquot.surroundings import Surroundings
 
 RUN, REMAINING_S = "run-1", 150.0
@@ -76,7 +77,7 @@ class Stack:
     def begin(self, job="greet", **options):
         manifest = {
             "job": job,
-            "stage": "work",
+            "stages": [StageNote("work").to_plain()],
             "options": options,
             "settings": {"record_timeout_s": 5.0, "window": 1, "max_failed": "5%"},
             "versions": {},
@@ -91,7 +92,7 @@ class Stack:
 
     def close(self):
         for cloud in self.made:
-            cloud._close()
+            cloud.close()
 
 
 @pytest.fixture

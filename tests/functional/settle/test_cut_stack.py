@@ -20,6 +20,7 @@ from aliquot.ledger import BUDGET_REACHED, SETTLED, Ledger
 from aliquot.prices import Prices
 from aliquot.readers.objects import find_objects
 from aliquot.spending import CUT_MB, Tariff
+from aliquot.stages import StageNote
 from orchestrator.installed_layers import assemble_layers, plan_layers
 from orchestrator.rehearsal import rehearse
 from tests.functional.rights import list_missing
@@ -69,7 +70,7 @@ def submit(stack, run, bucket, *, changes=False, budget_usd=None):
     ledger.begin(
         {
             "job": "brought:double",
-            "stage": "call",
+            "stages": [StageNote("call").to_plain()],
             "options": {},
             "settings": {
                 "record_timeout_s": 20.0,

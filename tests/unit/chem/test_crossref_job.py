@@ -56,7 +56,7 @@ def test_every_option_has_help_and_a_default() -> None:
 def test_rows_come_in_template_order_with_the_mode_that_was_used(tmp_path: Path) -> None:
     table = f"id,smarts\nb,{REDUCTION}\na,{REDUCTION}\nc,{OXIDATION}\n"
     options, into = prepare(tmp_path, table)
-    answers = job.stage.open(options, into)(
+    answers = job.stages[0].open(options, into)(
         iter([Reaction("r1", "CCO>>CC=O"), Reaction(None, "CC[OH:1]>>CC=[O:1]")])
     )
     first, second = answers
@@ -68,7 +68,7 @@ def test_rows_come_in_template_order_with_the_mode_that_was_used(tmp_path: Path)
 def test_a_record_that_does_not_parse_leaves_the_next_alone(tmp_path: Path) -> None:
     options, into = prepare(tmp_path, f"smarts\n{REDUCTION}\n")
     texts = ["CCO>>CC=O", "nonsense", None, "CC>>CC", "C(>>C", "CCO>>CC=O"]
-    answers = job.stage.open(options, into)(Reaction("r", text) for text in texts)
+    answers = job.stages[0].open(options, into)(Reaction("r", text) for text in texts)
     seen = []
     for _ in texts:
         try:
@@ -88,7 +88,7 @@ def test_a_record_that_does_not_parse_leaves_the_next_alone(tmp_path: Path) -> N
 def test_mapped_needs_a_reactant_that_is_mapped(tmp_path: Path) -> None:
     options, into = prepare(tmp_path, f"smarts\n{REDUCTION}\n", reactants="mapped")
     with pytest.raises(ParseFailure, match="no reactant shares a map number"):
-        next(job.stage.open(options, into)([Reaction("r", "CCO>>CC=O")]))
+        next(job.stages[0].open(options, into)([Reaction("r", "CCO>>CC=O")]))
 
 
 BAD = f"""id,smarts

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aliquot.attempt import JobBroken, Step, describe_failure
 from aliquot.errors import ParseFailure
 from aliquot.job import Answer
+from aliquot.outcome import Failure
 from aliquot.page import ANSWERED, READ
 from aliquot.retries import is_retryable
 from aliquot.rows import Block
@@ -73,7 +74,7 @@ class Run:
         self.step = Step(
             call=call,
             records=lambda a, b: iter(range(a, b)),
-            bad={index: f"line {index} does not parse" for index in bad},
+            bad={index: Failure(index, "parse", f"line {index} does not parse") for index in bad},
             columns=columns,
             slot=self.slot,
             stop_ns=time.monotonic_ns() + int(budget_s * 1e9),

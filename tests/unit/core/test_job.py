@@ -27,7 +27,8 @@ def _open(_options: Options, _prepared: Path) -> Any:
 
 @pytest.mark.parametrize("threads", [1, 2, MOST_THREADS])
 def test_a_stage_has_threads_up_to_a_host_s_places_on_the_page(threads: int) -> None:
-    assert Job("fetch", 1, Options, (Stage("get", _open, threads=threads),)).stage.threads == threads
+    (stage,) = Job("fetch", 1, Options, (Stage("get", _open, threads=threads),)).list_stages(Options())
+    assert stage.threads == threads
 
 
 @pytest.mark.parametrize("threads", [0, -1, MOST_THREADS + 1, 1.5, True, "16", None])

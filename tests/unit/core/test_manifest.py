@@ -11,6 +11,7 @@ from aliquot.errors import BadOption
 from aliquot.job import Job, Reference, Stage
 from aliquot.manifest import Frozen, check_columns, freeze, identify, resolve_options, start_clock
 from aliquot.readers import Source
+from aliquot.stages import StageNote
 from orchestrator.catalog import KnownJob
 from orchestrator.request import Request, make_manifest
 
@@ -96,7 +97,7 @@ MANIFEST = {
     "aliquot": __version__,
     "job": "plan",
     "is_function": False,
-    "stage": "search",
+    "stages": [StageNote("search").to_plain()],
     "identity": IDENTITY,
     "source_names": ["a.csv"],
     "search_path": [],

@@ -1,6 +1,7 @@
 """Tasks as messages: they read back, hostile ones are refused, a hand-back covers the rest once."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from aliquot.codec import pack
 from aliquot.errors import Undecodable
-from aliquot.keys import ChunkId
+from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.message import ENDLESS, MOST_CHILDREN, TaskMessage, hand_back
 from aliquot.spans import SpanSet
@@ -22,6 +23,9 @@ span_sets = st.sets(st.integers(0, 999), min_size=1).map(SpanSet.of_indices)
 def test_message_reads_back(spans, epoch, hops, share):
     message = TaskMessage("run-1", "match", CHUNK, spans, epoch, hops, share)
     assert TaskMessage.from_text(message.to_text()) == message
+    source = OutcomeKey("first", CHUNK, CHUNK.all_records, "a", "small", 1, 0, 1)
+    later = replace(message, leg="legs/2/0123456789abcdef/", source=source)
+    assert TaskMessage.from_text(later.to_text()) == later
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: base64.b64encode(raw).decode()))
@@ -48,6 +52,13 @@ def test_hostile_message_is_refused(text):
         (8, "../small"),
         (8, 3),
         (9, 1),
+        (10, "legs/0/0123456789abcdef/"),
+        (10, "legs/1/../"),
+        (10, 3),
+        (11, "outcomes/x"),
+        (11, 7),
+        (11, f"outcomes/match/{CHUNK}/0-1~a.small.1.0.1"),
+        (11, "outcomes/match/00000009.1000/0-1000~a.small.1.0.1"),
     ],
 )
 def test_message_with_a_field_that_cannot_be_is_refused(place, value):

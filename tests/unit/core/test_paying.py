@@ -18,6 +18,7 @@ from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.readers import Source
 from aliquot.spending import Tariff, estimate_least_usd, estimate_stake_usd, measure_preparing
+from aliquot.stages import StageNote
 from aliquot.store import FolderStore
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker, measure_earlier, read_tariff, write_run_invoice
@@ -173,7 +174,7 @@ def test_budget_that_is_near_is_looked_at_each_time(ledger: Ledger) -> None:
 def make_manifest(path: str, budget_usd: float | None = None) -> dict[str, Any]:
     source = asdict(Source(path, "csv", size_bytes=100, etag="etag"))
     return {
-        "stage": "work",
+        "stages": [StageNote("work").to_plain()],
         "settings": make_settings(budget_usd),
         "identity": {"sources": [source], "columns": {}, "keep": []},
         "reads": describe_reads(None),
@@ -255,6 +256,10 @@ def test_tick_counts_what_was_paid_before_it(
 class _NoQueues(TaskQueues):
     def __init__(self) -> None:
         pass
+
+    @property
+    def rungs(self) -> list[str]:
+        return ["small"]
 
     def measure(self) -> dict[str, int]:
         return {"small": 0}

@@ -24,6 +24,7 @@ from aliquot.message import TaskMessage
 from aliquot.outcome import Failure, Outcome
 from aliquot.rows import make_block
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote
 from aliquot.supervisor import Counts, Limits, PutOutcome
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker
@@ -77,6 +78,7 @@ class Queue:
     """What TaskQueues is to a tally."""
 
     waiting: list[Delivery] = field(default_factory=list)
+    rungs: tuple[str, ...] = ("small",)
 
     def send(self, messages: Any) -> None:
         for message in messages:
@@ -92,8 +94,8 @@ class Reducer:
 
     rosters: list[Any]
 
-    def begin(self, roster: Any) -> str:
-        self.rosters.append(roster)
+    def begin(self, settled: Any, _n_legs: int) -> str:
+        self.rosters.append(settled[0][2])
         return "items"
 
 
@@ -116,7 +118,7 @@ class RunMachine(RuleBasedStateMachine):
     def begin(self, sizes: list[int], poison: frozenset[int]) -> None:
         self.bucket, self.queue = Bucket(), Queue()
         self.ledger = Ledger(self.bucket)
-        self.manifest = {"job": "toy", "stage": STAGE, "settings": SETTINGS}
+        self.manifest = {"job": "toy", "stages": [StageNote(STAGE).to_plain()], "settings": SETTINGS}
         self.ledger.begin(self.manifest)
         self.poison, self.base = poison, {}
         self.chunks: list[ChunkId] = []

@@ -145,7 +145,7 @@ def test_invoice_adds_up():
     preparing = measure_preparing(TARIFF, [PaidKey("cut", "a", 1000, 1, 3), PaidKey("cut", "b")])
     work = measure_spend(TARIFF, [make_outcome(0, 1000)], {"small": 1}, 2, 3, 500)
     settling = measure_settling(TARIFF, 1000, 1, 1)
-    invoice = write_invoice(TARIFF, "match", preparing, work, settling, 0.0, 0.5)
+    invoice = write_invoice(TARIFF, {"match": work}, preparing, settling, 0.0, 0.5)
     assert invoice["estimated"] == 0.5
     assert set(invoice["preparing"]) == set(invoice["stages"]["match"])
     parts = invoice["preparing"], invoice["stages"]["match"], invoice["settling"]

@@ -17,6 +17,7 @@ from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.ledger import UnreadableOutcome
 from aliquot.message import TaskMessage
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote
 from aliquot.worker import Worked
 
 MARKER = "CC(=O)Oc1ccccc1C(=O)O-marker"
@@ -153,7 +154,7 @@ def test_cut_ends_the_epoch_of_a_dataset_that_it_cannot_cut(stack):
     identity = {"sources": [source], "columns": {}, "keep": []}
     manifest = {
         "job": "j",
-        "stage": "call",
+        "stages": [StageNote("call").to_plain()],
         "options": {},
         "versions": {},
         "created": "2026-11-22T12:00:00+00:00",

@@ -497,7 +497,7 @@ def test_every_function_is_called_again_when_its_environment_dies(machine):
         "States.Timeout",
     }
     calls = dict(list_calls(machine["States"]))
-    assert set(calls) == {"Prepare", "CutStep", "CutSome", "Tick", "Reduce", "Publish"}
+    assert set(calls) == {"Prepare", "CutStep", "CutSome", "Tick", "ExchangeSome", "Reduce", "Publish"}
     for name, state in calls.items():
         assert deaths <= set(state["Retry"][0]["ErrorEquals"]), name
 

@@ -11,6 +11,7 @@ import pytest
 
 from aliquot.errors import FolderInUse, StoreError, Undecodable
 from aliquot.manifest import FORMAT
+from aliquot.stages import StageNote
 from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_address
 from orchestrator.placing import place_delivery, read_delivered
 from orchestrator.request import check_frozen
@@ -68,7 +69,7 @@ def test_summary_and_invoice_are_held_against_what_is_shown_of_them(tmp_path: Pa
 FROZEN: dict[str, Any] = {
     "format": FORMAT,
     "job": "j:f",
-    "stage": "call",
+    "stages": [StageNote("call").to_plain()],
     "code": "",
     "aliquot": "1",
     "created": "2026-11-22T00:00:00+00:00",

@@ -20,6 +20,7 @@ from aliquot.errors import AliquotError, Undecodable
 from aliquot.keys import ChunkId
 from aliquot.message import TaskMessage
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote
 from aliquot.surroundings import Surroundings
 
 BUCKET, RUN = "runs", "june"
@@ -39,7 +40,15 @@ class Hostile:
         self.cloud = Cloud(around, self.s3, self.sqs, cache)
         ledger = self.cloud.ledger_of(RUN)
         settings_ = {"record_timeout_s": 5.0, "window": 4, "max_failed": "5%"}
-        ledger.begin({"job": "toy", "stage": "work", "options": {}, "settings": settings_, "versions": {}})
+        ledger.begin(
+            {
+                "job": "toy",
+                "stages": [StageNote("work").to_plain()],
+                "options": {},
+                "settings": settings_,
+                "versions": {},
+            }
+        )
         ledger.put_chunk(CHUNK, Chunk(0, 10, {"id": ["a"] * 10}, provenance=((0, 0, 1),)).to_bytes())
 
     def list_unclaimed(self) -> list[str]:

@@ -97,7 +97,9 @@ def _garble(body: bytes, field: str, value: Any) -> bytes:
     ("field", "value"),
     [
         ("job", ["a"]),
-        ("stage", 5),
+        ("stages", 5),
+        ("stages", []),
+        ("stages", [{"name": "f"}]),
         ("options", None),
         ("versions", {"a": 1}),
         ("settings", []),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from aliquot.errors import StoreError
+from aliquot.stages import StageNote, split_legs
 from orchestrator.aws.site import Pace
 from orchestrator.aws.watching import Watch
 
@@ -42,7 +43,7 @@ class Network:
 def watch(looks: str) -> Any:
     nothing: Callable[[], None] = lambda: None  # noqa: E731
     pace = Pace(shortest_s=0.0, longest_s=0.0)
-    made = Watch(Network(looks), "work", "out", pace, threading.Event(), nothing)  # type: ignore[arg-type]
+    made = Watch(Network(looks), split_legs([StageNote("work")]), "out", pace, threading.Event(), nothing)  # type: ignore[arg-type]
     return made.wait(SimpleNamespace(epoch=0, is_running=True))  # type: ignore[arg-type]
 
 

@@ -51,22 +51,24 @@ class Step:
     Args:
         call: what the job's `open` returned.
         records: gives the records of a span, in order.
-        bad: reasons of the rows in this chunk that did not parse, by index.
+        bad: what failed already, by index: rows that did not parse, records of an earlier stage.
         columns: declared columns of a row, empty where rows are dicts.
         slot: the host's words on the shared page.
         stop_ns: monotonic time after which no further record is begun.
         arm: called before records, at least four times a second, so that a timer can be moved on.
         retry: exceptions that the job's stage names as passing.
+        check: raises NotRows where rows may not go on to the next stage.
     """
 
     call: Call
     records: Records
-    bad: dict[int, str]
+    bad: Mapping[int, Failure]
     columns: tuple[str, ...]
     slot: memoryview
     stop_ns: int
     arm: Callable[[], None]
     retry: tuple[type[BaseException], ...] = ()
+    check: Callable[[Block], None] = lambda _: None
     answers: list[Sequence[Any]] = field(default_factory=list)
     notes: list[str | None] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Step:
         self.slot[READ] = self.slot[ANSWERED] = first
         while self.at < end and (self.at == first or time.monotonic_ns() < self.stop_ns):
             if self.at in self.bad:
-                self._fail(Failure(self.at, "parse", self.bad[self.at]))
+                self._fail(self.bad[self.at])
             else:
                 self._run_stretch(self._end_of_stretch(end))
         return self._make_block()
@@ -222,10 +224,12 @@ class Step:
 
     def _make_block(self) -> Block:
         try:
-            return make_block(self.first, self.answers, self.notes, self.columns)
+            block = make_block(self.first, self.answers, self.notes, self.columns)
+            self.check(block)
         except (NotRows, ValueError):
-            self._fail_each(lambda answer: make_block(0, [answer], [None], self.columns))
+            self._fail_each(lambda answer: self.check(make_block(0, [answer], [None], self.columns)))
             return make_block(self.first, self.answers, self.notes, self.columns)
+        return block
 
     def fail_unencodable(self) -> Block:
         """The block once more, after filing the records whose rows cannot be stored."""

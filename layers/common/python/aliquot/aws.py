@@ -85,6 +85,14 @@ class S3Store:
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
             return body
 
+    def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
+        """Bytes of an object from `first` on, fewer where it ends; raises StoreError where there is none."""
+        span = f"bytes={first}-{first + n_bytes - 1}"
+        with _explained(self._name(key)):
+            found = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, Range=span)
+            body: bytes = found["Body"].read()
+            return body
+
     def put_file(self, key: str, path: Path) -> None:
         """Write a file's content as an object, in parts where it is large; raises StoreError."""
         with _explained(self._name(key)):

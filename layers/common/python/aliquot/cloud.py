@@ -4,6 +4,7 @@
     cut           a step of cutting a dataset that lies in S3
     work          a task of a queue: one slice on hosts of the run's job
     tick          a tally: what is answered, then dispatch, repair, drain or settle
+    exchange      a part, or a partition, of an exchange between two legs
     reduce_group  the tables of one group of a settled roster
     publish       what is of all groups, and the pointer that readers follow
     bury          a dead letter: its gaps again, halved; of one record a tombstone
@@ -21,6 +22,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +34,6 @@ from aliquot.envelope import is_count
 from aliquot.errors import OpenFailed, StoreError, Undecodable
 from aliquot.host import HostLimits
 from aliquot.keys import MANIFEST, is_name, name_roster
-from aliquot.launch import Opened, ZygoteLauncher
 from aliquot.ledger import (
     SETTLED,
     UNREADABLE,
@@ -42,13 +43,14 @@ from aliquot.ledger import (
 from aliquot.manifest import check_manifest
 from aliquot.message import TaskMessage
 from aliquot.notes import check_event, decoding, is_epoch
-from aliquot.page import Page
-from aliquot.processes import read_own_age_s
+from aliquot.opened import OpenStage, OpenStages
+from aliquot.processes import choose_reader, read_own_age_s
 from aliquot.queues import TaskQueues
+from aliquot.stages import choose_rung, find_next, read_legs
 from aliquot.supervisor import Limits
 from aliquot.surroundings import Surroundings
 from aliquot.warm import ManifestMemory
-from aliquot.worker import Worked, WorkLimits, bury_task, supervise_hosts, work_slice
+from aliquot.worker import Forward, Worked, WorkLimits, bury_task, supervise_hosts, work_slice
 
 if TYPE_CHECKING:
     from aliquot.delivery import Subject
@@ -70,11 +72,8 @@ class Cloud:
         self._around, self._s3 = around, s3
         self._queues = TaskQueues(sqs, around.queues)
         self._carried = Carried(self._store, around.jobs, cache, allows_code=around.allows_code)
-        self._open_run = ""
         self._init_ns = 0
-        self._launcher: ZygoteLauncher | None = None
-        self._threads = 1  # of a host, as the open job declares
-        self._page: Page | None = None
+        self._opened = OpenStages(choose_reader(), around.memory_mib * around.n_hosts)
         self._manifests = ManifestMemory()
 
     @classmethod
@@ -103,7 +102,7 @@ class Cloud:
         billed_from_ns = self._find_bill_ns(remaining_s)
         run, ledger = self._find_ledger(event, "prepare", epoch=is_epoch)
         epoch, manifest = event["epoch"], {"code": "", **self._read_manifest(run, ledger)}
-        self._close()  # two jobs might not fit
+        self._opened.close()  # two jobs might not fit
         limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
         with self._purse.pay(ledger, manifest["settings"], "prepare", epoch, billed_from_ns) as bill:
             preparing = Preparing(run, bill.ledger, self._carried, limits)
@@ -142,31 +141,35 @@ class Cloud:
         """
         ends_s, billed_from_ns = time.monotonic() + remaining_s, self._find_bill_ns(remaining_s)
         message, manifest = self._read_message(body, receives)
-        ledger = self.ledger_of(message.run)
+        ledger = self.ledger_of(message.run).enter(message.leg)
         # opening may take long: nothing is opened for an epoch that has ended, and the slice looks once more
-        if self._open_run != message.run and ledger.is_stopped(message.epoch):
+        if self._opened.run != message.run and ledger.is_stopped(message.epoch):
             return Worked()
         try:
-            launcher = self._open(message.run, manifest)
+            stage = self._open(message, manifest)
         except (OpenFailed, StoreError) as err:
             kind = "job" if isinstance(err, OpenFailed) else "store"
             ledger.note_open_failure(message.epoch, kind, str(err))
             raise
-        allowed = self._choose_limits(manifest["settings"], ends_s - time.monotonic())
-        supervise = supervise_hosts(launcher, ledger)
+        allowed = self._choose_limits(manifest["settings"], ends_s - time.monotonic(), stage.threads)
+        supervise, forward = supervise_hosts(stage.launcher, ledger), self._find_forward(message, manifest)
         try:
             return work_slice(
-                message, receives, ledger, supervise, allowed, self._queues.send, billed_from_ns
+                message, receives, ledger, supervise, allowed, self._queues.send, billed_from_ns, forward
             )
-        except Undecodable as err:  # its chunk is damaged: nobody can do it, however often it is tried
+        except Undecodable as err:
+            if message.source is not None:  # an outcome of the stage before: it is to be done again
+                ledger.void(message.source)
+                return Worked()
+            # its chunk is damaged: nobody can do it, however often it is tried
             ledger.note_open_failure(message.epoch, "job", f"{message.chunk.key}: {err.reason}")
             raise StoreError(message.chunk.key, err.reason) from err
 
     def tick(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """One tally: what is answered, then dispatch, repair, drain or settle.
 
-        Gives the next tick's `state`, the `phase` ("running", "settling", "done"), how long to wait, and for
-        "settling" the key of the list of groups to merge.
+        Gives the next tick's `state`, the `phase` ("running", "exchanging", "settling", "done"), how long to
+        wait, and for "exchanging" and "settling" the key of the list of items or groups to work on.
         """
         from aliquot.tally import TickState, is_state
         from aliquot.ticks import Ticker
@@ -189,13 +192,30 @@ class Cloud:
         """
         run, ledger = self._find_ledger(event, "run", epoch=is_epoch, group=is_count)
         epoch, number = event["epoch"], event["group"]
-        subject = self._describe_subject(run, self._read_manifest(run, ledger))
+        manifest = self._read_manifest(run, ledger)
+        subject = self._describe_subject(run, manifest)
         try:
-            figures = self._reducer(run, epoch, ledger).reduce(number, subject)
+            figures = self._reducer(run, epoch, ledger).reduce(number, subject, read_legs(manifest))
         except UnreadableOutcome as err:
             ledger.give_up_outcome(err, epoch)
             raise
         return {"rows": figures.rows, "done": figures.done, "failed": figures.failed}
+
+    def exchange(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """One item of an exchange between two legs; see `exchanging.Exchanging.take`.
+
+        Raises:
+            UnreadableOutcome: an outcome is damaged; it was voided, and the epoch ended for it.
+        """
+        from aliquot.exchanging import Exchanging
+
+        run, ledger = self._find_ledger(event, "run", epoch=is_epoch)
+        exchanging = Exchanging(run, ledger, read_legs(self._read_manifest(run, ledger)))
+        try:
+            return exchanging.take(event)
+        except UnreadableOutcome as err:
+            ledger.give_up_outcome(err, event["epoch"])
+            raise
 
     def publish(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Publish what the groups wrote, and end the epoch where nothing else did.
@@ -231,7 +251,7 @@ class Cloud:
         again = self._reducer(run, epoch, ledger).publish(subject, tell_facts, tell_invoice, reason)
         if again:
             return {"phase": "again", "groups_key": f"{RUNS}{run}/{again}", "detail": None}
-        ledger.stop(epoch, SETTLED, {"roster": name_roster(manifest["stage"], epoch)})
+        ledger.stop(epoch, SETTLED, {"roster": name_roster(read_legs(manifest)[0].last.name, epoch)})
         address = f"s3://{self._around.bucket}/{RESULTS}{run}/"
         results = self._store(f"{RESULTS}{run}/")
         detail = describe_published(run, epoch, self._around.stack, manifest, results, address)
@@ -243,19 +263,32 @@ class Cloud:
         Gives the number of messages sent. Raises Undecodable as `work` does, and StoreError where an object
         of the run cannot be read.
         """
-        message, _ = self._read_message(body, receives=_AGAIN)
+        message, manifest = self._read_message(body, receives=_AGAIN)
+        ledger = self.ledger_of(message.run).enter(message.leg)
         try:
-            return bury_task(message, self.ledger_of(message.run), self._queues.send)
+            return bury_task(message, ledger, self._queues.send, self._find_forward(message, manifest))
         except Undecodable as err:  # the task is sound, and stays until its run is
             raise StoreError(err.what, err.reason) from err
 
-    def _choose_limits(self, settings: Mapping[str, Any], remaining_s: float) -> WorkLimits:
+    def close(self) -> None:
+        """End the processes that the last run's stages live in; an environment does so at its end."""
+        self._opened.close()
+
+    def _find_forward(self, message: TaskMessage, manifest: Mapping[str, Any]) -> Forward | None:
+        """The stage that a task's outcomes go on to, None from the last of a leg."""
+        behind = find_next(read_legs(manifest), message.stage)
+        if behind is None:
+            return None
+        rungs = list(self._around.queues)
+        return Forward(behind.name, choose_rung(behind, manifest["settings"].get("rung", rungs[0]), rungs))
+
+    def _choose_limits(self, settings: Mapping[str, Any], remaining_s: float, threads: int) -> WorkLimits:
         """What a slice may take of the invocation, of the run's time and of this worker's memory."""
         around, record_s = self._around, settings["record_timeout_s"]
         slice_s = min(around.slice_s, remaining_s - record_s - _SLICE_ROOM_S)
         if settings.get("until_s") is not None:
             slice_s = min(slice_s, settings["until_s"] - time.time())
-        threads = settings.get("threads") or self._threads
+        threads = settings.get("threads") or threads
         limits = Limits(record_s, around.memory_mib, around.slice_s + _LAST_STEP_S, threads=threads)
         return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 
@@ -265,33 +298,20 @@ class Cloud:
         began_ns, self._init_ns = began_ns - self._init_ns, 0
         return began_ns
 
-    def _open(self, run: str, manifest: Mapping[str, Any]) -> ZygoteLauncher:
-        """The launcher of a run's job, kept while the environment works on the same run."""
-        if self._launcher is not None and self._open_run == run:
-            return self._launcher
+    def _open(self, message: TaskMessage, manifest: Mapping[str, Any]) -> OpenStage:
+        """The stage of a task's run, kept open while the environment works on the same run."""
+        run = message.run
+        found = self._opened.find(run, message.stage)
+        if found is not None:
+            return found
         from aliquot.preparing import find_versions
 
-        self._close()
-        spec = self._carried.localize(run, manifest)
-        self._page = Page.create()
+        if run != self._opened.run:
+            self._opened.close()
+        spec = replace(self._carried.localize(run, manifest), stage=message.stage)
         limits = HostLimits(manifest["settings"]["record_timeout_s"], self._around.memory_mib)
-        self._launcher, self._open_run = ZygoteLauncher(spec, limits, self._page, is_silent=True), run
-        try:
-            begun = {**manifest, "versions": find_versions(self.ledger_of(run), manifest)}
-            opened = self._launcher.open()
-            _refuse_versions(begun, opened)
-            self._threads = opened.threads
-        except BaseException:
-            self._close()
-            raise
-        return self._launcher
-
-    def _close(self) -> None:
-        """End the processes that the last run's job lives in."""
-        if self._launcher is not None and self._page is not None:
-            self._launcher.close()
-            self._page.close()
-        self._launcher, self._open_run = None, ""
+        versions = find_versions(self.ledger_of(run), manifest)
+        return self._opened.open(run, spec, limits, manifest["job"], versions)
 
     def _describe_subject(self, run: str, manifest: Mapping[str, Any]) -> Subject:
         from aliquot.delivery import Subject
@@ -335,10 +355,11 @@ class Cloud:
         )
         if message.rung not in self._around.queues:
             raise Undecodable("message", f"is for the rung {message.rung!r}, which this stack has not")
-        if message.stage != manifest["stage"]:
+        names = [stage.name for leg in read_legs(manifest) for stage in leg.stages]
+        if message.stage not in names:
             raise Undecodable("message", f"is for the stage {message.stage!r}, which its run has not")
         # a task of a chunk that is not there would be split, and split again, into as many as it has records
-        if receives >= _AGAIN and not ledger.store.has(message.chunk.key):
+        if receives >= _AGAIN and not ledger.enter(message.leg).leg.has(message.chunk.key):
             raise Undecodable("message", f"is for {message.chunk.key}, which its run has not")
         return manifest
 
@@ -348,16 +369,3 @@ class Cloud:
             raise Undecodable("message", f"names the run {run!r}, which is not there")
         check_manifest(manifest)
         return manifest
-
-
-def _refuse_versions(manifest: Mapping[str, Any], opened: Opened) -> None:
-    """Raise OpenFailed where what may change rows is not of the version that the run was begun with."""
-    wanted = {name: said for name, said in manifest["versions"].items() if name != "python"}
-    other = [
-        f"{name} is {opened.versions.get(name)} here and {said} where the run was begun"
-        for name, said in wanted.items()
-        if opened.versions.get(name) != said
-    ]
-    if other:
-        choice = "deploy the stack as it was and resume, or begin a new run"
-        raise OpenFailed(manifest["job"], f"{'; '.join(other)}: {choice}")

@@ -4,6 +4,8 @@
     roster --write_tables--> tables in a folder, figures, the job's summary
     figures and summary of all parts --write_closing--> not tried, the job's tables, what summary.json says
 
+Behind an exchange rows and records part: see `grouped_delivery`.
+
 A local run delivers its whole roster as one part, a stack each group of it: figures, columns and summaries
 merge in dataset order (`figures`), so that both say the same. Everything is read from the roster, piece by
 piece in record order. Owns what is delivered. Imports `merge`, `figures` and `tables`. When it is wrong, a
@@ -20,10 +22,11 @@ from typing import Any, get_args
 
 from aliquot.chunk import ChunkReader
 from aliquot.figures import Columns, Figures, Gap
-from aliquot.job import Job, Summary, read_fields
+from aliquot.job import RECORD, Job, Summary, read_fields
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.merge import Piece, gather_kinds, merge_pieces
+from aliquot.outcome import Failure
 from aliquot.roster import Roster
 from aliquot.rows import name_kinds
 from aliquot.spans import SpanSet
@@ -72,8 +75,8 @@ class Subject:
 def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, int]:
     """The columns of a roster's result, and its outcomes' CPU milliseconds; raises UnreadableOutcome."""
     found, cpu_ms = gather_kinds(ledger, roster)
-    declared, gathered = Columns(_declare_kinds(job), {}), Columns(found, _gather_kept(ledger, roster))
-    return declared.merge(gathered), cpu_ms
+    declared = Columns(_declare_kinds(job), {}, is_numbered=not _has_number(job, ledger))
+    return declared.merge(Columns(found, _gather_kept(ledger, roster))), cpu_ms
 
 
 def write_tables(
@@ -105,7 +108,7 @@ def write_tables(
     tables.close()
     figures.rows = tables.n_rows
     for chunk, gap in roster.not_tried.items():
-        for each in _locate_gap(ledger, chunk, gap):
+        for each in locate_gap(read_chunk(ledger, chunk), gap):
             figures.add_gap(each)
     return figures, summary
 
@@ -160,7 +163,7 @@ class _PieceTables:
         (into / "result").mkdir(parents=True, exist_ok=True)
         self._result = TableWriter(into / "result" / "part", columns.schema, ending, is_split=True)
         self._failures = TableWriter(into / "failures", make_schema(FAILURES), ending)
-        self._id, self._line = _find_fields(subject.job)
+        self._id, self._line = find_fields(subject.job)
         self._without: TableWriter | None = None
         if subject.job.without_rows:
             shown = {name: {"str"} for name in (self._id, self._line) if name}
@@ -184,7 +187,8 @@ class _PieceTables:
                     columns[shown] = repeat_values(kept, block.counts)
             self._result.write(columns)
         if piece.failures:
-            self._failures.write(self._describe_failures(piece))
+            table = describe_failures(self._subject, piece.chunk, piece.failures, self._id, self._line)
+            self._failures.write(table)
         if self._without is not None:
             self._write_without(self._without, piece)
 
@@ -193,26 +197,6 @@ class _PieceTables:
         for writer in (self._result, self._failures, self._without):
             if writer is not None:
                 writer.close()
-
-    def _describe_failures(self, piece: Piece) -> dict[str, list[Any]]:
-        chunk, failures = piece.chunk, piece.failures
-        bad = chunk.bad() if any(failure.kind == "parse" for failure in failures) else {}
-        places = [chunk.locate(failure.index) for failure in failures]
-        stage = self._subject.job.stage.name
-        return {
-            "record": [chunk.first + failure.index for failure in failures],
-            "id": [_text(_value_at(chunk, self._id, failure.index)) for failure in failures],
-            "source": [self._subject.sources[source] for source, _ in places],
-            "line": [line for _, line in places],
-            "stage": ["read" if failure.index in bad else stage for failure in failures],
-            "kind": [failure.kind for failure in failures],
-            "message": [failure.message for failure in failures],
-            "traceback": [failure.traceback or None for failure in failures],
-            "input": [
-                bad[f.index].text if f.index in bad else _show_input(chunk, self._line, f.index)
-                for f in failures
-            ],
-        }
 
     def _write_without(self, writer: TableWriter, piece: Piece) -> None:
         failed = {failure.index for failure in piece.failures}
@@ -238,7 +222,7 @@ def _declare_kinds(job: Job) -> dict[str, set[str]]:
 def _gather_kept(ledger: Ledger, roster: Roster) -> dict[str, set[str]]:
     kinds: dict[str, set[str]] = {}
     for chunk in roster.shares:
-        reader = ChunkReader(ledger.store.get(chunk.key), chunk)
+        reader = read_chunk(ledger, chunk)
         if not reader.kept_kinds:
             break
         for name, found in reader.kept_kinds.items():
@@ -246,7 +230,7 @@ def _gather_kept(ledger: Ledger, roster: Roster) -> dict[str, set[str]]:
     return kinds
 
 
-def _find_fields(job: Job) -> tuple[str, str]:
+def find_fields(job: Job) -> tuple[str, str]:
     """The fields that hold a record's id and its line; `id` and none where records are dicts."""
     if job.reads is None:
         return "id", ""
@@ -273,8 +257,39 @@ def _feed(summary: Summary, piece: Piece) -> None:
         at += count
 
 
-def _locate_gap(ledger: Ledger, chunk: ChunkId, gap: SpanSet) -> Iterable[Gap]:
-    reader = ChunkReader(ledger.store.get(chunk.key), chunk)
+def read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader:
+    """A chunk of a leg; raises Undecodable, StoreError."""
+    return ChunkReader(ledger.leg.get(chunk.key), chunk)
+
+
+def _has_number(job: Job, ledger: Ledger) -> bool:
+    """Whether the job's rows, behind an exchange, have a column `record` of their own."""
+    return bool(ledger.prefix) and job.writes is not None and RECORD in job.writes._fields  # type: ignore[attr-defined]
+
+
+def describe_failures(
+    subject: Subject, chunk: ChunkReader, failures: Sequence[Failure], field: str, line: str
+) -> dict[str, list[Any]]:
+    """The rows of `failures` for some records of a chunk, of which these fields hold the id and the line."""
+    bad = chunk.bad() if any(failure.kind == "parse" for failure in failures) else {}
+    places = [chunk.locate(failure.index) for failure in failures]
+    return {
+        "record": [chunk.first + failure.index for failure in failures],
+        "id": [_text(_value_at(chunk, field, failure.index)) for failure in failures],
+        "source": [subject.sources[source] for source, _ in places],
+        "line": [number for _, number in places],
+        "stage": ["read" if failure.index in bad else failure.stage for failure in failures],
+        "kind": [failure.kind for failure in failures],
+        "message": [failure.message for failure in failures],
+        "traceback": [failure.traceback or None for failure in failures],
+        "input": [
+            bad[f.index].text if f.index in bad else _show_input(chunk, line, f.index) for f in failures
+        ],
+    }
+
+
+def locate_gap(reader: ChunkReader, gap: SpanSet) -> Iterable[Gap]:
+    """The ranges of records of a gap in a chunk of the dataset, each of one source."""
     return [
         (reader.first + a, reader.first + b - 1, source)
         for first, end in gap.spans

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 from aliquot.envelope import is_count, is_texts
+from aliquot.job import RECORD
 from aliquot.tables import IS_JSON, Schema, make_schema
 
 Gap = tuple[int, int, int]  # first record, last record, source
@@ -23,19 +24,25 @@ Gap = tuple[int, int, int]  # first record, last record, source
 
 @dataclass(frozen=True)
 class Columns:
-    """The result's columns, in order: kinds of value in those of rows and those kept from the input."""
+    """The result's columns, in order: kinds of value in those of rows and those kept from the input.
+
+    Args:
+        is_numbered: the column `record` is the engine's; else the rows have one of their own.
+    """
 
     rows: Mapping[str, set[str]]
     kept: Mapping[str, set[str]]
+    is_numbered: bool = True
 
     def merge(self, later: Columns) -> Columns:
         """These, and those of later records."""
-        return Columns(_merge_kinds(self.rows, later.rows), _merge_kinds(self.kept, later.kept))
+        rows, kept = _merge_kinds(self.rows, later.rows), _merge_kinds(self.kept, later.kept)
+        return Columns(rows, kept, self.is_numbered)
 
     @property
     def names(self) -> tuple[dict[str, str], dict[str, str]]:
         """The result's names of the rows' columns and of those kept; with `_` where one is taken."""
-        taken = {"record"}
+        taken = {RECORD} if self.is_numbered else set()
 
         def choose(name: str) -> str:
             while name in taken:
@@ -50,7 +57,8 @@ class Columns:
         """The result's columns and types."""
         rows, kept = self.names
         shown = {rows[name]: found for name, found in self.rows.items()}
-        return make_schema({"record": {"int"}, **shown, **{kept[n]: found for n, found in self.kept.items()}})
+        number = {RECORD: {"int"}} if self.is_numbered else {}
+        return make_schema({**number, **shown, **{kept[n]: found for n, found in self.kept.items()}})
 
     @property
     def text_columns(self) -> list[str]:
@@ -59,10 +67,11 @@ class Columns:
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values, columns in order."""
-        return {
+        kinds = {
             role: [[name, sorted(found)] for name, found in kinds.items()]
             for role, kinds in (("rows", self.rows), ("kept", self.kept))
         }
+        return {**kinds, "is_numbered": self.is_numbered}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Columns:
@@ -70,7 +79,8 @@ class Columns:
         kinds = [{name: set(found) for name, found in plain[role]} for role in ("rows", "kept")]
         if not all(is_texts([name, *found]) for each in kinds for name, found in each.items()):
             raise ValueError("names and kinds of columns are texts")
-        return cls(*kinds)
+        rows, kept = kinds
+        return cls(rows, kept, bool(plain["is_numbered"]))
 
 
 @dataclass

@@ -16,47 +16,89 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
-from typing import Any
 
-from aliquot.attempt import Call, JobBroken, Records, Step, describe_failure, describe_traceback
+from aliquot.attempt import Call, JobBroken, Step, describe_failure, describe_traceback
 from aliquot.chunk import ChunkReader
 from aliquot.crew import Crew, read_awake
 from aliquot.errors import CodecError, Unencodable, UsageError
+from aliquot.feeding import Feed, GroupFeed, RecordFeed, RowFeed, answer_rows
 from aliquot.frames import Frame, read_frame, write_frame
-from aliquot.job import Job
+from aliquot.job import Job, Stage, Stages
 from aliquot.keys import ChunkId
-from aliquot.loading import JobSpec, digest_code, load_job, make_options, read_versions
+from aliquot.loading import (
+    JobSpec,
+    digest_code,
+    find_stage,
+    list_columns,
+    load_job,
+    make_options,
+    read_versions,
+)
+from aliquot.outcome import OutcomeReader
+from aliquot.outlet import Outlet
 from aliquot.page import AT_NS, NO_RECORD_NS, Page
 from aliquot.processes import choose_reader, end_with_parent, limit_own_memory
+from aliquot.rows import Block
 
 _GRACE_S = 0.5
 
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A job that is ready to take records."""
+    """A stage of a job that is ready to take records.
+
+    Args:
+        call: what its `open` returned; of rows of the stage before, made to take lists of them.
+        stages: the job's chain.
+        place: of the stage in it.
+    """
 
     job: Job
     call: Call
+    stages: Stages
+    place: int
+
+    @property
+    def stage(self) -> Stage:
+        """The stage."""
+        return self.stages[self.place]
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Declared columns of a row, empty where rows are dicts."""
-        return self.job.writes._fields if self.job.writes else ()  # type: ignore[attr-defined]
+        return list_columns(self.job, self.stages, self.place)
+
+    @property
+    def exchanged_by(self) -> str:
+        """The column by which its rows go on, empty where they are not exchanged."""
+        return self.stages[self.place + 1].exchange if self.place + 1 < len(self.stages) else ""
+
+    def feed(self, chunk: ChunkId, body: bytes) -> Feed:
+        """What an object holds for this stage; raises Undecodable."""
+        if not self.place:
+            return RecordFeed(ChunkReader(body, chunk), self.job.reads)
+        before = self.stages[self.place - 1]
+        if self.stage.exchange:
+            return GroupFeed(ChunkReader(body, chunk), before.writes)
+        return RowFeed(OutcomeReader(body), before.writes, before.name)
 
 
 @dataclass(frozen=True)
 class HostLimits:
-    """What ends a host, seconds on one record and MiB of private memory; and in how many threads it works."""
+    """What ends a host, seconds on one record and MiB of private memory; and in how many threads it works.
+
+    Args:
+        keeps_all: rows that cannot be among the best stay, as whoever compares rows wants them.
+    """
 
     record_timeout_s: float
     memory_mib: int
     threads: int = 1
+    keeps_all: bool = False
 
 
 def prepare_job(spec: JobSpec) -> Frame:
@@ -74,9 +116,14 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
     """Open the job; the frame carries its code's digest and versions, or how it failed."""
     try:
         job = load_job(spec)
-        opened = OpenJob(job, job.stage.open(make_options(job, spec.options), Path(spec.prepared)))
-        said = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
-        return opened, {**said, "threads": job.stage.threads, "cpu_ns": time.process_time_ns()}
+        options = make_options(job, spec.options)
+        place, stages = find_stage(job, options, spec.stage)
+        call = stages[place].open(options, Path(spec.prepared))
+        if place and not stages[place].exchange:
+            call = answer_rows(call, list_columns(job, stages, place))
+        said: Frame = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
+        said |= {"threads": stages[place].threads, "cpu_ns": time.process_time_ns()}
+        return OpenJob(job, call, stages, place), said
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)
 
@@ -99,8 +146,9 @@ class Host:
         self, opened: OpenJob, limits: HostLimits, slots: Sequence[memoryview], to_supervisor: int
     ) -> None:
         self._opened, self._limits, self._slots, self._out = opened, limits, slots, to_supervisor
-        self._records: Records = lambda *_: iter(())
-        self._bad: dict[int, str] = {}
+        self._feed: Feed | None = None
+        self._seq = 0
+        self._outlet = self._make_outlet()
         self._lock = threading.Lock()  # of the pipe, and of the timer
         self._n_busy = 0
         # of all its threads, those that the job started too, where that is one step's
@@ -110,7 +158,8 @@ class Host:
         """Do what a frame asks and write what it answers."""
         if frame["op"] == "chunk":
             try:
-                self._load(ChunkReader(frame["body"], ChunkId.parse(frame["chunk"])))
+                chunk = ChunkId.parse(frame["chunk"])
+                self._feed, self._seq = self._opened.feed(chunk, frame["body"]), chunk.seq
             except CodecError as err:
                 self._write({"op": "broken", "chunk": frame["chunk"], "reason": str(err)})
         elif frame["op"] == "step":
@@ -119,21 +168,6 @@ class Host:
     def _write(self, frame: Frame) -> None:
         with self._lock:
             write_frame(self._out, frame)
-
-    def _load(self, reader: ChunkReader) -> None:
-        reads = self._opened.job.reads
-        names = reader.column_names
-        columns = [reader.column(name) for name in names]
-        self._bad = {index: row.reason for index, row in reader.bad().items()}
-
-        def dict_records(first: int, end: int) -> Iterator[Any]:
-            return map(dict, map(zip, repeat(names), _rows_of(columns, first, end)))
-
-        def tuple_records(first: int, end: int) -> Iterator[Any]:
-            make = reads._make  # type: ignore[union-attr]
-            return map(make, _rows_of(columns, first, end))
-
-        self._records = tuple_records if reads is not None else dict_records
 
     def _try_step(self, frame: Frame) -> Frame:
         """The answer to a step, or how the job failed before it took a record."""
@@ -154,21 +188,25 @@ class Host:
 
     def _run_step(self, slot: memoryview, first: int, end: int, budget_ms: int) -> Frame:
         started_ns, started_cpu_ns = time.monotonic_ns(), self._read_cpu_ns()
+        feed = self._feed
+        assert feed is not None  # noqa: S101 - a chunk comes before its steps
         step = Step(
             call=self._opened.call,
-            records=self._records,
-            bad=self._bad,
+            records=feed.records,
+            bad=feed.bad,
             columns=self._opened.columns,
             slot=slot,
             stop_ns=started_ns + budget_ms * 1_000_000,
             arm=self._arm,
-            retry=self._opened.job.stage.retry,
+            retry=self._opened.stage.retry,
+            check=self._outlet.check,
         )
-        block = step.run(first, end)
+        block = self._choose(step.run(first, end))
         try:
             part = block.pack()
         except Unencodable:
             block = step.fail_unencodable()
+            self._outlet = self._make_outlet()  # which counts on rows that are none now
             part = block.pack()
         return {
             "op": "answer",
@@ -177,10 +215,20 @@ class Host:
             "block": [part.stored, part.crc, part.plain_bytes],
             "rows": block.n_rows,
             "kinds": {name: sorted(kinds) for name, kinds in block.kinds().items()},
-            "failures": [[f.index, f.kind, f.message, f.traceback] for f in step.failures],
+            "failures": [failure.to_row() for failure in step.failures],
             "wall_ns": time.monotonic_ns() - started_ns,
             "cpu_ns": self._read_cpu_ns() - started_cpu_ns,
         }
+
+    def _make_outlet(self) -> Outlet:
+        return Outlet(self._opened.stage, self._opened.exchanged_by)
+
+    def _choose(self, block: Block) -> Block:
+        """The rows that go on to the next stage."""
+        if self._limits.keeps_all:
+            return block
+        with self._lock:  # what the best are is known in one place
+            return self._outlet.keep(block, self._seq)
 
     def _arm(self) -> None:
         """Have the kernel end this host a record's deadline from now, should nobody else do it.
@@ -242,10 +290,6 @@ def _answer_frames(page_fd: int, slot_number: int) -> None:
             limits = HostLimits(**frame["limits"])
             serve(opened, limits, Page(page_fd), slot_number, from_supervisor, to_supervisor)
         return
-
-
-def _rows_of(columns: list[list[Any]], first: int, end: int) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column[first:end] for column in columns), strict=True)
 
 
 if __name__ == "__main__":

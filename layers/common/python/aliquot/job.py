@@ -26,6 +26,8 @@ from typing import Annotated, Any, NamedTuple, Protocol, get_args, get_origin, g
 
 from aliquot.errors import JobError
 
+RECORD = "record"  # the column that says which record of the dataset a row came from
+MOST_STAGES = 16
 MOST_THREADS = 64  # of a host: each has its words on the shared page, and they take turns at one interpreter
 
 
@@ -84,12 +86,45 @@ class Summary(Protocol):
         """Tables to write beside the result: name -> column -> values, columns of one length."""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a stage behind an exchange reads: all rows of the stage before it that have one key.
+
+    Args:
+        key: the value that they have in the column by which they were exchanged.
+        rows: the rows, as the stage before it declares them, in the order of the dataset.
+        records: for each row the number, in the dataset, of the record that it came from.
+    """
+
+    key: Key
+    rows: Sequence[Any]
+    records: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Best:
+    """Which of a stage's rows go on: of those with one value of `by` the `n` of the highest `score`.
+
+    Ties go to the row that is earlier in the dataset. Rows are left out as early as in their host, so that a
+    stage may answer a record with a row for each of many queries.
+    """
+
+    n: int
+    by: str
+    score: str
+
+
+Key = str | int | bytes
 OpenStage = Callable[[Any, Path], Callable[[Iterable[Any]], Iterator[Any]]]
 
 
 @dataclass(frozen=True)
 class Stage:
     """One function of a job's chain.
+
+    The first stage reads the dataset's records. A later one reads the rows of the stage before it: one by one
+    as soon as they are there, or, with `exchange`, as a `Group` of all that have one key, once that stage is
+    settled. Each stage runs in hosts of its own, as many as its memory and `concurrency` allow.
 
     Args:
         name: names the stage in the ledger and in failures.
@@ -101,6 +136,16 @@ class Stage:
             Lost connections, timeouts and throttling need no naming.
         threads: for records that wait (HTTP, databases): a host calls what `open` returned from so many
             threads at once, each with an iterable of its own. What they share must bear that.
+        memory_mib: private memory that a host needs; chooses how many there are, and on a stack their rung.
+        concurrency: at most so many hosts (on a stack, tasks) at a time; None for no limit of its own.
+        writes: NamedTuple of the rows that it hands to the next stage; None where rows are dicts. Those of
+            the last stage are the job's.
+        exchange: the column of the stage before it by which its rows are grouped; `RECORD` for the record of
+            the dataset that a row came from. Keys are text, whole numbers or bytes; groups come sorted.
+        splits: the rows of one key may come as several groups, should they be too many for one worker.
+        origin: behind an exchange, the column of its rows that says which of the group's records each came
+            from; without it a row counts to the group's first.
+        best: which rows go on; None for all.
     """
 
     name: str
@@ -108,6 +153,16 @@ class Stage:
     fork_safe: bool = True
     retry: tuple[type[BaseException], ...] = ()
     threads: int = 1
+    memory_mib: int | None = None
+    concurrency: int | None = None
+    writes: type | None = None
+    exchange: str = ""
+    splits: bool = False
+    origin: str = ""
+    best: Best | None = None
+
+
+Stages = tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
@@ -120,7 +175,7 @@ class Job:
         options: frozen dataclass; each field is a flag, `Annotated[type, "help"]`.
         reads: NamedTuple of a record's fields, `Annotated[str, Column(...)]`; None for dicts of all columns.
         writes: NamedTuple of a row's columns; None where rows are dicts.
-        stages: the chain; one stage for now.
+        stages: the chain; or a function of the options that gives it, where they decide how long it is.
         prepare: called once per run with (options, folder to write into), before any `open`.
         summary: figures and tables over the whole result.
         without_rows: name of the table that lists the records that are done but gave no row.
@@ -130,7 +185,7 @@ class Job:
     name: str
     version: int
     options: type
-    stages: tuple[Stage, ...]
+    stages: Stages | Callable[[Any], Stages]
     reads: type | None = None
     writes: type | None = None
     prepare: Callable[[Any, Path], None] | None = None
@@ -139,23 +194,57 @@ class Job:
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.stages) != 1:
-            raise JobError(self.name, f"declares {len(self.stages)} stages; a job has exactly one")
-        if not re.fullmatch(r"[a-z0-9_-]+", self.stage.name):
-            raise JobError(self.name, f"stage {self.stage.name!r} must be named by a-z, 0-9, _ and - alone")
-        if not (type(self.stage.threads) is int and 1 <= self.stage.threads <= MOST_THREADS):
-            said = f"stage {self.stage.name!r} asks for {self.stage.threads!r} threads"
-            raise JobError(self.name, f"{said}; a host has 1 to {MOST_THREADS}, more --workers have more")
         if not is_dataclass(self.options):
             raise JobError(self.name, f"options must be a dataclass, found {self.options!r}")
         for role, record in (("reads", self.reads), ("writes", self.writes)):
             if record is not None and not hasattr(record, "_fields"):
                 raise JobError(self.name, f"{role} must be a NamedTuple, found {record!r}")
+        if not callable(self.stages):
+            _check_stages(self.name, self.stages)
 
-    @property
-    def stage(self) -> Stage:
-        """The job's stage."""
-        return self.stages[0]
+    def list_stages(self, options: Any) -> Stages:
+        """The chain for these options; raises JobError where it cannot be one."""
+        if not callable(self.stages):
+            return self.stages
+        stages = tuple(self.stages(options))
+        _check_stages(self.name, stages)
+        return stages
+
+
+def _check_stages(job: str, stages: Stages) -> None:
+    if not 1 <= len(stages) <= MOST_STAGES:
+        raise JobError(job, f"declares {len(stages)} stages; a job has 1 to {MOST_STAGES}")
+    names = [stage.name for stage in stages]
+    if len(set(names)) < len(names):
+        raise JobError(job, f"its stages are named {', '.join(names)}; each needs a name of its own")
+    for place, stage in enumerate(stages):
+        _check_stage(job, stage, is_first=place == 0)
+        to = stages[place + 1].exchange if place + 1 < len(stages) else ""
+        if stage.best is not None and stage.best.by != to:
+            said = f"stage {stage.name!r} keeps the best rows of each {stage.best.by!r}"
+            raise JobError(job, f"{said}: the stage behind it has to exchange by that column")
+
+
+def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
+    said = f"stage {stage.name!r}"
+    if not re.fullmatch(r"[a-z0-9_-]+", stage.name):
+        raise JobError(job, f"{said} must be named by a-z, 0-9, _ and - alone")
+    if not (type(stage.threads) is int and 1 <= stage.threads <= MOST_THREADS):
+        asked = f"{said} asks for {stage.threads!r} threads"
+        raise JobError(job, f"{asked}; a host has 1 to {MOST_THREADS}, more --workers have more")
+    for name, value in (("memory_mib", stage.memory_mib), ("concurrency", stage.concurrency)):
+        if value is not None and not (type(value) is int and value >= 1):
+            raise JobError(job, f"{said} has {name}={value!r}; it takes a whole number from 1, or None")
+    if stage.writes is not None and not hasattr(stage.writes, "_fields"):
+        raise JobError(job, f"what {said} writes must be a NamedTuple, found {stage.writes!r}")
+    if is_first and stage.exchange:
+        raise JobError(job, f"{said} is the first and exchanges nothing: leave out {stage.exchange!r}")
+    if stage.origin and stage.writes is not None and stage.origin not in stage.writes._fields:
+        raise JobError(job, f"{said} names the origin {stage.origin!r}, which is no column that it writes")
+    if stage.splits and not stage.exchange:
+        raise JobError(job, f"{said} splits groups and has none: name the column to exchange by")
+    if stage.best is not None and stage.best.n < 1:
+        raise JobError(job, f"{said} keeps the best {stage.best.n}; at least 1 goes on")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ STOPS = "stop/"
 REDELIVERED = "redelivered/"
 OPEN_FAILURES = "open_failed/"
 PAID = "paid/"
+LEGS = "legs/"
 
 TOMBSTONE = "tombstone"  # the rung of an outcome that says that no attempt ever came back
 LONGEST_WORD = 32  # of a run's id: an execution's name has 80 characters at most, and more comes behind
@@ -36,6 +37,7 @@ _CHUNK = rf"[0-9]{{8}}\.{_COUNT}"
 _CHUNK_ID = re.compile(rf"([0-9]{{8}})\.({_COUNT})")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NO_WORD = re.compile(r"[^A-Za-z0-9_-]+")
+_LEG = re.compile(r"legs/(?:[1-9]|1[0-5])/[0-9a-f]{16}/")
 _STOP = re.compile(r"stop/([0-9]{4}|[1-9][0-9]{4,8})\.json")
 _OUTCOME = re.compile(
     rf"outcomes/(?P<stage>[a-z0-9_-]+)/(?P<chunk>{_CHUNK})/"
@@ -180,6 +182,27 @@ def spell_word(text: str) -> str:
 def fits_in_key(spans: SpanSet) -> bool:
     """Whether the text of `spans` is short enough for an outcome's key."""
     return len(str(spans)) <= LONGEST_SPANS
+
+
+def name_leg(number: int, digest: str) -> str:
+    """The prefix of a leg behind an exchange.
+
+    Under it lie the same names as under a run's, of chunks, outcomes, voids and rosters.
+
+    Args:
+        digest: of what was exchanged, in hexadecimal: another leg lies elsewhere.
+    """
+    return f"{LEGS}{number}/{digest[:16]}/"
+
+
+def name_entered(epoch: int, leg: int) -> str:
+    """The note of an epoch where a leg behind an exchange lies."""
+    return f"entered/{epoch:04d}/{leg}.json"
+
+
+def is_leg(text: object) -> bool:
+    """Whether this is the prefix of a leg, or nothing, as the first has it."""
+    return isinstance(text, str) and (not text or bool(_LEG.fullmatch(text)))
 
 
 def name_outcomes(stage: str, chunk: ChunkId | None = None) -> str:

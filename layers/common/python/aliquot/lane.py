@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from aliquot.envelope import Part
 from aliquot.frames import Frame
-from aliquot.keys import ChunkId, fits_in_key
+from aliquot.keys import ChunkId, OutcomeKey, fits_in_key
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, READ
@@ -30,10 +31,20 @@ _GROWTH = 4  # a step is at most this many times the one before: the first recor
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request for the records `spans` of a chunk."""
+    """A request for the records `spans` of a chunk.
+
+    Args:
+        source: the outcome of the stage before that holds their rows; None in a leg's first stage.
+    """
 
     chunk: ChunkId
     spans: SpanSet
+    source: OutcomeKey | None = None
+
+    @property
+    def key(self) -> str:
+        """The object that the work is in."""
+        return self.chunk.key if self.source is None else str(self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,8 @@ class Lane:
     hands: tuple[Hand, ...] = field(default_factory=lambda: (Hand(0),))
     host: HostProcess | None = None
     chunk: ChunkId | None = None
-    loaded: ChunkId | None = None  # the chunk that the host holds
+    source: OutcomeKey | None = None  # where the rows of the stage before lie
+    loaded: str = ""  # the key of the object that the host holds
     todo: SpanSet = NOTHING
     suspects: SpanSet = NOTHING
     slice: Slice = field(default_factory=lambda: Slice(0.0))
@@ -145,9 +157,14 @@ class Lane:
             return None
         return next((hand for hand in self.hands if hand.sent is None), None)
 
+    def make_task(self, spans: SpanSet) -> Task:
+        """A task for other records of what the lane is at."""
+        assert self.chunk is not None  # noqa: S101 - it has a task
+        return Task(self.chunk, spans, self.source)
+
     def begin(self, task: Task, now_s: float) -> None:
         """Take on a task."""
-        self.chunk, self.todo = task.chunk, task.spans
+        self.chunk, self.todo, self.source = task.chunk, task.spans, task.source
         self.slice = Slice(now_s)
 
     def next_span(self) -> Span:
@@ -189,7 +206,7 @@ class Lane:
         block, spent = Part(*frame["block"]), (frame["wall_ns"], frame["cpu_ns"])
         answer = Answered(first, answered, block, frame["kinds"], failures, frame["rows"], *spent)
         self.slice.answers.append(answer)
-        texts = sum(len(row[2]) + len(row[3]) for row in frame["failures"])
+        texts = sum(map(len, chain.from_iterable(row[2:] for row in frame["failures"])))
         self.slice.stored_bytes += len(block.stored) + texts
         self.suspects |= doubtful
         self.todo |= SpanSet.range(end, hand.sent[1])

@@ -141,6 +141,11 @@ class ZygoteLauncher:
         self.n_threads = reply["running"]
         return _read_opened(reply)
 
+    @property
+    def pid(self) -> int:
+        """The zygote's; 0 where there is none."""
+        return self._process.pid if self._process is not None else 0
+
     def limit(self, limits: HostLimits) -> None:
         """Hold the hosts that are forked from now on to other limits."""
         self._limits = limits

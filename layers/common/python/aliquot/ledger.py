@@ -26,7 +26,7 @@ from aliquot.notes import check_fields, is_text, read_note
 from aliquot.outcome import Outcome, OutcomeReader
 from aliquot.roster import Roster, decide_roster
 from aliquot.spans import SpanSet
-from aliquot.store import Store
+from aliquot.store import PrefixStore, Store
 
 Parsed = TypeVar("Parsed")
 
@@ -44,9 +44,9 @@ TIME_REACHED = "time is up"
 class UnreadableOutcome(AliquotError):
     """An outcome is damaged: it has to be voided, and its records done again."""
 
-    def __init__(self, key: OutcomeKey, reason: str) -> None:
+    def __init__(self, key: OutcomeKey, reason: str, prefix: str = "") -> None:
         super().__init__(key, reason)
-        self.key, self.reason = key, reason
+        self.key, self.reason, self.prefix = key, reason, prefix
 
     def __str__(self) -> str:
         return f"outcome {self.key} is unreadable: {self.reason}"
@@ -62,10 +62,43 @@ class Stop:
 
 
 class Ledger:
-    """Reads and writes the objects of one run."""
+    """Reads and writes the objects of one run, and of one leg of it.
 
-    def __init__(self, store: Store) -> None:
+    Attributes:
+        store: what lies under the run's prefix: its manifest, how its epochs ended, what was paid.
+        leg: chunks, outcomes, voids and rosters; of the first leg they lie there too.
+
+    Args:
+        prefix: of a leg behind an exchange, see `keys.name_leg`.
+    """
+
+    def __init__(self, store: Store, prefix: str = "") -> None:
         self.store = store
+        self.prefix = prefix
+        self.leg: Store = PrefixStore(store, prefix) if prefix else store
+
+    def enter(self, prefix: str) -> Ledger:
+        """The same run's ledger in another leg."""
+        return self if prefix == self.prefix else Ledger(self.store, prefix)
+
+    def note_leg(self, epoch: int, leg: int, prefix: str) -> None:
+        """Say where an epoch's leg lies, for those that work on it next."""
+        self.store.put(keys.name_entered(epoch, leg), _to_json({"prefix": prefix}))
+
+    def enter_leg(self, epoch: int, leg: int) -> Ledger:
+        """The ledger of a leg that was noted so; raises Undecodable, StoreError."""
+        if not leg:
+            return self.enter("")
+        key = keys.name_entered(epoch, leg)
+        said = read_note(key, self.store.get(key))
+        check_fields(key, said, prefix=keys.is_leg)
+        return self.enter(said["prefix"])
+
+    def list_entered(self) -> list[int]:
+        """The legs behind exchanges that were noted in the open epoch."""
+        prefix = keys.name_entered(self.epoch, 0).removesuffix("0.json")
+        numbers = (key.removeprefix(prefix).removesuffix(".json") for key in self.store.list_keys(prefix))
+        return [int(number) for number in numbers if number.isdecimal()]
 
     def read_manifest(self) -> dict[str, Any] | None:
         """The frozen plan, None where no run was begun."""
@@ -75,7 +108,7 @@ class Ledger:
 
     def begin(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Freeze the plan; gives the manifest that counts, which another process may have put first."""
-        return read_note(keys.MANIFEST, self._decide(keys.MANIFEST, _to_json(manifest)))
+        return read_note(keys.MANIFEST, self._decide(self.store, keys.MANIFEST, _to_json(manifest)))
 
     def replace_manifest(self, manifest: dict[str, Any]) -> None:
         """Write down a change that the user asked for (`--new-code`)."""
@@ -84,22 +117,22 @@ class Ledger:
     def put_chunk(self, chunk: ChunkId, body: bytes) -> None:
         """Store a chunk; one that is there already stays."""
         try:
-            self.store.put_once(chunk.key, body)
+            self.leg.put_once(chunk.key, body)
         except AlreadyPut:
             return
 
     def list_chunks(self) -> list[ChunkId]:
         """All chunks so far, in dataset order."""
-        return self._list(keys.CHUNKS, ChunkId.parse)
+        return self._list(keys.CHUNKS, ChunkId.parse, self.leg)
 
     def seal(self, n_chunks: int, n_records: int) -> None:
         """Say that the submission is complete."""
-        self._decide(keys.SEALED, _to_json({"chunks": n_chunks, "records": n_records}))
+        self._decide(self.leg, keys.SEALED, _to_json({"chunks": n_chunks, "records": n_records}))
 
     @property
     def is_sealed(self) -> bool:
         """Whether the submission is complete: nothing settles before."""
-        return self.store.has(keys.SEALED)
+        return self.leg.has(keys.SEALED)
 
     def put_outcome(
         self,
@@ -117,20 +150,20 @@ class Ledger:
         attempt = uuid.uuid4().hex[:12]
         key = OutcomeKey(stage, chunk, spans, attempt, rung, billed_ms, len(outcome.failures), receives)
         with suppress(AlreadyPut):  # nobody else has this key: a client tried its own put once more
-            self.store.put_once(str(key), outcome.to_bytes())
+            self.leg.put_once(str(key), outcome.to_bytes())
         return key
 
     def read_outcome(self, key: OutcomeKey) -> OutcomeReader:
         """An outcome's object; raises Undecodable where it is damaged."""
-        return OutcomeReader(self.store.get(str(key)))
+        return OutcomeReader(self.leg.get(str(key)))
 
     def list_outcomes(self, stage: str, chunk: ChunkId | None = None) -> list[OutcomeKey]:
         """All outcomes of a stage, or those of one chunk."""
-        return self._list(keys.name_outcomes(stage, chunk), OutcomeKey.parse)
+        return self._list(keys.name_outcomes(stage, chunk), OutcomeKey.parse, self.leg)
 
     def list_voids(self) -> list[OutcomeKey]:
         """The outcomes that turned out unreadable."""
-        return self._list(keys.VOIDS, lambda key: OutcomeKey.parse(key.removeprefix(keys.VOIDS)))
+        return self._list(keys.VOIDS, lambda key: OutcomeKey.parse(key.removeprefix(keys.VOIDS)), self.leg)
 
     def note_redelivery(self, rung: str) -> None:
         """Say that a task came once more: whoever had it before was paid, and may have left nothing."""
@@ -169,7 +202,7 @@ class Ledger:
 
     def void(self, outcome: OutcomeKey) -> None:
         """Mark an outcome as unreadable: its records are open again, its cost stays counted."""
-        self._decide(keys.name_void(outcome), _to_json({}))
+        self._decide(self.leg, keys.name_void(outcome), _to_json({}))
 
     def measure(self, stage: str) -> Coverage:
         """How far the stage is, from listings alone."""
@@ -185,10 +218,10 @@ class Ledger:
         chunks = self.list_chunks()
         self._check_sealed(chunks)
         key = keys.name_roster(stage, epoch)
-        if self.store.has(key):  # decided: what was damaged since is for its readers
-            return Roster.from_json(self.store.get(key))
-        roster = decide_roster(chunks, self.list_outcomes(stage), self._read_failed, self.list_voids())
-        return Roster.from_json(self._decide(key, roster.to_json()))
+        if self.leg.has(key):  # decided: what was damaged since is for its readers
+            return Roster.from_json(self.leg.get(key))
+        roster = decide_roster(chunks, self.list_outcomes(stage), self.read_failed, self.list_voids())
+        return Roster.from_json(self._decide(self.leg, key, roster.to_json()))
 
     def is_stopped(self, epoch: int) -> bool:
         """Whether an epoch has ended."""
@@ -196,7 +229,7 @@ class Ledger:
 
     def stop(self, epoch: int, reason: str, facts: dict[str, Any]) -> None:
         """End an epoch."""
-        self._decide(keys.name_stop(epoch), _to_json({"reason": reason, **facts}))
+        self._decide(self.store, keys.name_stop(epoch), _to_json({"reason": reason, **facts}))
 
     def read_stop(self, epoch: int) -> Stop | None:
         """Why an epoch ended, None while it is open."""
@@ -219,7 +252,7 @@ class Ledger:
 
     def give_up_outcome(self, err: UnreadableOutcome, epoch: int) -> None:
         """Void a damaged outcome and end the epoch whose roster counted on it: the next does it again."""
-        self.void(err.key)
+        self.enter(err.prefix).void(err.key)
         self.stop(epoch, UNREADABLE, {"outcome": str(err.key)})
 
     def _check_sealed(self, chunks: list[ChunkId]) -> None:
@@ -227,32 +260,33 @@ class Ledger:
         if not self.is_sealed:
             return
         there = {"chunks": len(chunks), "records": sum(chunk.n_records for chunk in chunks)}
-        said = read_note(keys.SEALED, self.store.get(keys.SEALED))
+        said = read_note(keys.SEALED, self.leg.get(keys.SEALED))
         if said != there:
             raise Undecodable(keys.SEALED, f"says {said}, and there are {there}: restore the chunks")
 
-    def _list(self, prefix: str, parse: Callable[[str], Parsed]) -> list[Parsed]:
+    def _list(self, prefix: str, parse: Callable[[str], Parsed], store: Store | None = None) -> list[Parsed]:
         """What the keys under a prefix say; raises Undecodable by the name of one that is none of ours."""
         found: list[Parsed] = []
-        for key in self.store.list_keys(prefix):
+        for key in (store or self.store).list_keys(prefix):
             try:
                 found.append(parse(key))
             except ValueError as err:
                 raise Undecodable(key, f"{err}; remove it from the run, then go on") from err
         return found
 
-    def _read_failed(self, key: OutcomeKey) -> SpanSet:
+    def read_failed(self, key: OutcomeKey) -> SpanSet:
+        """The failed records of an outcome; raises UnreadableOutcome."""
         try:
             return self.read_outcome(key).failed
         except (Undecodable, StoreError) as err:
-            raise UnreadableOutcome(key, str(err)) from err
+            raise UnreadableOutcome(key, str(err), self.prefix) from err
 
-    def _decide(self, key: str, body: bytes) -> bytes:
+    def _decide(self, store: Store, key: str, body: bytes) -> bytes:
         """Put once, or read what was put."""
         try:
-            self.store.put_once(key, body)
+            store.put_once(key, body)
         except AlreadyPut:
-            return self.store.get(key)
+            return store.get(key)
         return body
 
 

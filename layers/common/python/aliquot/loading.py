@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, get_args
 
 from aliquot.errors import JobError, UnknownJob
-from aliquot.job import Job, OpenStage, Reference, Stage, read_fields
+from aliquot.job import Job, OpenStage, Reference, Stage, Stages, read_fields
 
 _ENGINE = frozenset({"aliquot", "orchestrator"})  # recorded by its version, not by its files
 
@@ -39,12 +39,14 @@ class JobSpec:
         search_path: folders put before `sys.path`, so that the user's modules are found.
         options: the options' values; a reference is a map of `path` and `sha256`.
         prepared: folder that `prepare` writes and `open` reads.
+        stage: which of its stages is opened; the first where none is named.
     """
 
     address: str
     search_path: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     prepared: str = ""
+    stage: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values, for a frame."""
@@ -53,7 +55,9 @@ class JobSpec:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> JobSpec:
         """The spec of plain values."""
-        return cls(plain["address"], tuple(plain["search_path"]), plain["options"], plain["prepared"])
+        return cls(
+            plain["address"], tuple(plain["search_path"]), plain["options"], plain["prepared"], plain["stage"]
+        )
 
 
 def load_job(spec: JobSpec) -> Job:
@@ -112,6 +116,21 @@ def make_options(job: Job, plain: Mapping[str, Any]) -> Any:
         return job.options(**values)
     except TypeError as err:
         raise JobError(job.name, f"options do not fit: {err}") from err
+
+
+def find_stage(job: Job, options: Any, name: str) -> tuple[int, Stages]:
+    """A stage's place in the chain, the first's where none is named, and the chain; raises JobError."""
+    stages = job.list_stages(options)
+    names = [stage.name for stage in stages]
+    if name and name not in names:
+        raise JobError(job.name, f"has no stage {name!r}; it has {', '.join(names)}")
+    return (names.index(name) if name else 0), stages
+
+
+def list_columns(job: Job, stages: Stages, place: int) -> tuple[str, ...]:
+    """Declared columns of a stage's rows, empty where they are dicts."""
+    writes = job.writes if place == len(stages) - 1 else stages[place].writes
+    return writes._fields if writes is not None else ()  # type: ignore[attr-defined]
 
 
 def digest_code(address: str) -> str:

@@ -21,13 +21,14 @@ from aliquot import __version__
 from aliquot.envelope import is_count, is_texts
 from aliquot.errors import BadOption, Undecodable
 from aliquot.failure_limit import FailureLimit
-from aliquot.job import MOST_THREADS, FieldSpec, Job, Reference, read_fields
+from aliquot.job import MOST_THREADS, FieldSpec, Job, Reference, Stages, read_fields
 from aliquot.keys import MANIFEST, is_name
-from aliquot.loading import NoOptions
+from aliquot.loading import NoOptions, make_options
 from aliquot.notes import check_fields, decoding, is_figure, is_text
 from aliquot.readers import Source
 from aliquot.readers.objects import is_object
 from aliquot.spending import Tariff
+from aliquot.stages import StageNote, are_stages
 
 FORMAT = "aliquot/run/1"
 
@@ -59,6 +60,11 @@ class Frozen:
     keep: Sequence[str] = ()
     search_path: Sequence[str] = ()
     package: str = ""
+
+    @property
+    def stages(self) -> Stages:
+        """The job's chain for these options; raises JobError."""
+        return self.job.list_stages(make_options(self.job, self.options))
 
 
 def identify(request: Frozen) -> dict[str, Any]:
@@ -95,7 +101,7 @@ def freeze(
         "created": created,
         "job": request.job.name,
         "is_function": request.job.options is NoOptions,
-        "stage": request.job.stage.name,
+        "stages": [StageNote.of(stage).to_plain() for stage in request.stages],
         "identity": identify(request),
         "source_names": list(request.source_names),
         "search_path": list(request.search_path),
@@ -164,7 +170,7 @@ def _or_none(is_sound: Callable[[Any], bool]) -> Callable[[Any], bool]:
 # whether a field has to be there, and what it has to be
 _CHECKS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
     "job": (True, is_text),
-    "stage": (True, is_name),
+    "stages": (True, are_stages),
     "options": (True, _is_map),
     "identity": (False, _is_map),
     "versions": (False, are_versions),

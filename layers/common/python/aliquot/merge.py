@@ -9,8 +9,8 @@ wrong, two runs of the same data differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from aliquot.chunk import ChunkReader
 from aliquot.errors import StoreError, Undecodable
@@ -19,13 +19,14 @@ from aliquot.ledger import Ledger, UnreadableOutcome
 from aliquot.outcome import Failure, OutcomeReader
 from aliquot.roster import Roster, Share
 from aliquot.rows import Block, Kinds
+from aliquot.spans import SpanSet
 
 __all__ = ["Piece", "UnreadableOutcome", "gather_kinds", "merge_pieces"]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive records of a chunk: their rows, and which of them failed."""
+    """Consecutive records of a chunk: their rows, and which of them failed, in which stage."""
 
     chunk: ChunkReader
     block: Block
@@ -56,6 +57,11 @@ def gather_kinds(ledger: Ledger, roster: Roster) -> tuple[Kinds, int]:
     return kinds, cpu_ms
 
 
+def count_cpu_ms(ledger: Ledger, roster: Roster) -> int:
+    """CPU milliseconds of the outcomes that count, of all stages of a leg; raises UnreadableOutcome."""
+    return gather_kinds(ledger, roster)[1]
+
+
 def merge_pieces(ledger: Ledger, roster: Roster) -> Iterator[Piece]:
     """All pieces of the stage in record order; raises UnreadableOutcome."""
     for chunk, shares in roster.shares.items():
@@ -64,7 +70,7 @@ def merge_pieces(ledger: Ledger, roster: Roster) -> Iterator[Piece]:
 
 
 def _merge_chunk(ledger: Ledger, chunk: ChunkId, shares: tuple[Share, ...]) -> Iterator[Piece]:
-    reader = ChunkReader(ledger.store.get(chunk.key), chunk)
+    reader = ChunkReader(ledger.leg.get(chunk.key), chunk)
     outcomes = {share.outcome: _read_outcome(ledger, share.outcome) for share in shares}
     spans = sorted(
         ((first, end, share.outcome) for share in shares for first, end in share.spans.spans),
@@ -72,14 +78,16 @@ def _merge_chunk(ledger: Ledger, chunk: ChunkId, shares: tuple[Share, ...]) -> I
     )
     for first, end, key in spans:
         try:
-            yield from _read_span(reader, outcomes[key], first, end)
+            yield from _read_span(reader, outcomes[key], first, end, key.stage)
         except Undecodable as err:
-            raise UnreadableOutcome(key, str(err)) from err
+            raise UnreadableOutcome(key, str(err), ledger.prefix) from err
 
 
-def _read_span(chunk: ChunkReader, outcome: OutcomeReader, first: int, end: int) -> Iterator[Piece]:
+def _read_span(
+    chunk: ChunkReader, outcome: OutcomeReader, first: int, end: int, stage: str
+) -> Iterator[Piece]:
     """The pieces of a span; records that the supervisor filed have no block, and give empty pieces."""
-    failures = [failure for failure in outcome.failures() if first <= failure.index < end]
+    failures = list_failures(outcome, SpanSet.range(first, end), stage)
     at = first
     for block in outcome.blocks(first, end):
         if block.first > at:
@@ -88,6 +96,25 @@ def _read_span(chunk: ChunkReader, outcome: OutcomeReader, first: int, end: int)
         at = block.first + len(block.counts)
     if at < end:
         yield _make_piece(chunk, _empty_block(at, end), failures)
+
+
+def list_failures(outcome: OutcomeReader, spans: SpanSet, stage: str) -> list[Failure]:
+    """The failures of an outcome among some records, each with the stage that it failed in.
+
+    Args:
+        stage: the outcome's.
+    """
+    found = (failure for failure in outcome.failures() if failure.index in spans)
+    return [failure if failure.stage else replace(failure, stage=stage) for failure in found]
+
+
+def read_failures(ledger: Ledger, shares: Sequence[Share]) -> list[Failure]:
+    """The failures of a chunk's records by the outcomes that count; raises UnreadableOutcome."""
+    found: list[Failure] = []
+    for share in shares:
+        if share.outcome.n_failed:
+            found += list_failures(_read_outcome(ledger, share.outcome), share.spans, share.outcome.stage)
+    return sorted(found, key=lambda failure: failure.index)
 
 
 def _make_piece(chunk: ChunkReader, block: Block, failures: list[Failure]) -> Piece:
@@ -103,4 +130,4 @@ def _read_outcome(ledger: Ledger, key: OutcomeKey) -> OutcomeReader:
     try:
         return ledger.read_outcome(key)
     except (Undecodable, StoreError) as err:
-        raise UnreadableOutcome(key, str(err)) from err
+        raise UnreadableOutcome(key, str(err), ledger.prefix) from err

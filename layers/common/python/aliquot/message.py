@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from aliquot.codec import pack, unpack
 from aliquot.errors import Undecodable
-from aliquot.keys import ChunkId, is_name
+from aliquot.keys import ChunkId, OutcomeKey, is_leg, is_name
 from aliquot.lane import Task
 from aliquot.spans import SpanSet
 
@@ -39,6 +39,8 @@ class TaskMessage:
         share: how many tasks of the run's window it may become, or ENDLESS.
         rung: the memory rung of the queue that it lies in.
         is_alone: its records ran out of memory on a lower rung: one host works, with the memory of all.
+        leg: the prefix of the leg that the chunk is of; empty for the dataset's.
+        source: the outcome of the stage before that holds their rows; None in a leg's first stage.
     """
 
     run: str
@@ -50,16 +52,19 @@ class TaskMessage:
     share: int = 1
     rung: str = "small"
     is_alone: bool = False
+    leg: str = ""
+    source: OutcomeKey | None = None
 
     @property
     def task(self) -> Task:
         """What a supervisor is given."""
-        return Task(self.chunk, self.spans)
+        return Task(self.chunk, self.spans, self.source)
 
     def to_text(self) -> str:
         """The message's body."""
         fields: list[object] = [VERSION, self.run, self.stage, str(self.chunk), str(self.spans)]
-        fields += [self.epoch, self.hops, self.share, self.rung, self.is_alone]
+        fields += [self.epoch, self.hops, self.share, self.rung, self.is_alone, self.leg]
+        fields.append("" if self.source is None else str(self.source))
         return base64.b64encode(pack(fields)).decode()
 
     @classmethod
@@ -98,9 +103,9 @@ def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: 
 
 
 def _check_fields(fields: object) -> TaskMessage:
-    if not isinstance(fields, list) or len(fields) != 10 or fields[0] != VERSION:
+    if not isinstance(fields, list) or len(fields) != 12 or fields[0] != VERSION:
         raise Undecodable("message", f"is not a task of version {VERSION}")
-    _, run, stage, chunk, spans, epoch, hops, share, rung, is_alone = fields
+    _, run, stage, chunk, spans, epoch, hops, share, rung, is_alone, leg, source = fields
     if not all(map(is_name, (run, stage, rung))):
         raise Undecodable("message", "names a run, a stage or a rung that cannot be")
     if not (isinstance(chunk, str) and isinstance(spans, str)):
@@ -109,8 +114,13 @@ def _check_fields(fields: object) -> TaskMessage:
         raise Undecodable("message", "has numbers that cannot be")
     if not isinstance(is_alone, bool):
         raise Undecodable("message", "has a flag that cannot be")
+    if not is_leg(leg) or not isinstance(source, str):
+        raise Undecodable("message", "names a leg or an outcome that cannot be")
     records = ChunkId.parse(chunk), SpanSet.parse(spans)
-    message = TaskMessage(run, stage, *records, epoch, hops, share, rung, is_alone)
+    before = OutcomeKey.parse(source) if source else None
+    message = TaskMessage(run, stage, *records, epoch, hops, share, rung, is_alone, leg, before)
+    if before is not None and (before.chunk != message.chunk or message.spans - before.spans):
+        raise Undecodable("message", "asks for records that the outcome it names does not answer for")
     if not message.spans or message.spans - message.chunk.all_records:
         raise Undecodable("message", f"asks for records {spans} of chunk {chunk}")
     return message

@@ -30,12 +30,19 @@ class Failure:
         kind: parse, exception, crash, deadline, memory or environment.
         message: one line that says why.
         traceback: of an exception in the job's own code, else empty.
+        stage: where it failed, if that was an earlier stage than the outcome's.
     """
 
     index: int
     kind: str
     message: str
     traceback: str = ""
+    stage: str = ""
+
+    def to_row(self) -> list[Any]:
+        """Plain values, as outcomes and frames hold them."""
+        row = [self.index, self.kind, self.message, self.traceback]
+        return [*row, self.stage] if self.stage else row
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Outcome:
         }
         parts = {f"block:{first}": part for first, part in sorted(self.blocks.items())}
         if self.failures:
-            listed = [[f.index, f.kind, f.message, f.traceback] for f in self.failures]
+            listed = [failure.to_row() for failure in self.failures]
             parts["failures"] = Part.of(pack(listed))
         return Envelope(header, parts).to_bytes()
 
@@ -100,7 +107,7 @@ class OutcomeReader:
         if "failures" not in self._envelope.parts:
             return []
         listed = unpack(self._envelope.open("failures"), "failures")
-        if not isinstance(listed, list) or not all(map(_is_failure, listed)):
+        if not isinstance(listed, list) or not all(map(is_failure, listed)):
             raise Undecodable("outcome", "its failures are garbled")
         return [Failure(*row) for row in listed]
 
@@ -128,5 +135,6 @@ def _is_placed(places: dict[Any, Any]) -> bool:
     )
 
 
-def _is_failure(row: Any) -> bool:
-    return type(row) is list and len(row) == 4 and is_count(row[0]) and is_texts(row[1:])
+def is_failure(row: Any) -> bool:
+    """Whether these are a failure's plain values."""
+    return type(row) is list and len(row) in (4, 5) and is_count(row[0]) and is_texts(row[1:])

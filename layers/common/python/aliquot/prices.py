@@ -13,6 +13,7 @@ from typing import Any
 from aliquot.notes import is_figure
 
 RUNG_MB = {"small": 1769, "medium": 3538, "large": 10240}
+HELD_SHARE, SUPERVISOR_MB = 0.85, 120  # what of it hosts have, as template.yaml has ALIQUOT_MEMORY_MIB
 MB_PER_GB = 1024
 
 

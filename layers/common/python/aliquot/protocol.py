@@ -12,6 +12,7 @@ from typing import Any
 from aliquot.envelope import is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
 from aliquot.frames import Frame
+from aliquot.outcome import is_failure
 from aliquot.spans import Span
 
 
@@ -55,11 +56,4 @@ def _is_answer(frame: Frame, first: int, end: int) -> bool:
 
 
 def _are_failures(rows: Any, first: int, end: int) -> bool:
-    return type(rows) is list and all(
-        type(row) is list
-        and len(row) == 4
-        and is_count(row[0])
-        and first <= row[0] < end
-        and is_texts(row[1:])
-        for row in rows
-    )
+    return type(rows) is list and all(is_failure(row) and first <= row[0] < end for row in rows)

@@ -26,6 +26,11 @@ class TaskQueues:
     def __init__(self, client: Any, urls: Mapping[str, str]) -> None:
         self._client, self._urls = client, urls
 
+    @property
+    def rungs(self) -> list[str]:
+        """The rungs that there are, the lowest first."""
+        return list(self._urls)
+
     def send(self, messages: Sequence[TaskMessage]) -> None:
         """Put tasks into their rungs' queues; returns when all are acknowledged, raises ConnectionError."""
         by_rung: dict[str, list[TaskMessage]] = {}

@@ -18,11 +18,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aliquot.crossing import SettledLeg
 from aliquot.envelope import is_count, is_texts
 from aliquot.errors import AlreadyPut
+from aliquot.fates import Fates, gather_legs
+from aliquot.keys import is_leg
 from aliquot.ledger import Ledger
 from aliquot.notes import check_fields, decoding, is_epoch, read_note
 from aliquot.roster import Roster, split_roster
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from aliquot.aws import S3Store
     from aliquot.delivery import Subject
     from aliquot.figures import Columns, Figures
+    from aliquot.job import Summary
+    from aliquot.stages import Leg
 
 OUTCOMES_PER_GROUP = 256  # some 100 MB of rows and a minute of work
 PUBLISHED = "published/"
@@ -39,10 +45,10 @@ _ENDING = "parquet"
 
 @dataclass(frozen=True)
 class _Group:
-    """What a group noted of itself."""
+    """What a group noted of itself; one of records has no columns."""
 
-    columns: Columns
-    written: Columns
+    columns: Columns | None
+    written: Columns | None
     figures: Figures
     summary: Any
     files: Sequence[dict[str, Any]]
@@ -60,31 +66,40 @@ class Reducer:
         self._run, self._epoch, self._ledger, self._results = run, epoch, ledger, results
         self._prefix = f"result-{epoch:04d}/"
 
-    def begin(self, roster: Roster) -> str:
-        """Put the roster's groups, and the list of them; gives the list's key in the run's ledger."""
-        groups = split_roster(roster, OUTCOMES_PER_GROUP)
+    def begin(self, settled: Sequence[SettledLeg], n_legs: int) -> str:
+        """Put the groups to be merged, and the list of them; gives the list's key in the run's ledger.
+
+        Of a run with exchanges: groups of the last leg for the rows, then of the first for the records.
+
+        Args:
+            settled: the legs that were reached, of `n_legs`.
+        Raises:
+            UnreadableOutcome: an outcome is damaged.
+        """
+        rosters, leg = [settled[0][2]], settled[-1][1].prefix
+        if n_legs > 1:
+            fates = gather_legs(settled, n_legs)
+            self._ledger.store.put(self._name("fates"), fates.to_bytes())
+            rosters.insert(0, Roster({}, {}) if fates.is_cut else settled[-1][2])
+        split = [split_roster(roster, OUTCOMES_PER_GROUP) for roster in rosters]
+        groups = [group for part in split for group in part]
         for number, group in enumerate(groups):
             self._put(f"{number:05d}.roster", group.to_json())
-        self._put("groups", _to_json({"n_groups": len(groups)}))
+        self._put("groups", _to_json({"n_groups": len(groups), "n_rows": len(split[0]), "leg": leg}))
         return self._list_groups(range(len(groups)), "items")
 
-    def reduce(self, number: int, subject: Subject) -> Figures:
+    def reduce(self, number: int, subject: Subject, legs: Sequence[Leg]) -> Figures:
         """Write the tables of one group, and note what it is; raises UnreadableOutcome."""
-        from aliquot.delivery import gather_columns, write_tables
-
         began_ns = time.monotonic_ns()
         group = Roster.from_json(self._get(f"{number:05d}.roster"))
-        own, cpu_ms = gather_columns(subject.job, self._ledger, group)
-        frozen = self._read_frozen()
-        columns = own if frozen is None else frozen
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
-            figures, summary = write_tables(subject, self._ledger, group, columns, into, _ENDING)
-            figures.cpu_ms = cpu_ms
+            written = self._write(number, group, subject, legs, into)
             files = [self._upload(path, into, number) for path in _list_files(into)]
+        own, columns, figures, summary = written
         note = {
-            "columns": own.to_plain(),
-            "written": columns.to_plain(),
+            "columns": own and own.to_plain(),
+            "written": columns and columns.to_plain(),
             "figures": figures.to_plain(),
             "summary": summary.partial() if summary is not None else None,
             "files": files,
@@ -92,6 +107,29 @@ class Reducer:
         }
         self._put(f"{number:05d}", _to_json(note))
         return figures
+
+    def _write(
+        self, number: int, group: Roster, subject: Subject, legs: Sequence[Leg], into: Path
+    ) -> tuple[Columns | None, Columns | None, Figures, Summary | None]:
+        """Write a group's tables: its columns, those it was written with, figures, the job's summary."""
+        from aliquot.delivery import gather_columns, write_tables
+        from aliquot.grouped_delivery import write_fates, write_rows
+
+        listed = self._read_groups()
+        ledger, fates = self._ledger, None
+        if len(legs) > 1:
+            fates = Fates.from_bytes(self._ledger.store.get(self._name("fates")))
+            if number >= listed["n_rows"]:
+                return None, None, write_fates(subject, ledger, group, fates, into, _ENDING), None
+            ledger = ledger.enter(listed["leg"])
+        own, cpu_ms = gather_columns(subject.job, ledger, group)
+        columns = self._read_frozen() or own
+        if fates is None:
+            figures, summary = write_tables(subject, ledger, group, columns, into, _ENDING)
+        else:
+            figures, summary = write_rows(subject, ledger, legs[-1], group, fates, columns, into, _ENDING)
+        figures.cpu_ms = cpu_ms
+        return own, columns, figures, summary
 
     def publish(
         self,
@@ -113,23 +151,19 @@ class Reducer:
         if self._results.has(f"{PUBLISHED}{self._epoch:04d}.json"):
             return ""
         from aliquot.delivery import write_closing
-        from aliquot.figures import Figures
+        from aliquot.figures import Columns, Figures
 
-        listed = self._read("groups")
-        check_fields(self._name("groups"), listed, n_groups=lambda count: is_count(count) and count > 0)
-        n_groups = listed["n_groups"]
+        n_groups = self._read_groups()["n_groups"]
         notes = [self._read_group(number) for number in range(n_groups)]
-        columns = notes[0].columns
-        for note in notes[1:]:
-            columns = columns.merge(note.columns)
-        odd = [at for at, note in enumerate(notes) if _differs(note.written, columns)]
+        columns = reduce(Columns.merge, (note.columns for note in notes if note.columns is not None))
+        odd = [at for at, note in enumerate(notes) if note.written and _differs(note.written, columns)]
         if odd:
             self._put("columns", _to_json(columns.to_plain()))
             return self._list_groups(odd, "items-again")
         figures, summary = Figures(), subject.begin_summary()
         for note in notes:
             figures.merge(note.figures)
-            if summary is not None:
+            if summary is not None and note.columns is not None:
                 summary.merge(note.summary)
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
@@ -142,6 +176,13 @@ class Reducer:
         with suppress(AlreadyPut):
             self._results.put_once(f"{PUBLISHED}{self._epoch:04d}.json", _to_json(pointer))
         return ""
+
+    def _read_groups(self) -> dict[str, Any]:
+        """How many groups there are, and how many of them are of rows; raises Undecodable."""
+        listed = self._read("groups")
+        checks = {"n_groups": _is_positive, "n_rows": _is_positive, "leg": is_leg}
+        check_fields(self._name("groups"), listed, **checks)
+        return listed
 
     def _read_frozen(self) -> Columns | None:
         """The columns of all groups, None while each is written with its own; raises Undecodable."""
@@ -159,7 +200,9 @@ class Reducer:
         name = f"{number:05d}"
         note = self._read(name)
         with decoding(self._name(name)):
-            columns, written = (Columns.from_plain(note[role]) for role in ("columns", "written"))
+            columns, written = (
+                note[role] and Columns.from_plain(note[role]) for role in ("columns", "written")
+            )
             files = [{"name": str(file["name"]), "rows": file["rows"]} for file in note["files"]]
             figures, wall_ms = Figures.from_plain(note["figures"]), int(note["wall_ms"])
             return _Group(columns, written, figures, note["summary"], files, wall_ms)
@@ -232,6 +275,10 @@ def _choose_files(notes: Sequence[_Group]) -> list[dict[str, Any]]:
         for files in by_table.values()
         for file in ([each for each in files if each["rows"]] or files[:1])
     ]
+
+
+def _is_positive(value: Any) -> bool:
+    return is_count(value) and value > 0
 
 
 def _to_json(value: Any) -> bytes:

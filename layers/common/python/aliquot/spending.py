@@ -256,9 +256,8 @@ def measure_duplicates(tariff: Tariff, outcomes: Iterable[OutcomeKey], roster: R
 
 def write_invoice(
     tariff: Tariff,
-    stage: str,
+    stages: Mapping[str, Spend],
     preparing: Spend,
-    work: Spend,
     settling: Spend,
     duplicates_usd: float,
     estimated_usd: float | None,
@@ -266,15 +265,17 @@ def write_invoice(
     """A run's bill as JSON: by stage and what it was paid for, what of it was wasted, and the total.
 
     Args:
+        stages: what the work of each has cost.
         estimated_usd: what its plan said, None where there was none.
     """
+    work = sum(stages.values(), Spend())
     crashed_usd = preparing.crashed + work.crashed
     return {
         "currency": "USD",
         "prices_as_of": tariff.prices.as_of,
         "architecture": tariff.architecture,
         "preparing": preparing.to_plain(),
-        "stages": {stage: work.to_plain()},
+        "stages": {name: spend.to_plain() for name, spend in stages.items()},
         "settling": settling.to_plain(),
         "wasted": {"duplicates": round(duplicates_usd, 6), "crashes": round(crashed_usd, 6)},
         "total": round((preparing + work + settling).total, 6),

@@ -34,11 +34,45 @@ class Store(Protocol):
     def get(self, key: str) -> bytes:
         """An object's bytes; raises StoreError where there is none."""
 
+    def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
+        """Bytes of an object from `first` on, fewer where it ends; raises StoreError where there is none."""
+
     def has(self, key: str) -> bool:
         """Whether there is such an object; raises StoreError where that cannot be told."""
 
     def list_keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, sorted; raises StoreError."""
+
+
+class PrefixStore:
+    """What lies in a store under a prefix, by keys relative to it."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+
+    def put(self, key: str, body: bytes) -> None:
+        """As of the store."""
+        self._store.put(self._prefix + key, body)
+
+    def put_once(self, key: str, body: bytes) -> None:
+        """As of the store."""
+        self._store.put_once(self._prefix + key, body)
+
+    def get(self, key: str) -> bytes:
+        """As of the store."""
+        return self._store.get(self._prefix + key)
+
+    def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
+        """As of the store."""
+        return self._store.get_range(self._prefix + key, first, n_bytes)
+
+    def has(self, key: str) -> bool:
+        """As of the store."""
+        return self._store.has(self._prefix + key)
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """As of the store."""
+        return [key.removeprefix(self._prefix) for key in self._store.list_keys(self._prefix + prefix)]
 
 
 class FolderStore:
@@ -70,6 +104,12 @@ class FolderStore:
         """An object's bytes; raises StoreError where there is none."""
         with _explained(key):
             return (self.root / key).read_bytes()
+
+    def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
+        """Bytes of an object from `first` on, fewer where it ends; raises StoreError where there is none."""
+        with _explained(key), (self.root / key).open("rb") as file:
+            file.seek(first)
+            return file.read(n_bytes)
 
     def has(self, key: str) -> bool:
         """Whether there is such an object; raises StoreError where that cannot be told."""

@@ -27,7 +27,7 @@ from typing import Protocol
 from aliquot.causes import break_protocol, exceed_memory, explain_end, miss_deadline, say_memory
 from aliquot.errors import OpenFailed, Undecodable
 from aliquot.frames import Frame
-from aliquot.keys import ChunkId
+from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.lane import STEP_S, Hand, Lane, Slice, Task, pick_victim
 from aliquot.launch import Ended, Launcher, raise_refusal
 from aliquot.outcome import Failure, Outcome
@@ -96,7 +96,7 @@ class Supervisor:
 
     Args:
         launcher: starts hosts; the job is open.
-        read_chunk: gives a chunk's object.
+        read_object: gives the object of a key: a chunk, or an outcome of the stage before.
         put_outcome: takes (chunk, spans, outcome, wall nanoseconds).
         counts: go on counting here.
     """
@@ -107,16 +107,16 @@ class Supervisor:
         n_lanes: int,
         limits: Limits,
         reader: ProcessReader,
-        read_chunk: Callable[[ChunkId], bytes],
+        read_object: Callable[[str], bytes],
         put_outcome: PutOutcome,
         counts: Counts | None = None,
     ) -> None:
         self._launcher, self._limits, self._reader = launcher, limits, reader
-        self._read_chunk, self._put_outcome = read_chunk, put_outcome
+        self._read_object, self._put_outcome = read_object, put_outcome
         self._lanes = [Lane(number, tuple(map(Hand, range(limits.threads)))) for number in range(n_lanes)]
         self._selector = selectors.DefaultSelector()
         self._polled_s = 0.0
-        self._deferred: dict[ChunkId, SpanSet] = {}
+        self._deferred: dict[tuple[ChunkId, OutcomeKey | None], SpanSet] = {}
         self.counts = counts or Counts()
 
     def run(
@@ -151,7 +151,7 @@ class Supervisor:
 
     def take_rest(self) -> list[Task]:
         """What was not sent to a host yet: from here on it is not this supervisor's."""
-        rest = [Task(lane.chunk, lane.todo) for lane in self._lanes if lane.chunk is not None and lane.todo]
+        rest = [lane.make_task(lane.todo) for lane in self._lanes if lane.chunk is not None and lane.todo]
         for lane in self._lanes:
             lane.todo = SpanSet()
         return rest
@@ -160,7 +160,7 @@ class Supervisor:
     def leftover(self) -> list[Task]:
         """After a run: what the tasks that were taken asked for and nobody answered."""
         return [
-            Task(lane.chunk, lane.todo | lane.suspects | SpanSet.of(lane.sent.values()))
+            lane.make_task(lane.todo | lane.suspects | SpanSet.of(lane.sent.values()))
             for lane in self._lanes
             if lane.chunk is not None and not lane.is_idle
         ]
@@ -168,7 +168,7 @@ class Supervisor:
     @property
     def deferred(self) -> list[Task]:
         """The records that ran out of memory, where they are left for a host with more."""
-        return [Task(chunk, spans) for chunk, spans in self._deferred.items()]
+        return [Task(chunk, spans, source) for (chunk, source), spans in self._deferred.items()]
 
     @property
     def record_s(self) -> float:
@@ -197,7 +197,7 @@ class Supervisor:
             victim = pick_victim(self._lanes, _LEAST_SHARE_S)
             if victim is None or victim.chunk is None:
                 return False
-            task = Task(victim.chunk, victim.give_half())
+            task = victim.make_task(victim.give_half())
             lane.record_s, lane.last_step = victim.record_s, victim.last_step
         lane.begin(task, time.monotonic())
         return True
@@ -207,11 +207,10 @@ class Supervisor:
             self._launch(lane)
         assert lane.host is not None  # noqa: S101 - it was launched
         assert lane.chunk is not None  # noqa: S101 - it has a task
-        if lane.loaded != lane.chunk:
-            lane.host.channel.send(
-                {"op": "chunk", "chunk": str(lane.chunk), "body": self._read_chunk(lane.chunk)}
-            )
-            lane.loaded = lane.chunk
+        key = lane.make_task(lane.todo).key
+        if lane.loaded != key:
+            lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": self._read_object(key)})
+            lane.loaded = key
         first, end = lane.next_span()
         slot = lane.host.slots[hand.number]
         slot[READ] = slot[ANSWERED] = first
@@ -223,7 +222,7 @@ class Supervisor:
 
     def _launch(self, lane: Lane) -> None:
         lane.host = self._launcher.launch(lane.number)
-        lane.loaded, lane.n_steps, lane.n_shared_steps, lane.peak_mib = None, 0, 0, 0.0
+        lane.loaded, lane.n_steps, lane.n_shared_steps, lane.peak_mib = "", 0, 0, 0.0
         lane.doom, lane.late = None, ()
         lane.is_open = lane.host.is_open
         lane.birth_mib = self._reader.read_private_mib(lane.host.pid)
@@ -275,7 +274,7 @@ class Supervisor:
         elif frame["op"] == "failed":
             raise_refusal(self._launcher.job, frame)
         elif frame["op"] == "broken":
-            raise Undecodable(frame["chunk"], frame["reason"])
+            raise Undecodable(lane.loaded, frame["reason"])
 
     def _take_answer(self, lane: Lane, frame: Frame) -> None:
         """Note an answer. Memory that ran out in a host with a past may be a leak: such records run again."""
@@ -356,7 +355,8 @@ class Supervisor:
         """Leave records to a host with more memory; of this lane's slice they are no part."""
         assert lane.chunk is not None  # noqa: S101 - it has a task
         lane.suspects -= spans
-        self._deferred[lane.chunk] = self._deferred.get(lane.chunk, SpanSet()) | spans
+        held = lane.chunk, lane.source
+        self._deferred[held] = self._deferred.get(held, SpanSet()) | spans
         self._put(lane)
 
     def _file(self, lane: Lane, failure: Failure) -> None:

@@ -57,6 +57,8 @@ class TickState:
         n_repairs: how often gaps were sent again since a further record was answered.
         n_answered: records that were answered then.
         tally_ms: what ticks have taken so far.
+        leg: which leg is worked on.
+        step: of the exchange behind it: 1 while parts are compacted, 2 while partitions are gathered, else 0.
     """
 
     epoch: int = 0
@@ -68,6 +70,12 @@ class TickState:
     n_repairs: int = 0
     n_answered: int = 0
     tally_ms: int = 0
+    leg: int = 0
+    step: int = 0
+
+    def begin_leg(self, leg: int) -> TickState:
+        """The state at the begin of a leg; what tallies cost goes on to count."""
+        return TickState(epoch=self.epoch, n_ticks=self.n_ticks, tally_ms=self.tally_ms, leg=leg)
 
 
 def is_state(value: Any) -> bool:

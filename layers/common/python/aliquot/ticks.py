@@ -1,7 +1,8 @@
 """One tick of a run: look at its objects, decide, act, and say when to come again.
 
     epoch stopped? -> drain;  damaged outcome? -> the next epoch
-    list chunks and outcomes -> complete? -> settle: freeze the roster, list its groups
+    list chunks and outcomes -> complete? -> settle: freeze the roster, list its groups; or exchange, a step
+                                             a tick, and go on with the next leg
       -> budget, time, failures, jobs that do not open? -> stop
       -> else send what is due
 
@@ -13,13 +14,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aliquot.coverage import Coverage, measure_coverage
+from aliquot.crossing import settle_legs
+from aliquot.exchanging import Exchanging
 from aliquot.failure_limit import FailureLimit
-from aliquot.keys import ChunkId, OutcomeKey
+from aliquot.keys import ChunkId
 from aliquot.ledger import (
     ABANDONED,
     BUDGET_REACHED,
@@ -33,7 +36,9 @@ from aliquot.ledger import (
     UnreadableOutcome,
 )
 from aliquot.manifest import is_cut_in_stack
+from aliquot.message import TaskMessage
 from aliquot.notes import decoding
+from aliquot.open_work import find_open_work
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.reducer import Reducer
@@ -47,6 +52,7 @@ from aliquot.spending import (
     measure_spend,
     write_invoice,
 )
+from aliquot.stages import Leg, StageNote, choose_rung, read_legs
 from aliquot.tally import TickPlan, TickState, plan_drain, plan_tick
 
 _MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
@@ -75,7 +81,8 @@ class Ticker:
         self._run, self._ledger, self._manifest = run, ledger, manifest
         self._queues, self._make_reducer, self._lease_s, self._now_s = queues, make_reducer, lease_s, now_s
         self._settings: Mapping[str, Any] = manifest["settings"]
-        self._stage: str = manifest["stage"]
+        self._legs = read_legs(manifest)
+        self._exchanging = Exchanging(run, ledger, self._legs)
         self._rung: str = self._settings.get("rung", "small")
         self._begun_ns = time.monotonic_ns()
 
@@ -85,8 +92,8 @@ class Ticker:
         Args:
             state: what the last tick handed on, None in an execution's first.
         Returns:
-            `state`, `epoch`, `phase` ("running", "settling", "done"), `wait_s`, and for "settling" the
-            `groups_key`, relative to the run.
+            `state`, `epoch`, `phase` ("running", "exchanging", "settling", "done"), `wait_s`, and for
+            "exchanging" and "settling" the `groups_key`, relative to the run.
         """
         if state is None:
             stops = self._ledger.list_stops()
@@ -99,42 +106,68 @@ class Ticker:
         if stop is not None:
             plan = plan_drain(state, sum(self._queues.measure().values()), self._lease_s)
             return self._settle(plan.state) if plan.is_complete else self._wait(plan)
-        return self._go_on(state)
+        return self._exchange(state) if state.step else self._go_on(state)
 
     def _go_on(self, state: TickState) -> dict[str, Any]:
-        ledger = self._ledger
+        ledger, leg = self._ledger.enter_leg(state.epoch, state.leg), self._legs[state.leg]
         is_sealed = ledger.is_sealed  # first: what is there when it is sealed is all
         chunks = ledger.list_chunks() if is_sealed else leave_gap(ledger.list_chunks())
-        outcomes = ledger.list_outcomes(self._stage)
+        outcomes = ledger.list_outcomes(leg.last.name)
         coverage = measure_coverage(chunks, outcomes, ledger.list_voids())
         depths = self._queues.measure()
         plan = plan_tick(
             run=self._run,
-            stage=self._stage,
+            stage=leg.first.name,
             chunks=chunks,
             is_sealed=is_sealed,
             coverage=coverage,
             queue_depth=sum(depths.values()),
-            window=self._settings["window"],
-            rung=self._rung,
+            window=self._window(leg),
+            rung=self._choose_rung(leg.first),
             state=state,
-            may_wait=may_wait(self._settings),
+            may_wait=may_wait(self._settings) and not _is_narrowed(leg),
         )
         if plan.is_complete:
-            return self._settle(plan.state)
-        reason, facts = self._find_stop(plan, coverage, outcomes, chunks, depths, is_sealed=is_sealed)
+            return self._leave_leg(plan.state)
+        reason, facts = self._find_stop(plan, coverage, depths, is_sealed=is_sealed)
         if reason:
             ledger.stop(state.epoch, reason, {**facts, "at": self._now_s()})
         else:
-            self._queues.send(plan.send)
+            self._queues.send(self._address(plan.send, ledger, leg))
         return self._wait(plan)
+
+    def _address(self, messages: Sequence[TaskMessage], ledger: Ledger, leg: Leg) -> list[TaskMessage]:
+        """Messages of a leg's chunks, each to the stage that its records wait for."""
+        sent = [replace(message, leg=ledger.prefix) for message in messages]
+        if len(leg.stages) == 1 or not sent:
+            return sent
+        by_chunk = {message.chunk: message for message in sent}
+        work = find_open_work(ledger, [stage.name for stage in leg.stages], list(by_chunk))
+        return [
+            replace(
+                by_chunk[task.chunk],
+                stage=stage.name,
+                spans=task.spans,
+                source=task.source,
+                rung=self._choose_rung(stage),
+            )
+            for stage, tasks in zip(leg.stages, work.todo, strict=True)
+            for task in tasks
+        ]
+
+    def _window(self, leg: Leg) -> int:
+        """How many tasks of a leg may be queued or running."""
+        bounds = [stage.concurrency for stage in leg.stages if stage.concurrency is not None]
+        window: int = self._settings["window"]
+        return min([window, *bounds])
+
+    def _choose_rung(self, stage: StageNote) -> str:
+        return choose_rung(stage, self._rung, list(self._queues.rungs))
 
     def _find_stop(
         self,
         plan: TickPlan,
         coverage: Coverage,
-        outcomes: list[OutcomeKey],
-        chunks: list[ChunkId],
         depths: Mapping[str, int],
         *,
         is_sealed: bool,
@@ -144,7 +177,7 @@ class Ticker:
         n_records = coverage.n_records if is_sealed else sys.maxsize
         if limit.stops(coverage.n_failed, coverage.n_answered, n_records):
             return TOO_MANY_FAILED, {}
-        if self._is_beyond_budget(plan.state, outcomes, len(chunks), depths):
+        if self._is_beyond_budget(plan.state, depths):
             return BUDGET_REACHED, {"budget_usd": self._settings["budget_usd"]}
         until_s = self._settings.get("until_s")
         if until_s is not None and self._now_s() >= until_s:
@@ -154,17 +187,18 @@ class Ticker:
         said = self._find_open_failure(plan.state.epoch)
         return (OPEN_FAILED, {"message": said}) if said else ("", {})
 
-    def _is_beyond_budget(
-        self, state: TickState, outcomes: list[OutcomeKey], n_chunks: int, depths: Mapping[str, int]
-    ) -> bool:
+    def _is_beyond_budget(self, state: TickState, depths: Mapping[str, int]) -> bool:
         budget_usd = self._settings.get("budget_usd")
         if budget_usd is None:
             return False
-        tariff = read_tariff(self._settings)
+        tariff, place = read_tariff(self._settings), (state.epoch, state.leg)
+        outcomes = [key for keys in self._exchanging.list_outcomes(*place).values() for key in keys]
+        n_chunks = self._exchanging.count_chunks(*place)
         redelivered = self._ledger.count_redeliveries()
         earlier = measure_earlier(tariff, self._ledger, state.epoch)
         n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
         spent = measure_spend(tariff, outcomes, redelivered, n_chunks, n_ticks, tally_ms)
+        spent += self._exchanging.measure(tariff, *place)
         spent += earlier.settling + measure_before(self._ledger, self._manifest, n_chunks)
         in_flight = {**depths, self._rung: self._settings["window"]}
         return is_beyond(tariff, budget_usd, spent, in_flight, len(outcomes))
@@ -178,14 +212,40 @@ class Ticker:
         return ""
 
     def _settle(self, state: TickState) -> dict[str, Any]:
-        """Freeze the roster and list its groups; a damaged outcome is voided, and the run goes on."""
+        """Freeze the rosters and list their groups; a damaged outcome is voided, and the run goes on."""
         try:
-            roster = self._ledger.settle(self._stage, state.epoch)
+            settled = list(settle_legs(self._ledger, self._legs, state.epoch))
+            for leg, ledger, _ in settled[1:]:
+                self._ledger.note_leg(state.epoch, leg.number, ledger.prefix)
+            key = self._make_reducer(state.epoch).begin(settled, len(self._legs))
         except UnreadableOutcome as err:
             self._ledger.give_up_outcome(err, state.epoch)
             return self._answer(self._enter_next_epoch(state), "running")
-        key = self._make_reducer(state.epoch).begin(roster)
+        state = replace(state, leg=len(settled) - 1, step=0)
         return {**self._answer(state, "settling"), "groups_key": key}
+
+    def _leave_leg(self, state: TickState) -> dict[str, Any]:
+        """Settle the run, or exchange what the leg gave: unless it is exchanged, a step is begun."""
+        if state.leg == len(self._legs) - 1:
+            return self._settle(state)
+        ledger = self._ledger.enter_leg(state.epoch, state.leg)
+        try:
+            roster = ledger.settle(self._legs[state.leg].last.name, state.epoch)
+            key = self._exchanging.begin(state.epoch, state.leg, roster)
+        except UnreadableOutcome as err:
+            self._ledger.give_up_outcome(err, state.epoch)
+            return self._answer(self._enter_next_epoch(state), "running")
+        if not key:
+            return self._go_on(state.begin_leg(state.leg + 1))
+        return {**self._answer(replace(state, step=1), "exchanging"), "groups_key": key}
+
+    def _exchange(self, state: TickState) -> dict[str, Any]:
+        """What follows a step of an exchange: the next one, or the leg behind it."""
+        if state.step == 1:
+            key = self._exchanging.plan(state.epoch, state.leg)
+            return {**self._answer(replace(state, step=2), "exchanging"), "groups_key": key}
+        self._exchanging.end(state.epoch, state.leg)
+        return self._go_on(state.begin_leg(state.leg + 1))
 
     def _enter_next_epoch(self, state: TickState) -> TickState:
         """Begin anew; what tallies cost goes on to count."""
@@ -209,6 +269,11 @@ class Ticker:
             "wait_s": wait_s,
             "groups_key": "",
         }
+
+
+def _is_narrowed(leg: Leg) -> bool:
+    """Whether a stage of it allows only so many tasks."""
+    return any(stage.concurrency is not None for stage in leg.stages)
 
 
 def leave_gap(chunks: list[ChunkId]) -> list[ChunkId]:
@@ -260,18 +325,28 @@ def write_run_invoice(
     ledger: Ledger, manifest: Mapping[str, Any], epoch: int, state: TickState, n_groups: int, reduce_ms: int
 ) -> dict[str, Any]:
     """What a run has cost, all epochs of it, see `spending.write_invoice`; this one's bill is noted."""
-    tariff, stage = read_tariff(manifest["settings"]), manifest["stage"]
-    outcomes = ledger.list_outcomes(stage)
-    redelivered, n_chunks = ledger.count_redeliveries(), len(ledger.list_chunks())
+    tariff, legs = read_tariff(manifest["settings"]), read_legs(manifest)
+    exchanging = Exchanging("", ledger, legs)
+    found = exchanging.list_outcomes(epoch, state.leg)
+    outcomes = [key for keys in found.values() for key in keys]
+    redelivered, n_chunks = ledger.count_redeliveries(), exchanging.count_chunks(epoch, state.leg)
     earlier = measure_earlier(tariff, ledger, epoch)
     n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
-    work = measure_spend(tariff, outcomes, redelivered, n_chunks, n_ticks, tally_ms)
+    first, *others = found.values()
+    works = [measure_spend(tariff, first, redelivered, n_chunks, n_ticks, tally_ms)]
+    works += [measure_spend(tariff, each, {}, 0, 0, 0) for each in others]
     preparing = measure_before(ledger, manifest, n_chunks)
     settling = earlier.settling + measure_settling(tariff, reduce_ms, len(outcomes), n_groups)
+    settling += exchanging.measure(tariff, epoch, state.leg)
     own = {"n_ticks": state.n_ticks, "tally_ms": state.tally_ms}
     ledger.note_bill(
         epoch, {**own, "n_groups": n_groups, "reduce_ms": reduce_ms, "n_outcomes": len(outcomes)}
     )
-    duplicates_usd = measure_duplicates(tariff, outcomes, ledger.settle(stage, epoch))
+    duplicates_usd = sum(
+        measure_duplicates(tariff, found[leg.last.name], held.settle(leg.last.name, epoch))
+        for leg in legs[: state.leg + 1]
+        for held in [ledger.enter_leg(epoch, leg.number)]
+    )
     estimated_usd = manifest["settings"].get("estimated_usd")
-    return write_invoice(tariff, stage, preparing, work, settling, duplicates_usd, estimated_usd)
+    stages = dict(zip(found, works, strict=True))
+    return write_invoice(tariff, stages, preparing, settling, duplicates_usd, estimated_usd)

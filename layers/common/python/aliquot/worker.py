@@ -1,7 +1,8 @@
 """One slice of work on one task of a queue: look, do, put, hand back the rest.
 
     stopped epoch? -> received before? look what is answered -> supervise hosts for a slice
-      -> outcomes are put as they come -> look again -> hand the rest back as further tasks
+      -> outcomes are put as they come, each a task of the next stage of its leg
+      -> look again -> hand the rest back as further tasks
 
 A record that outlasts the slice holds nobody up: what waits behind it is handed back meanwhile.
 
@@ -84,6 +85,19 @@ class Supervised:
     counts: Counts
 
 
+@dataclass(frozen=True)
+class Forward:
+    """Where outcomes go on to: the next stage of the leg, and the rung on which its records begin."""
+
+    stage: str
+    rung: str
+
+    def make_message(self, message: TaskMessage, key: OutcomeKey) -> TaskMessage:
+        """The task that an outcome of a message's is for the next stage."""
+        ahead = replace(message, stage=self.stage, rung=self.rung, spans=key.spans, source=key)
+        return replace(ahead, is_alone=False, hops=message.hops + 1)
+
+
 Give = Callable[[list[Task], float], None]  # tasks to hand back at once, and a record's wall time
 Supervise = Callable[[Task, Limits, int, float, PutOutcome, Give | None], Supervised]
 
@@ -117,7 +131,7 @@ def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
             n_lanes=n_hosts,
             limits=limits,
             reader=choose_reader(),
-            read_chunk=lambda chunk: ledger.store.get(chunk.key),
+            read_object=ledger.leg.get,
             put_outcome=put,
         )
         began_s = time.monotonic()
@@ -160,6 +174,7 @@ def work_slice(
     allowed: WorkLimits,
     send: Callable[[list[TaskMessage]], None],
     billed_from_ns: int | None = None,
+    forward: Forward | None = None,
 ) -> Worked:
     """Work on a task for one slice.
 
@@ -169,6 +184,7 @@ def work_slice(
             before the end, None where that would be more tasks than the window allows).
         send: puts follow-up tasks into their rungs' queues; returns when they are acknowledged.
         billed_from_ns: when the invocation's bill began, on the monotonic clock; now where nobody says.
+        forward: where outcomes go on to; None from a leg's last stage.
     """
     if ledger.is_stopped(message.epoch):
         return Worked()
@@ -186,10 +202,11 @@ def work_slice(
     is_careful = receives >= _CAREFUL_RECEIVES
     limits = _choose_limits(message, allowed, is_careful=is_careful)
     n_hosts = 1 if is_careful or message.is_alone else allowed.n_hosts
-    bill = _Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns)
+    tell = partial(_send_on, message, forward, send)
+    bill = _Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns, tell)
     back = _HandBack(message, allowed.slice_s, send)
     give = back.give if receives == 1 and message.share == ENDLESS else None
-    did = supervise(Task(message.chunk, todo), limits, n_hosts, allowed.slice_s, bill.put, give)
+    did = supervise(replace(message.task, spans=todo), limits, n_hosts, allowed.slice_s, bill.put, give)
     rest = did.rest
     if receives > 1:
         rest = _find_rest(rest, message, ledger, before | bill.put_keys)
@@ -203,7 +220,12 @@ def work_slice(
     return Worked(counts.n_answered, counts.n_failed, counts.n_host_ends, back.n_sent, n_climbed)
 
 
-def bury_task(message: TaskMessage, ledger: Ledger, send: Callable[[list[TaskMessage]], None]) -> int:
+def bury_task(
+    message: TaskMessage,
+    ledger: Ledger,
+    send: Callable[[list[TaskMessage]], None],
+    forward: Forward | None = None,
+) -> int:
     """Send what is open of a dead letter again, halved; a single record becomes a tombstone.
 
     Gives the number of messages sent.
@@ -214,7 +236,8 @@ def bury_task(message: TaskMessage, ledger: Ledger, send: Callable[[list[TaskMes
     if len(gap) == 1:
         failure = Failure(gap.spans[0][0], "environment", _ENVIRONMENT)
         buried = Outcome({}, {}, 0, [failure])
-        ledger.put_outcome(message.stage, message.chunk, gap, buried, 0, rung=TOMBSTONE)
+        key = ledger.put_outcome(message.stage, message.chunk, gap, buried, 0, rung=TOMBSTONE)
+        _send_on(message, forward, send, key)
         return 0
     halves = [half for half in gap.take(len(gap) // 2) if half]
     if halves:
@@ -222,19 +245,41 @@ def bury_task(message: TaskMessage, ledger: Ledger, send: Callable[[list[TaskMes
     return len(halves)
 
 
-class _Bill:
-    """Puts outcomes, each with the part of the invocation's bill since the one before."""
+def _send_on(
+    message: TaskMessage,
+    forward: Forward | None,
+    send: Callable[[list[TaskMessage]], None],
+    key: OutcomeKey,
+) -> None:
+    """Send an outcome to the next stage of its leg."""
+    if forward is not None:
+        send([forward.make_message(message, key)])
 
-    def __init__(self, ledger: Ledger, stage: str, rung: str, receives: int, from_ns: int | None) -> None:
+
+class _Bill:
+    """Puts outcomes, each with the part of the invocation's bill since the one before, and tells of them."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        stage: str,
+        rung: str,
+        receives: int,
+        from_ns: int | None,
+        tell: Callable[[OutcomeKey], None],
+    ) -> None:
         self._put = partial(ledger.put_outcome, stage, rung=rung, receives=receives)
         self._from_ns = time.monotonic_ns() if from_ns is None else from_ns
+        self._tell = tell
         self.put_keys: set[OutcomeKey] = set()
 
     def put(self, chunk: ChunkId, spans: SpanSet, outcome: Outcome, _wall_ns: int) -> None:
         """Put an outcome; what follows the last one is billed as _TAIL_NS."""
         now_ns = time.monotonic_ns()
-        self.put_keys.add(self._put(chunk, spans, outcome, now_ns - self._from_ns + _TAIL_NS))
+        key = self._put(chunk, spans, outcome, now_ns - self._from_ns + _TAIL_NS)
+        self.put_keys.add(key)
         self._from_ns = now_ns
+        self._tell(key)
 
 
 def _choose_limits(message: TaskMessage, allowed: WorkLimits, *, is_careful: bool) -> Limits:
@@ -268,7 +313,7 @@ def _find_rest(rest: list[Task], message: TaskMessage, ledger: Ledger, known: se
     if any(outcome.spans & message.spans for outcome in outcomes - known):
         return []
     answered = _join(outcomes - set(ledger.list_voids()))
-    return [Task(task.chunk, task.spans - answered) for task in rest]
+    return [replace(task, spans=task.spans - answered) for task in rest]
 
 
 def _join(outcomes: Iterable[OutcomeKey]) -> SpanSet:

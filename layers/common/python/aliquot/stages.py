@@ -1,0 +1,149 @@
+"""A job's chain of stages as a manifest holds it, and its legs: what runs between two exchanges.
+
+    stages   expand -> stock -|by leaf|-> look up -|by record|-> rank
+    legs     [expand, stock]             [look up]              [rank]
+
+In a leg every stage answers for the same units, so that coverage of its last stage is coverage of the leg: in
+the first leg the records of the dataset, behind an exchange its groups. Whoever drives a run needs no job for
+this: it stands in the manifest in plain values.
+
+Pure. Imports `job` for the declaration alone. When it is wrong, stages run in another order, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aliquot.envelope import is_count
+from aliquot.job import RECORD, Best, Stage
+from aliquot.keys import is_name
+from aliquot.prices import HELD_SHARE, RUNG_MB, SUPERVISOR_MB
+
+
+@dataclass(frozen=True)
+class StageNote:
+    """What is to be known of a stage without its code; see `job.Stage`."""
+
+    name: str
+    exchange: str = ""
+    origin: str = ""
+    splits: bool = False
+    memory_mib: int | None = None
+    concurrency: int | None = None
+    best: Best | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, stage: Stage) -> StageNote:
+        """Of a declared stage."""
+        return cls(
+            stage.name,
+            stage.exchange,
+            stage.origin,
+            stage.splits,
+            stage.memory_mib,
+            stage.concurrency,
+            stage.best,
+        )
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> StageNote:
+        """Of plain values that `are_stages` found sound."""
+        best = plain.get("best")
+        return cls(**{**plain, "best": Best(**best) if best is not None else None})
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Consecutive stages without an exchange between them.
+
+    Args:
+        number: its place; the first leg, 0, reads the dataset.
+    """
+
+    number: int
+    stages: tuple[StageNote, ...]
+
+    @property
+    def first(self) -> StageNote:
+        """The stage that reads the leg's chunks."""
+        return self.stages[0]
+
+    @property
+    def last(self) -> StageNote:
+        """The stage whose coverage is the leg's."""
+        return self.stages[-1]
+
+    @property
+    def tells_records(self) -> bool:
+        """Whether each of its rows belongs to one record of the dataset, and not to all of a group."""
+        return not self.number or bool(self.last.origin) or self.first.exchange == RECORD
+
+
+def split_legs(stages: Sequence[StageNote]) -> tuple[Leg, ...]:
+    """The legs of a chain, in order."""
+    legs: list[list[StageNote]] = []
+    for stage in stages:
+        if stage.exchange or not legs:
+            legs.append([])
+        legs[-1].append(stage)
+    return tuple(Leg(number, tuple(held)) for number, held in enumerate(legs))
+
+
+def find_next(legs: Sequence[Leg], name: str) -> StageNote | None:
+    """The stage that reads a stage's outcomes as they come; None behind the last of a leg."""
+    for leg in legs:
+        names = [stage.name for stage in leg.stages]
+        if name in names[:-1]:
+            return leg.stages[names.index(name) + 1]
+    return None
+
+
+def choose_rung(stage: StageNote, lowest: str, rungs: Sequence[str]) -> str:
+    """The rung on which a stage's records begin: the lowest with the memory that one host of it needs.
+
+    Args:
+        lowest: that the run begins on.
+        rungs: of the stack, the lowest first.
+    """
+    allowed = list(rungs[rungs.index(lowest) :])
+    needed_mib = stage.memory_mib or 0
+    enough = [rung for rung in allowed if HELD_SHARE * (RUNG_MB[rung] - SUPERVISOR_MB) >= needed_mib]
+    return (enough or allowed[-1:])[0]
+
+
+def read_legs(manifest: Mapping[str, Any]) -> tuple[Leg, ...]:
+    """The legs of a manifest that was checked."""
+    return split_legs([StageNote.from_plain(plain) for plain in manifest["stages"]])
+
+
+def are_stages(value: Any) -> bool:
+    """Whether this is a chain of stages as a manifest holds it."""
+    return type(value) is list and bool(value) and all(map(_is_stage, value)) and not value[0]["exchange"]
+
+
+def _is_stage(value: Any) -> bool:
+    plain = StageNote("").to_plain()
+    return (
+        type(value) is dict
+        and value.keys() == plain.keys()
+        and is_name(value["name"])
+        and all(type(value[name]) is str for name in ("exchange", "origin"))
+        and type(value["splits"]) is bool
+        and all(value[name] is None or is_count(value[name]) for name in ("memory_mib", "concurrency"))
+        and (value["best"] is None or _is_best(value["best"]))
+    )
+
+
+def _is_best(value: Any) -> bool:
+    return (
+        type(value) is dict
+        and value.keys() == {"n", "by", "score"}
+        and is_count(value["n"])
+        and all(type(value[name]) is str for name in ("by", "score"))
+    )

@@ -1,0 +1,104 @@
+"""Chains of stages on a rehearsed stack that loses, doubles and delays: the rows of a plain program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aliquot.keys import OutcomeKey
+from orchestrator.aws.rehearsal import Drain
+from orchestrator.installed_layers import assemble_layers, find_cache
+from orchestrator.rehearsal import Faults, Stack, rehearse
+from tests.functional.rights import list_missing
+from tests.functional.stages.chains import Options, expect
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    faults = Faults(seed=4, duplicate=0.2, throttle=0.1, kill=0.1, fail_s3=0.005, limit=6)
+    code = assemble_layers(ROOT, find_cache())
+    parameters = {"AllowCode": "true", "Rungs": "small+medium"}
+    with (
+        rehearse(
+            ROOT / "template.yaml", parameters=parameters, code=code, concurrency=2, faults=faults
+        ) as made,
+        Drain(made) as drain,
+    ):
+        yield made
+        drain.check()
+        assert not list_missing(made)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault", "at"),
+    [("", "", 0), ("ff", "raise", 1), ("fxr", "raise", 2), ("sxr", "crash", 1)],
+)
+@pytest.mark.usefixtures("stack")
+def test_a_chain_on_a_stack_gives_what_it_gives_here(desk, shape, fault, at):
+    texts = desk.write_texts(120, n_odd=2)
+    options = Options(shape, fault, at)
+    asked = [f"--shape={shape}"] if shape else []
+    said = desk.aliquot(
+        *(
+            "run",
+            "chains:chain",
+            "data.csv",
+            "--out",
+            "out",
+            "--on",
+            "aws:rehearsal",
+            "--code",
+            ".",
+            "--quiet",
+        ),
+        *("--max-failed", "90%", f"--fault={fault}", f"--at={at}", *asked),
+    )
+    assert said.code == 0, said.err
+    rows, failed = expect(texts, options)
+    assert desk.rows() == [(record, tuple(row)) for record, row in rows]
+    assert desk.failed() == failed
+    summary = json.loads((desk.folder / "out" / "summary.json").read_text())
+    assert (summary["done"], summary["failed"]) == (len(texts) - len(failed), len(failed))
+    invoice = json.loads((desk.folder / "out" / "invoice.json").read_text())
+    assert list(invoice["stages"]) == [f"stage{place}" for place in range(len(shape) + 1)]
+    assert all(spend["compute"] > 0 for spend in invoice["stages"].values())
+
+
+def test_a_stage_begins_on_the_rung_that_has_its_memory(stack, desk):
+    """`memory_mib` of a stage behind another: its tasks lie in that rung's queue."""
+    desk.write("wide.py", WIDE)
+    desk.write_texts(30, n_odd=0)
+    said = desk.aliquot(
+        *("run", "wide:job", "data.csv", "--out", "out", "--on", "aws:rehearsal", "--code", ".", "--quiet")
+    )
+    assert said.code == 0, said.err
+    run = json.loads((desk.folder / "out" / "cloud.json").read_text())["run"]
+    pages = stack.client("s3").get_paginator("list_objects_v2")
+    found = pages.paginate(Bucket=stack.outputs["Bucket"], Prefix=f"runs/{run}/outcomes/")
+    keys = [
+        OutcomeKey.parse(each["Key"].removeprefix(f"runs/{run}/"))
+        for page in found
+        for each in page["Contents"]
+    ]
+    rungs = {key.stage: key.rung for key in keys}
+    assert rungs == {"read": "small", "wide": "medium"}
+
+
+WIDE = """
+from dataclasses import dataclass
+from aliquot import Job, Stage
+
+@dataclass(frozen=True)
+class Options:
+    pass
+
+def open_it(options, prepared):
+    return lambda records: ([record] for record in records)
+
+job = Job("wide", 1, Options, (Stage("read", open_it), Stage("wide", open_it, memory_mib=2000)))
+"""
