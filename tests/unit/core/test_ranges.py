@@ -36,13 +36,15 @@ from aliquot.readers.parquet import RowGroup
 
 REACTION = {"reaction": Column(("reaction", "rxn"), "line"), "id": Column(("id",), "id")}
 TABLE = {"a": Column(("a", "x")), "b": Column(("b",))}
-FIELDS = {"smi": REACTION, "rsmi": REACTION, "jsonl": TABLE, "csv": TABLE, "tsv": TABLE}
+PROTEIN = {"sequence": Column(("sequence",), "line"), "id": Column(("id",), "id")}
+FIELDS = {"fasta": PROTEIN, "smi": REACTION, "rsmi": REACTION, "jsonl": TABLE, "csv": TABLE, "tsv": TABLE}
 
 LINES = {
     "smi": ["C 1", "CC |f:0.1| two words", "smiles id", "N\tn", "O", "smiles\tid", "CCO\t3\tmore"],
     "rsmi": ["C>>O 1", "rxn\tid", "reaction", "C>>N\tx", "A>>B |c| y", "id"],
     "jsonl": ['{"a": 1, "b": "x"}', '{"A": 2}', "{", "[1]", '{"b": null}', '{"a": "\\ud800"}', '{"c": 3}'],
     "csv": ["a,b", "1,2", '"1,5",x', '"q', 'q"', '"q""q",2', 'x"y,"z', '"u"v,w', "1,2,3", 'x"y,"z"', '"",""'],
+    "fasta": [">a", ">b two words", "MKVL", "AG I", "M>K", ">", ">c|d\te", "MK"],
     "tsv": ["a\tb", "1\t2", '"1\t5"\tx', '"q', 'q"\t3', '"q""q"\t2', "b\ta", "1\t2\t3"],
 }
 ODD = ["", " ", "\t", "\ufeff", "caf\udce9", "x" * 45, "a\rb", "é", '"']

@@ -42,6 +42,7 @@ def test_items_keep_the_order_given_and_a_glob_sorts_its_own(folder: Path) -> No
         ("a.TSV", ("tsv", False)),
         ("a.ndjson.gz", ("jsonl", True)),
         ("a.jsonl", ("jsonl", False)),
+        ("a.faa.gz", ("fasta", True)),
         ("a.parquet", ("parquet", False)),
         ("a.smiles.GZ", ("smi", True)),
         ("a.b.rsmi", ("rsmi", False)),

@@ -21,6 +21,8 @@ from aliquot.readers.sniff import is_smiles_like, sniff_format
     ("line", "expected"),
     [
         ('{"a": 1}', "jsonl"),
+        (">sp|P1|ONE a protein", "fasta"),
+        (">>CCO", "rsmi"),
         ("id,class,reactants>reagents>production", "csv"),
         ("Reaction Id,Smiles", "csv"),
         ('"a","b"', "csv"),

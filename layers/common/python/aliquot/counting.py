@@ -18,7 +18,7 @@ from aliquot.readers.batch import START, Place, cut_batch
 from aliquot.readers.columns import Wanted
 from aliquot.readers.heads import Head
 from aliquot.readers.parquet import list_row_groups, read_parquet
-from aliquot.readers.parts import PartReading, find_head, find_line_start
+from aliquot.readers.parts import PartReading, find_head, find_part_start
 from aliquot.readers.streams import Opener
 
 
@@ -85,8 +85,8 @@ class SourceCutter:
         if stretch.end <= head.end.byte:
             return Counted(())
         is_first = stretch.begin <= head.end.byte
-        begin = head.end.byte if is_first else find_line_start(self._source, stretch.begin, self._opener)
-        end = find_line_start(self._source, stretch.end, self._opener)
+        begin = head.end.byte if is_first else find_part_start(self._source, stretch.begin, self._opener)
+        end = find_part_start(self._source, stretch.end, self._opener)
         n_before = head.end.line - 1 if is_first else 0
         reading = self._read_text(Place(begin, 1), end, is_watched=True)
         n_records, n_chunks = _measure(self._tag(reading))

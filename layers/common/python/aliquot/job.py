@@ -47,7 +47,8 @@ class Reference:
 class Column:
     """Under which names a record's field is looked up in an input, tried in this order.
 
-    `kind` "line" marks the field that formats without columns fill (`.smi`, `.rsmi`); "id" the record's id.
+    `kind` "line" marks the field that formats without columns fill (`.smi`, `.rsmi`, FASTA's sequence);
+    "id" the record's id.
     """
 
     names: tuple[str, ...]

@@ -5,9 +5,10 @@
     number_parts     each part's first record, first line and first chunk, once all are counted
     group_items      which stretches or parts one invocation takes
 
-A range of a text holds the lines that begin in it. A stream is read from its beginning: text within gzip, a
-table with newlines in quotes (where only a reading from the beginning knows what is in quotes), and texts
-that make one range. It is counted by one invocation after another; its parts are cut side by side.
+A range of a text holds the lines that begin in it, of FASTA the records. A stream is read from its beginning:
+text within gzip, a table with newlines in quotes (where only a reading from the beginning knows what is in
+quotes), and texts that make one range. It is counted by one invocation after another; its parts are cut side
+by side.
 
 Owns these plans; touches nothing. Imports the readers' `Source` and `RowGroup`, `errors`. When it is wrong,
 records get each other's numbers, or chunks each other's names.

@@ -3,7 +3,8 @@
 A part begins and ends between two lines. What the text's beginning decides (a header, whether the wanted
 columns are there) it takes from the text's head. Tables need care: a row may span lines, so a part of one may
 begin only where a reading from the beginning holds no row (`Batch.end`), or where no quote of the whole text
-is left open at the end of a line (`PartReading.has_open_quote` of every part before).
+is left open at the end of a line (`PartReading.has_open_quote` of every part before). A part of FASTA begins
+with a record's header.
 
 Owns how a reading begins anew inside a text. Imports its neighbours and the standard library. When it is
 wrong, a record on the edge of two parts is lost, counted twice, or read as another.
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from aliquot.readers.batch import Batch, Limits, Place, cut_batch
 from aliquot.readers.blocks import Block, read_blocks, skip_mark
 from aliquot.readers.columns import Wanted
+from aliquot.readers.fasta import RECORD_START, lay_out_fasta
 from aliquot.readers.heads import Head
 from aliquot.readers.jsonl import check_jsonl
 from aliquot.readers.lines import find_line_header
@@ -88,6 +90,9 @@ def find_head(source: Source, wanted: Wanted, opener: Opener, limits: Limits) ->
         if text_format == "jsonl":
             check_jsonl(blocks, path, wanted)
             return Head(None, begin)
+        if text_format == "fasta":
+            lay_out_fasta(path, wanted)
+            return Head(None, begin)
         if text_format in DELIMITERS:
             found = find_table_header(blocks, path, text_format, wanted, limits)
         else:
@@ -99,17 +104,23 @@ def find_head(source: Source, wanted: Wanted, opener: Opener, limits: Limits) ->
     return Head(None, seen[-1][1].end if is_blank_table else begin)
 
 
-def find_line_start(source: Source, byte: int, opener: Opener) -> int:
-    """The first byte from `byte` on at which a line begins; the end of the text where none does."""
+def find_part_start(source: Source, byte: int, opener: Opener) -> int:
+    """The first byte from `byte` on at which a part may begin; the end of the text where none may.
+
+    That is where a line begins, in FASTA one with a header.
+    """
     if byte <= 0:
         return 0
+    mark = RECORD_START if source.format == "fasta" else b"\n"
+    held = b""
     with opener(source) as file:
         at = file.seek(byte - 1)
         while piece := file.read(HEAD_BYTES):
-            found = piece.find(b"\n")
+            found = (held + piece).find(mark)
             if found >= 0:
-                return at + found + 1
+                return at - len(held) + found + 1
             at += len(piece)
+            held = piece[-1:] if len(mark) > 1 else b""
     return at
 
 

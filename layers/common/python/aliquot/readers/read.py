@@ -13,6 +13,7 @@ from aliquot.job import Column
 from aliquot.readers.batch import Batch, Limits, cut_batch
 from aliquot.readers.blocks import Block, read_blocks
 from aliquot.readers.columns import Wanted
+from aliquot.readers.fasta import read_fasta
 from aliquot.readers.heads import Head
 from aliquot.readers.jsonl import read_jsonl
 from aliquot.readers.lines import read_lines
@@ -90,6 +91,8 @@ def read_text(
         return read_jsonl(blocks, path, wanted, is_checked=head is not None)
     if text_format in DELIMITERS:
         return read_table(blocks, path, text_format, wanted, limits, head.header if head else None)
+    if text_format == "fasta":
+        return read_fasta(blocks, path, wanted, limits)
     return read_lines(blocks, path, text_format, wanted, head)
 
 

@@ -48,14 +48,17 @@ def cut_first(line: str) -> str:
 def sniff_format(head: bytes) -> str:
     """The format of a text that begins with `head`, by its first line that is not blank.
 
-    An object in braces: jsonl. A tab or a comma: rsmi or smi if the first field is a reaction or looks like
-    a molecule, else the header of tsv or csv. Of the rest two ">" in the first word: rsmi; else smi.
+    An object in braces: jsonl. A ">" before what is no reaction: fasta. A tab or a comma: rsmi or smi if the
+    first field is a reaction or looks like a molecule, else the header of tsv or csv. Of the rest two ">" in
+    the first word: rsmi; else smi.
     """
     text = head.decode("utf-8-sig", "replace").lstrip()
     line = text.split("\n", 1)[0].rstrip()
     first = cut_first(line)
     if line.startswith("{"):
         return "jsonl"
+    if line.startswith(">") and not is_reaction_like(first):
+        return "fasta"
     if "," in first and "\t" not in line:  # no SMILES has a comma; only its CXSMILES tail has
         return "csv"
     if is_reaction_like(first):
