@@ -121,7 +121,7 @@ lock: ## pin the dependencies of pyproject.toml again (needs python3.11)
 	python3.11 -m venv --clear build/lock
 	build/lock/bin/python -m pip --disable-pip-version-check install --quiet "$(PIP_TOOLS)"
 	cp $(LOCK) build/lock/pins.txt
-	build/lock/bin/python -m piptools compile $(UPGRADE) --quiet --no-config --extra chem --extra rehearsal --extra dev \
+	build/lock/bin/python -m piptools compile $(UPGRADE) --quiet --no-config --extra chem --extra rehearsal --extra examples --extra dev \
 	    --generate-hashes --strip-extras --no-header --no-emit-options --no-emit-index-url \
 	    --no-emit-trusted-host --no-emit-find-links --output-file build/lock/pins.txt pyproject.toml
 	{ sed -n '/^#/!q;p' $(LOCK); sed '/^#/d' build/lock/pins.txt; } > build/lock/lock.txt

@@ -24,6 +24,8 @@ def embed(record: dict[str, str]) -> dict[str, object]:
     if molecule is None:
         raise ParseFailure("not a SMILES")
     molecule = Chem.AddHs(molecule)
+    if not rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
+        raise ValueError("MMFF94 has no parameters for one of its atoms")
     how = rdDistGeom.ETKDGv3()
     how.randomSeed = SEED
     found = list(rdDistGeom.EmbedMultipleConfs(molecule, N_CONFORMERS, how))
