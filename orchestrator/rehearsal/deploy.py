@@ -87,4 +87,4 @@ class Deployment:
         """Give a value with its intrinsic functions done."""
         from moto.cloudformation.parsing import clean_json
 
-        return clean_json(copy.deepcopy(value), self.resources)
+        return workarounds.drop_nothing(clean_json(copy.deepcopy(value), self.resources))

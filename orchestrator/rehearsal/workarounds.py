@@ -133,6 +133,18 @@ def read_id(resource: Any) -> str:
     return str(getattr(resource, "physical_resource_id", None) or resource.arn)
 
 
+def drop_nothing(value: Any) -> Any:
+    """Give a resolved value whose lists lack what was AWS::NoValue: moto leaves None in its place.
+
+    test_moto_still_keeps_nothing_in_lists fails on the day that this is mended.
+    """
+    if isinstance(value, list):
+        return [drop_nothing(each) for each in value if each is not None]
+    if isinstance(value, dict):
+        return {key: drop_nothing(each) for key, each in value.items()}
+    return value
+
+
 def make_state_machines(deployment: Deployment, written: Template, folder: Path) -> None:
     """Create state machines through the API: CloudFormation puts them where the interpreter does not look.
 

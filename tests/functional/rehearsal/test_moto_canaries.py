@@ -109,6 +109,12 @@ def test_moto_still_drops_layers():
     assert not boto3.client("lambda").get_function_configuration(FunctionName="f").get("Layers")
 
 
+def test_moto_still_keeps_nothing_in_lists():
+    """drop_nothing: CloudFormation takes AWS::NoValue out of a list."""
+    said = {"Fn::Join": ["-", ["a", {"Ref": "AWS::NoValue"}, "b"]]}
+    assert make_stack({"Worker": make_failing()}, {"Said": {"Value": said}})["Said"] == "a-None-b"
+
+
 def test_moto_still_gives_layers_no_id():
     """read_id: what `Ref` gives for a layer is no ARN."""
     properties = {"LayerName": "l", "Content": {"S3Bucket": "code", "S3Key": "l.zip"}}
