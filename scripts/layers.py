@@ -40,7 +40,7 @@ def weigh_platform(resources: Mapping[str, Any], platform: str, folder: Path) ->
     for name, resource in resources.items():
         if resource["Type"] != "AWS::Serverless::Function":
             continue
-        layers = [layer["Ref"] for layer in resource["Properties"]["Layers"]]
+        layers = [layer["Ref"] for layer in resource["Properties"]["Layers"] if "Ref" in layer]
         own = measure_bytes(ROOT / resource["Properties"]["CodeUri"])
         total = own + sum(sizes[layer] for layer in layers)
         fits = total <= LIMIT_BYTES

@@ -10,13 +10,17 @@ wrong, a rehearsed run stands still.
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from aliquot.processes import count_cores
 from orchestrator.aws.site import Pace, Site, make_link
+from orchestrator.catalog import KnownJob
+from orchestrator.own_layer import assemble_own_layer, is_own, spell_own
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.errors import MissingTool
 from orchestrator.stack.files import stack_files
@@ -30,12 +34,18 @@ _DRAIN_S = 5.0
 _IDLE_S = 0.05
 _PACE = Pace(0.2, 0.5)
 _NEEDED = ("boto3", "moto", "samtranslator", "yaml")
+_OWN_LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:own:1"
 _INSTALL = 'pip install "aliquot[rehearsal]"'
 
 
 @contextmanager
-def rehearse_site(*, takes_code: bool) -> Iterator[Site]:
-    """A stack of this command's own; raises MissingTool, DistributionsMissing."""
+def rehearse_site(known: KnownJob, *, takes_code: bool) -> Iterator[Site]:
+    """A stack of this command's own, which has an installed job of the user's as a layer.
+
+    Raises:
+        MissingTool, DistributionsMissing: the rehearsal is not installed.
+        UnknownJob: the job's package has no files.
+    """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingTool(", ".join(missing), "is not installed, and rehearsals need it", _INSTALL)
@@ -43,8 +53,11 @@ def rehearse_site(*, takes_code: bool) -> Iterator[Site]:
     from orchestrator.rehearsal import rehearse
 
     parameters = {"AllowCode": "true" if takes_code else "false"}
-    with stack_files() as folder:
+    with stack_files() as folder, tempfile.TemporaryDirectory(prefix="aliquot-own-") as own:
         layers = assemble_layers(folder, find_cache())
+        if not takes_code and is_own(known):
+            parameters |= _add_own(known, folder, Path(own) / "layer")
+            layers[_OWN_LAYER] = Path(own) / "layer"
         template = folder / "template.yaml"
         with rehearse(
             template, parameters=parameters, code=layers, region=REGION, concurrency=max(2, count_cores())
@@ -54,6 +67,15 @@ def rehearse_site(*, takes_code: bool) -> Iterator[Site]:
             link = make_link(make_session(region=REGION))
             with Drain(stack) as drain:
                 yield Site(outputs, link, _PACE, is_rehearsal=True, check=drain.check)
+
+
+def _add_own(known: KnownJob, stack: Path, folder: Path) -> dict[str, str]:
+    """Put a layer of the job's into `folder`; gives the parameters with which the stack has it."""
+    from orchestrator.installed_layers import plan_layers
+
+    present = [each.name for layer in plan_layers(stack).layers.values() for each in layer]
+    assemble_own_layer(known, present, folder)
+    return {"Jobs": spell_own(known), "JobLayer": _OWN_LAYER}
 
 
 class Drain:

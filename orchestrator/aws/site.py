@@ -17,6 +17,7 @@ from aliquot.readers.objects import Listed, Listing
 from aliquot.readers.streams import Opener
 from orchestrator.aws.run import Link
 from orchestrator.aws.target import Target
+from orchestrator.own_layer import is_own, spell_own
 from orchestrator.request import Request
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.outputs import StackOutputs, find_stack, refuse_skew
@@ -65,7 +66,7 @@ def open_site(target: Target, request: Request) -> Iterator[Site]:
     if target.is_rehearsal:
         from orchestrator.aws.rehearsal import rehearse_site
 
-        with rehearse_site(takes_code=request.code is not None) as site:
+        with rehearse_site(request.known, takes_code=request.code is not None) as site:
             yield site
         return
     session = make_session(target.profile, target.region)
@@ -118,6 +119,12 @@ def check_code(stack: StackOutputs, request: Request) -> None:
         return
     known = stack.versions.get("jobs", {})
     if request.known.job.name not in known:
-        raise UnknownJob(
-            request.known.job.name, f"stack {stack.name!r} has the jobs {', '.join(known) or 'none'} alone"
-        )
+        said = f"stack {stack.name!r} has the jobs {', '.join(known) or 'none'} alone"
+        raise UnknownJob(request.known.job.name, said + _say_remedy(stack, request))
+
+
+def _say_remedy(stack: StackOutputs, request: Request) -> str:
+    if not is_own(request.known):
+        return ": send its code along, --code FOLDER" if request.known.search_path else ""
+    added = f"--parameter 'Jobs={spell_own(request.known)}' --parameter JobLayer=ARN"
+    return f": `aliquot deploy --stack {stack.name} {added}` adds it (docs/jobs.md)"

@@ -18,6 +18,7 @@ from typing import Any
 from aliquot import __version__
 from aliquot.errors import BadOption
 from aliquot.job import Job
+from aliquot.own_jobs import parse_own_jobs
 from orchestrator.stack.aws import explained, make_session
 from orchestrator.stack.errors import AwsRefused, NoSuchStack, VersionSkew
 
@@ -115,7 +116,7 @@ def read_outputs(described: Mapping[str, Any], region: str) -> StackOutputs:
         queues=json.loads(found["Queues"]),
         dead_letter_queue=found["DeadLetterQueue"],
         state_machine_arn=found["StateMachineArn"],
-        versions=json.loads(found["Versions"]),
+        versions=_add_own_jobs(json.loads(found["Versions"]), found.get("Jobs", "")),
         architecture=found["Architecture"],
         allow_code=found["AllowCode"] == "true",
         concurrency=_read_concurrency(found.get("Concurrency", "0")),
@@ -200,6 +201,12 @@ def _is_absent(err: Any) -> bool:
 
 def _read_pairs(described: Mapping[str, Any]) -> dict[str, str]:
     return {each["OutputKey"]: each.get("OutputValue", "") for each in described.get("Outputs") or ()}
+
+
+def _add_own_jobs(versions: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Versions with those of the jobs that the stack was given; its own come first."""
+    own = parse_own_jobs(text)
+    return {**own.packages, **versions, "jobs": {**own.versions, **versions.get("jobs", {})}}
 
 
 def _read_concurrency(text: str) -> int:

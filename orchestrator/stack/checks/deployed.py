@@ -60,7 +60,8 @@ def check_jobs(outputs: StackOutputs, jobs: Iterable[Job | Finding]) -> Iterator
                 f"runs are refused: install the stack's versions, or `aliquot deploy --stack {outputs.name}`",
             )
         elif job.name not in outputs.versions.get("jobs", {}):
-            yield Finding("warn", subject, "is not on the stack", f"`aliquot deploy --stack {outputs.name}`")
+            remedy = f"`aliquot deploy --stack {outputs.name}`; a job of your own: with Jobs and JobLayer"
+            yield Finding("warn", subject, "is not on the stack", remedy)
         else:
             yield Finding("ok", subject, "same versions on the stack and here")
 

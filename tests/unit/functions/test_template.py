@@ -359,6 +359,20 @@ def test_allow_list_is_the_entry_points(deploy):
         assert json.loads(function["Environment"]["Variables"]["ALIQUOT_JOBS"]) == declared
 
 
+OWN = {"Jobs": "demo=demo.job:job@1", "JobLayer": "arn:aws:lambda:us-east-1:123456789012:layer:demo:1"}
+
+
+def test_jobs_of_ones_own_reach_what_imports_jobs(deploy):
+    """A layer more where a job is declared or run, none beside the rights to data; the words everywhere."""
+    without = deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function")
+    for name, function in deploy(**EVERY_RUNG, **OWN).of_type("AWS::Lambda::Function").items():
+        added = [OWN["JobLayer"]] if name in {*WORKERS, "Reduce", "Intake"} else []
+        assert function["Layers"] == without[name]["Layers"] + added, name
+        assert len(function["Layers"]) <= 5
+        assert function["Environment"]["Variables"]["ALIQUOT_OWN_JOBS"] == OWN["Jobs"]
+    assert deploy(**OWN).outputs["Jobs"]["Value"] == OWN["Jobs"]
+
+
 def test_versions_are_those_of_code_and_layers(deploy):
     said = json.loads(deploy().outputs["Versions"]["Value"])
     jobs = {each.name: each.load().version for each in metadata.entry_points(group="aliquot.jobs")}

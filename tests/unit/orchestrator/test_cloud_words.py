@@ -15,6 +15,7 @@ from orchestrator.aws.folder import CloudAddress, find_address, name_run, read_a
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import check_code
 from orchestrator.aws.target import Target
+from orchestrator.catalog import KnownJob, find_job
 from orchestrator.request import make_request
 from orchestrator.show import describe_run
 from orchestrator.stack.outputs import StackOutputs
@@ -122,8 +123,13 @@ def test_code_is_refused_where_the_stack_takes_none(make):
 
 
 def test_job_that_the_stack_does_not_have_is_refused(make):
-    with pytest.raises(UnknownJob, match="has the jobs crossref alone"):
-        check_code(STACK, make("carried_job:f"))
+    request = make("carried_job:f")
+    with pytest.raises(UnknownJob, match=r"has the jobs crossref alone: send its code along, --code FOLDER"):
+        check_code(STACK, request)
+    installed = replace(request, known=KnownJob(find_job("crossref").job, "mine.job:job"))
+    check_code(STACK, installed)
+    with pytest.raises(UnknownJob, match=r"'Jobs=crossref=mine.job:job@\d+,\S+' --parameter JobLayer=ARN`"):
+        check_code(replace(STACK, versions={}), installed)
 
 
 def test_address_of_carried_code_holds_wherever_it_lies(make, tmp_path):

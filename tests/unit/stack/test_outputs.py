@@ -59,6 +59,16 @@ def test_outputs_become_fields():
     assert (found.allow_code, found.concurrency, found.record_timeout_s) == (True, 500, 240.0)
 
 
+def test_jobs_of_ones_own_are_held_to_their_versions():
+    """What a stack was given counts as what it came with, and never takes its place."""
+    own = "mine=my.job:job@2,look=other:job@9,torch==2.9,numpy==1.0"
+    found = read_outputs(describe(Jobs=own), "us-east-1")
+    assert found.versions["jobs"] == {"look": 3, "mine": 2}
+    assert (found.versions["numpy"], found.versions["torch"]) == ("2.4.6", "2.9")
+    mine = make_job("mine", 3, ("torch",))
+    assert list_skew(found, mine, {"torch": "2.9"}) == ["job mine is 2 on the stack and 3 here"]
+
+
 def test_outputs_of_earlier_stacks_have_their_defaults():
     found = read_outputs(describe(Concurrency=None, KmsKeyArn=None), "us-east-1")
     assert (found.record_timeout_s, found.concurrency, found.kms_key_arn) == (60.0, 0, "")

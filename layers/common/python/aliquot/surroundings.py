@@ -1,7 +1,7 @@
 """What a stack tells its functions by their environment variables.
 
-Owns the variables' names (`Environment` in template.yaml) and what holds where one is not set. Imports the
-standard library only. When it is wrong, a worker goes by limits that its function does not have.
+Owns the variables' names (`Environment` in template.yaml) and what holds where one is not set. Imports
+`own_jobs` only. When it is wrong, a worker goes by limits that its function does not have.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from aliquot.own_jobs import parse_own_jobs
 
 SLICE_S = 30.0  # as template.yaml has it, and whoever reckons with slices
 
@@ -21,7 +23,7 @@ class Surroundings:
         bucket: of runs.
         queues: URL of each rung's queue, the lowest first.
         rung, n_hosts, memory_mib, slice_s, timeout_s: of this worker.
-        jobs: the allow-list: address by name.
+        jobs: the allow-list, address by name: the stack's, and those that it was given.
         encryption: arguments of every put.
         allows_code: whether runs may bring their own code.
         lease_s: after which no worker that began before can be at work.
@@ -58,7 +60,10 @@ class Surroundings:
             memory_mib=int(environ.get("ALIQUOT_MEMORY_MIB", "1400")),
             slice_s=float(environ.get("ALIQUOT_SLICE_S", SLICE_S)),
             timeout_s=float(environ.get("ALIQUOT_TIMEOUT_S", "150")),
-            jobs=json.loads(environ.get("ALIQUOT_JOBS", "{}")),
+            jobs={
+                **parse_own_jobs(environ.get("ALIQUOT_OWN_JOBS", "")).addresses,
+                **json.loads(environ.get("ALIQUOT_JOBS", "{}")),
+            },
             encryption=json.loads(environ.get("ALIQUOT_ENCRYPTION", "{}")),
             allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
             lease_s=int(environ.get("ALIQUOT_LEASE_S", "180")),

@@ -1,0 +1,98 @@
+"""docs/jobs.md, block by block as it is printed: its files are written, its commands typed, its rows held."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.desk import Desk, Said
+
+
+def find_blocks(page: str) -> Iterator[tuple[str, str]]:
+    """The fenced blocks: their language and text."""
+    yield from re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+class Reader(Desk):
+    """Somebody who follows the page from its beginning."""
+
+    patience_s = 120
+
+    def __init__(self, folder: Path, page: str) -> None:
+        super().__init__(folder)
+        self.ends: dict[str, Said] = {}  # how each command of the page ended
+        for language, text in find_blocks(page):
+            if language == "python":
+                name = re.match(r"# (\w+\.py)\n", text)
+                assert name, f"a block that names no file:\n{text[:80]}"
+                self.write(name[1], text)
+            for line in text.splitlines() if language == "sh" else ():
+                self.ends[line] = self.aliquot(*shlex.split(line.removeprefix("aliquot ")))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: Any, project_root: Path) -> Reader:
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(project_root / "examples" / "align", folder / "examples" / "align")
+    return Reader(folder, (project_root / "docs" / "jobs.md").read_text())
+
+
+def read_proteins(reader: Reader, name: str) -> dict[str, str]:
+    """Sequences by id of one of the sample's files."""
+    text = (reader.folder / "examples" / "align" / name).read_text()
+    entries = [entry.partition("\n") for entry in text.split(">")[1:]]
+    return {header.split()[0]: "".join(lines.split()) for header, _, lines in entries}
+
+
+def count_shared(reader: Reader, size: int = 3) -> list[tuple[str, str, int]]:
+    """Queries, entries and the k-mers that they share, by a double loop."""
+    queries, library = read_proteins(reader, "queries.fasta"), read_proteins(reader, "library.fasta")
+    cut = {
+        name: {text[at : at + size] for at in range(len(text) - size + 1)}
+        for name, text in (queries | library).items()
+    }
+    return [(query, entry, len(cut[query] & cut[entry])) for query in queries for entry in library]
+
+
+def test_every_command_of_the_page_runs(reader: Reader) -> None:
+    assert len(reader.ends) == 4
+    assert {line: said.err for line, said in reader.ends.items() if said.code != 0} == {}
+
+
+def test_a_function_describes_all_proteins(reader: Reader) -> None:
+    rows = reader.table("runs/described").to_pylist()
+    library = read_proteins(reader, "library.fasta")
+    assert [(row["id"], row["length"]) for row in rows] == [
+        (name, len(text)) for name, text in library.items()
+    ]
+    assert rows[0]["charge"] == sum(library["lib000"].count(each) for each in "KR") - sum(
+        library["lib000"].count(each) for each in "DE"
+    )
+
+
+def test_flags_are_the_options_with_their_help(reader: Reader) -> None:
+    said = reader.ends["aliquot run kmers:job --help"].out
+    assert re.search(r"--size INTEGER\s+residues of a k-mer", said)
+
+
+def test_kmers_are_those_of_a_plain_loop(reader: Reader) -> None:
+    expected = []
+    for name, text in read_proteins(reader, "library.fasta").items():
+        times = Counter(text[at : at + 2] for at in range(len(text) - 1))
+        expected += [(name, kmer, n) for kmer, n in sorted(times.items()) if n >= 3]
+    rows = reader.table("runs/kmers").to_pylist()
+    assert [(row["id"], row["kmer"], row["times"]) for row in rows] == expected
+
+
+def test_what_is_prepared_finds_what_a_double_loop_finds(reader: Reader) -> None:
+    rows = reader.table("runs/related").to_pylist()
+    expected = [each for each in count_shared(reader) if each[2] >= 5]
+    assert len(expected) > 10
+    assert [(row["query"], row["entry"], row["shared"]) for row in rows] == expected
