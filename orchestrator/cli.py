@@ -1,4 +1,4 @@
-"""The command line: `aliquot run | plan | resume | watch | attach | cancel | show | jobs`.
+"""The command line: `aliquot run | plan | resume | watch | attach | cancel | show | jobs | new`.
 
 The stack's own commands are `orchestrator.stackcli`'s, the words that several take `flags`'. Owns exit codes
 and where output goes: results and tables to standard output, progress and errors to standard error. Heavy
@@ -215,6 +215,34 @@ def jobs() -> None:
     from orchestrator.show import describe_jobs
 
     click.echo(describe_jobs())
+
+
+@cli.command()
+@click.argument("job")
+def new(job: str) -> None:
+    """Make a small project around a job of your own in the folder ./JOB.
+
+    A package with a job that runs, its test, its entry point, and what brings it to a stack: a layer and the
+    words for its allow-list. README.md in it has the commands.
+
+    \b
+    aliquot new demo
+    cd demo
+    pip install -e '.[dev]'
+    pytest
+    aliquot run demo texts/notes.csv --terms texts/terms.txt --out runs/first --max-failed 1
+    """
+    from importlib.util import find_spec
+
+    from orchestrator.catalog import list_jobs
+    from orchestrator.starter.project import check_name, read_files, write_project
+
+    check_name(job, list_jobs(), lambda name: find_spec(name) is not None)
+    files = read_files(job)
+    write_project(Path(job), files)
+    click.echo(
+        f"{job}/ holds {len(files)} files. Go on with:\n  cd {job}\n  pip install -e '.[dev]'\n  pytest"
+    )
 
 
 for _command in COMMANDS:

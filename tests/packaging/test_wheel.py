@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -57,6 +59,15 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def refuse(*command: str | Path, cwd: Path) -> str:
+    """What a command says that ends with the status of bad usage."""
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2, done.stdout
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +126,9 @@ def test_wheel_holds_the_packages_and_nothing_else(names, project_root):
     }
     held = {name for name in names if ".dist-info/" not in name and not name.startswith(CARRIED)}
     assert held == expected
-    assert {Path(name).suffix for name in expected} <= {".py", ".typed"}
+    starter = "orchestrator/starter/files/"
+    assert {Path(name).suffix for name in expected if not name.startswith(starter)} <= {".py", ".typed"}
+    assert {Path(name).suffix for name in expected if name.startswith(starter)} == {".in"}
 
 
 def test_wheel_carries_the_stack(names, project_root):
@@ -204,3 +217,49 @@ def test_crossref_runs_away_from_the_checkout(bare, tmp_path):
     assert (unexplained["record"], unexplained["id"]) == (4, "bromination")
     summary = json.loads((out / "summary.json").read_text())
     assert [summary[name] for name in ("records", "done", "failed", "not_tried", "rows")] == [5, 4, 1, 0, 3]
+
+
+def read_commands(readme: Path) -> list[list[str]]:
+    """The commands of a project's README that need no account, without `aliquot` before them."""
+    said = re.findall(r"^    aliquot (.+)$", readme.read_text(), re.MULTILINE)
+    return [shlex.split(line) for line in said if "aws:" not in line and not line.startswith("deploy")]
+
+
+@pytest.mark.slow
+def test_new_project_is_tested_and_run_as_its_readme_says(bare, tmp_path):
+    """From `aliquot new` to the same rows on a rehearsed stack, with nothing written in between."""
+    run(bare / "aliquot", "new", "demo", cwd=tmp_path)
+    project = tmp_path / "demo"
+    assert "is there already" in refuse(bare / "aliquot", "new", "demo", cwd=tmp_path)
+    run(
+        bare / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        ".",
+        cwd=project,
+    )
+    assert "4 passed" in run(bare / "python", "-m", "pytest", "-p", "no:cacheprovider", cwd=project).stdout
+    commands = read_commands(project / "README.md")
+    assert [words[0] for words in commands] == ["jobs", "plan", "run", "run"]
+    for words in commands:
+        run(bare / "aliquot", *words, cwd=project)
+    here, there = (
+        pyarrow.dataset.dataset(project / "runs" / out / "result").to_table()
+        for out in ("first", "rehearsed")
+    )
+    assert there.equals(here)
+    assert here["term"].to_pylist() == ["acid", "catalyst", "acid", "base", "solvent"]
+    assert "there is a job of this name" in refuse(bare / "aliquot", "new", "demo", cwd=project)
+
+
+def test_new_project_makes_its_layer(bare, tmp_path):
+    """What `sam deploy` takes up: the package, as functions import it."""
+    run(bare / "aliquot", "new", "demo_layer", cwd=tmp_path)
+    run("make", "layer", f"PYTHON={bare / 'python'}", cwd=tmp_path / "demo_layer")
+    python = tmp_path / "demo_layer" / "build" / "layer" / "python"
+    assert list_files(python) == {"demo_layer/__init__.py", "demo_layer/job.py"}

@@ -1,0 +1,1 @@
+"""What `aliquot new` makes: `project` decides and writes, `files` holds the project with places to fill."""
