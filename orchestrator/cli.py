@@ -220,7 +220,7 @@ def jobs() -> None:
 @cli.command()
 @click.argument("job")
 def new(job: str) -> None:
-    """Make a small project around a job of your own in the folder ./JOB.
+    """Make a small project around a job of your own in ./JOB.
 
     A package with a job that runs, its test, its entry point, and what brings it to a stack: a layer and the
     words for its allow-list. README.md in it has the commands.

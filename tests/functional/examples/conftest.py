@@ -12,7 +12,7 @@ import pytest
 
 from tests.functional.desk import Desk, Said
 
-N_LINES = 12  # of a library: a conformer takes up to seconds
+N_LINES = 5  # of a library: a conformer takes up to seconds
 
 
 class Example(Desk):

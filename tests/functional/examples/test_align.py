@@ -77,7 +77,7 @@ def test_real_proteins_score_as_biopython_says(lay_out, shared_data):
     example = lay_out("align")
     queries, library = (
         list(read_plainly(gzip.decompress((folder / name).read_bytes()).decode()))[:n]
-        for name, n in (("QUERY.fasta.gz", 5), ("DB.fasta.gz", 300))
+        for name, n in (("QUERY.fasta.gz", 3), ("DB.fasta.gz", 200))
     )
     for name, entries in (("q.fa", queries), ("l.fa", library)):
         example.write(name, "".join(f">{each} protein\n{sequence}\n" for each, sequence in entries))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.csv
 import pytest
 
-N_LINES = 12
+N_LINES = 5
 
 
 def test_examples_are_short(project_root):
