@@ -62,7 +62,7 @@ def count_shared(reader: Reader, size: int = 3) -> list[tuple[str, str, int]]:
 
 
 def test_every_command_of_the_page_runs(reader: Reader) -> None:
-    assert len(reader.ends) == 5
+    assert len(reader.ends) == 6
     assert {line: said.err for line, said in reader.ends.items() if said.code != 0} == {}
 
 
@@ -96,3 +96,16 @@ def test_what_is_prepared_finds_what_a_double_loop_finds(reader: Reader) -> None
     expected = [each for each in count_shared(reader) if each[2] >= 5]
     assert len(expected) > 10
     assert [(row["query"], row["entry"], row["shared"]) for row in rows] == expected
+
+
+def test_two_stages_give_what_one_program_gives(reader: Reader) -> None:
+    families: dict[str, list[tuple[str, int]]] = {}
+    for query, entry, shared in count_shared(reader):
+        if shared >= 5:
+            families.setdefault(entry, []).append((query, shared))
+    expected = []
+    for entry, hits in sorted(families.items()):
+        closest, shared = max(hits, key=lambda hit: hit[1])
+        expected.append((entry, len(hits), closest, shared))
+    rows = reader.table("runs/families").to_pylist()
+    assert [(row["entry"], row["queries"], row["closest"], row["shared"]) for row in rows] == expected
