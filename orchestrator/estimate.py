@@ -137,7 +137,7 @@ def stratify(sample: Sample, probe: Probe, n_records: int) -> list[Stratum]:
     strata: list[list[tuple[float, float]]] = [[] for _ in range(N_STRATA)]
     for place, record_s in sorted(probe.record_s.items()):
         candidate, stratum = picked[place]
-        strata[stratum].append((record_s * scale, candidate.number / max(1, sample.n_seen)))
+        strata[stratum].append((record_s * scale + probe.rest_s, candidate.number / max(1, sample.n_seen)))
     known = [times for times in strata if times]
     return [Stratum(n_records / len(known), *map(tuple, zip(*times, strict=True))) for times in known]
 

@@ -12,6 +12,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aliquot.chunk import BadRow, Chunk
@@ -30,6 +32,7 @@ from aliquot.readers import Batch
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Limits, Supervisor
+from orchestrator.chain_probe import Rest, run_rest
 from orchestrator.local.settings import ResolvedSettings
 from orchestrator.local.tasks import LocalTasks
 from orchestrator.request import Request
@@ -130,6 +133,7 @@ class Probe:
         batch_s: of all of them run in batches, as in a real run.
         n_sampled, n_failed: records that were run, and of these failed.
         peak_mib: the most private memory of a host that was seen.
+        rest: what the stages behind the first took of the sample.
     """
 
     start_s: float
@@ -138,6 +142,12 @@ class Probe:
     n_sampled: int
     n_failed: int
     peak_mib: float
+    rest: Rest
+
+    @property
+    def rest_s(self) -> float:
+        """Wall time of the stages behind the first for a record."""
+        return self.rest.total_s / max(1, self.n_sampled)
 
 
 def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, numbers: list[int]) -> Probe:
@@ -148,8 +158,10 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
     """
     known = request.known
     page = Page.create()
-    with tempfile.TemporaryDirectory(prefix="aliquot-probe-") as prepared:
-        spec = JobSpec(known.address, known.search_path, request.options, prepared)
+    with tempfile.TemporaryDirectory(prefix="aliquot-probe-") as folder:
+        prepared = Path(folder, "prepared")
+        prepared.mkdir()
+        spec = JobSpec(known.address, known.search_path, request.options, str(prepared))
         limits = HostLimits(settings.record_timeout_s, settings.memory_mib)
         launcher = SpawnLauncher(spec, limits, page)
         started_s = time.monotonic()
@@ -166,6 +178,10 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
         finally:
             launcher.abort()  # Ctrl-C leaves nothing behind
             page.close()
+        rest = Rest()
+        if len(request.stages) > 1:
+            spec_of = partial(_choose_stage, spec)
+            rest = run_rest(spec_of, request.legs, runner.limits, chunk, batched, Path(folder, "rest"))
     compare_rows(known.job.name, numbers, batched, alone)
     return Probe(
         start_s=start_s,
@@ -173,8 +189,13 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
         batch_s=sum(wall_ns for _, _, wall_ns in batched) / 1e9,
         n_sampled=len(reached),
         n_failed=sum(len(outcome.failures) for _, outcome, _ in batched),
-        peak_mib=max(outcome.peak_mib for _, outcome, _ in [*batched, *alone]),
+        peak_mib=max(rest.peak_mib, *(outcome.peak_mib for _, outcome, _ in [*batched, *alone])),
+        rest=rest,
     )
+
+
+def _choose_stage(spec: JobSpec, stage: str) -> JobSpec:
+    return replace(spec, stage=stage)
 
 
 Answered = list[tuple[SpanSet, Outcome, int]]
@@ -187,9 +208,7 @@ class _ProbeRunner:
         self, launcher: SpawnLauncher, settings: ResolvedSettings, chunk: Chunk, threads: int
     ) -> None:
         self._launcher = launcher
-        self._limits = Limits(
-            settings.record_timeout_s, settings.memory_mib, LONGEST_PROBE_S, threads=threads
-        )
+        self.limits = Limits(settings.record_timeout_s, settings.memory_mib, LONGEST_PROBE_S, threads=threads)
         self._body = encode_chunk(chunk)
         self.id = ChunkId(0, chunk.n_records)
 
@@ -199,7 +218,7 @@ class _ProbeRunner:
         supervisor = Supervisor(
             launcher=self._launcher,
             n_lanes=1,
-            limits=self._limits,
+            limits=self.limits,
             reader=choose_reader(),
             read_object=lambda _: self._body,
             put_outcome=lambda _, spans, outcome, wall_ns: answered.append((spans, outcome, wall_ns)),

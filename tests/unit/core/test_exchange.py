@@ -67,11 +67,12 @@ def _run_stage(ledger: Ledger, records: Rows, failing: set[int] = frozenset()) -
 def _exchange(folder: Path, records: Rows, **changes: Any) -> tuple[Passage, dict[str, Any]]:
     ledger = Ledger(Counted(folder))
     _run_stage(ledger, records, changes.pop("failing", frozenset()))
+    run_bytes = changes.pop("run_bytes", exchange.RUN_BYTES)
     first = StageNote("behind", exchange=changes.pop("by", "key"), splits=changes.pop("splits", False))
     passage = Passage(ledger, ledger.enter(name_leg(1, "ab")), StageNote("first", **changes), first, False)
     parts = split_work(ledger.settle("first", 0))
     for number, part in enumerate(parts):
-        compact(passage, number, part)
+        compact(passage, number, part, run_bytes=run_bytes)
     index = plan(passage, len(parts))
     for place in range(index.n_partitions):
         gather(passage, index, place)
@@ -113,11 +114,10 @@ def test_groups_are_those_of_a_dict(tmp_path_factory, records, sizes):
     """With runs, blocks, partitions and chunks of any size."""
     with pytest.MonkeyPatch.context() as patched:
         run_bytes, block_bytes = sizes
-        patched.setattr(exchange, "RUN_BYTES", run_bytes)
         patched.setattr(runs, "BLOCK_BYTES", block_bytes)
         patched.setattr(exchange, "PARTITION_BYTES", 2 * block_bytes)
         patched.setattr(exchange, "CHUNK_BYTES", block_bytes)
-        passage, said = _exchange(tmp_path_factory.mktemp("run"), records)
+        passage, said = _exchange(tmp_path_factory.mktemp("run"), records, run_bytes=run_bytes)
     expected = _group(records)
     assert _read(passage.behind) == expected
     assert said["groups"] == len(expected)
@@ -147,10 +147,9 @@ def test_failed_records_are_in_no_group(tmp_path):
 def test_the_best_are_those_of_a_sort(tmp_path_factory, records, n):
     """Ties go to the row that is earlier in the dataset, whichever run it lies in."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exchange, "RUN_BYTES", 60)
         patched.setattr(exchange, "LEAST_OUTCOMES", 2)
         folder = tmp_path_factory.mktemp("run")
-        passage, _ = _exchange(folder, records or [[]], best=Best(n, "key", "value"))
+        passage, _ = _exchange(folder, records or [[]], run_bytes=60, best=Best(n, "key", "value"))
     for key, rows, numbers in _read(passage.behind):
         everything = [(at, value) for at, held in enumerate(records) for k, value in held if k == key]
         ranked = sorted(range(len(everything)), key=lambda at: (-everything[at][1], at))[:n]

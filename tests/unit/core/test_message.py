@@ -62,7 +62,7 @@ def test_hostile_message_is_refused(text):
     ],
 )
 def test_message_with_a_field_that_cannot_be_is_refused(place, value):
-    fields = [1, "run", "match", str(CHUNK), "0-5", 0, 0, 1, "small", False]
+    fields = [1, "run", "match", str(CHUNK), "0-5", 0, 0, 1, "small", False, "", ""]
     assert TaskMessage.from_text(spell(fields)).spans == SpanSet.range(0, 5)
     fields[place] = value
     with pytest.raises(Undecodable):

@@ -201,7 +201,8 @@ class Reducer:
         note = self._read(name)
         with decoding(self._name(name)):
             columns, written = (
-                note[role] and Columns.from_plain(note[role]) for role in ("columns", "written")
+                None if note[role] is None else Columns.from_plain(note[role])
+                for role in ("columns", "written")
             )
             files = [{"name": str(file["name"]), "rows": file["rows"]} for file in note["files"]]
             figures, wall_ms = Figures.from_plain(note["figures"]), int(note["wall_ms"])

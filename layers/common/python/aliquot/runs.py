@@ -10,6 +10,7 @@ two stages.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,7 +111,7 @@ class RunWriter:
     """
 
     keys: list[Key] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
+    places: tuple[array[int], ...] = field(default_factory=lambda: tuple(array("q") for _ in range(4)))
     columns: dict[str, list[Any]] = field(default_factory=dict)
     n_bytes: int = 0
 
@@ -121,15 +122,18 @@ class RunWriter:
             if name not in self.columns:
                 self.columns[name] = [None] * before
         self.keys.extend(keys)
-        self.places.extend(places)
-        for name, held in self.columns.items():
-            held.extend(columns.get(name, [None] * len(keys)))
+        for held, numbers in zip(self.places, zip(*places, strict=True), strict=True):
+            held.extend(numbers)
+        for name, values in self.columns.items():
+            values.extend(columns.get(name, [None] * len(keys)))
         self.n_bytes += _estimate_bytes(keys, columns)
 
     def write(self, store: Store, key: str) -> RunNote:
         """Sort the rows and put them as one object; gives its index. Raises StoreError."""
         names = list(self.columns)
-        order = sorted(range(len(self.keys)), key=lambda at: (rank_key(self.keys[at]), self.places[at]))
+        ranks = list(zip(map(rank_key, self.keys), *self.places, strict=True))
+        order = sorted(range(len(ranks)), key=ranks.__getitem__)
+        del ranks
         n_blocks = max(1, -(-self.n_bytes // BLOCK_BYTES))
         size = max(1, -(-len(order) // n_blocks))
         cut = [order[first : first + size] for first in range(0, len(order), size)]
@@ -146,7 +150,7 @@ class RunWriter:
         return RunNote(key, names, notes)
 
     def _pack(self, rows: Sequence[int], names: Sequence[str]) -> Part:
-        keys, places = [self.keys[at] for at in rows], [list(self.places[at]) for at in rows]
+        keys, places = [self.keys[at] for at in rows], [[held[at] for held in self.places] for at in rows]
         columns = [[self.columns[name][at] for at in rows] for name in names]
         return Part.of(pack([keys, places, columns]), "rows of an exchange")
 
