@@ -1,18 +1,19 @@
-"""Progress for people: a live bar on a terminal, a plain line every few seconds elsewhere.
+"""Progress for people: bars on a terminal (`screen`), a plain line every few seconds elsewhere.
 
-Owns what a waiting person sees. Imports rich, when a terminal is there. It reads a session's progress and
-changes nothing.
+Owns what a waiting person is told. Imports `screen`, when a terminal is there. It reads a session's progress
+and changes nothing.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 _LINE_S = 5.0
-_BAR_S = 0.2
 RUNNING = "running"
 
 
@@ -27,6 +28,9 @@ class Progress:
         n_session: records answered in this session.
         running_s: seconds that this session has worked on records.
         stage: behind an exchange the stage that is worked on: what is counted are its groups, not records.
+        kinds: failures by kind, of those that the session has looked at.
+        spent_usd: dollars that the run has cost so far; None where it costs none.
+        budget_usd: that it may cost; None for no limit.
     """
 
     phase: str
@@ -36,6 +40,9 @@ class Progress:
     n_session: int
     running_s: float
     stage: str = ""
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    spent_usd: float | None = None
+    budget_usd: float | None = None
 
     @property
     def unit(self) -> str:
@@ -58,24 +65,57 @@ def show_progress(
     to = to or sys.stderr
     if quiet:
         is_over.wait()
-    elif to.isatty():
-        _show_bar(session, is_over)
+    elif to.isatty() and os.environ.get("TERM") != "dumb":  # such a terminal cannot go back in a line
+        from orchestrator.screen import show_bars
+
+        show_bars(session, is_over, to)
     else:
         while not is_over.wait(_LINE_S):
             print(describe_progress(session.progress), file=to, flush=True)
 
 
 def describe_progress(progress: Progress) -> str:
-    """One line: phase, records done of all, failed, speed, time left."""
+    """One line: phase, records done of all, failed by kind, speed, time left, cost."""
     if progress.phase != RUNNING:
         return progress.phase
-    answered = progress.n_done + progress.n_failed
-    n_total = max(progress.n_total or 0, answered) if progress.n_total else 0  # it may be an estimate
-    total = f" of {n_total:,}" if n_total else ""
+    answered, n_total = count_answered(progress)
     share = f" ({100 * answered / n_total:.0f}%)" if n_total else ""
-    counted = f"{answered:,}{total} {progress.unit}{share}, {progress.n_failed:,} failed"
     stage = f"{progress.stage}: " if progress.stage else ""
-    return f"{stage}{counted}, {describe_speed(progress)}"
+    parts = [
+        f"{stage}{describe_answered(progress)} {progress.unit}{share}",
+        describe_failed(progress),
+        describe_speed(progress),
+    ]
+    return ", ".join([*parts, *filter(None, [describe_cost(progress)])])
+
+
+def count_answered(progress: Progress) -> tuple[int, int]:
+    """Records that are answered, and of how many; 0 where nobody knows. What is an estimate gives way."""
+    answered = progress.n_done + progress.n_failed
+    return answered, max(progress.n_total, answered) if progress.n_total else 0
+
+
+def describe_answered(progress: Progress) -> str:
+    """Records that are answered of all."""
+    answered, n_total = count_answered(progress)
+    return f"{answered:,}{f' of {n_total:,}' if n_total else ''}"
+
+
+def describe_failed(progress: Progress) -> str:
+    """How many failed, and of which kinds as far as somebody looked: 12 failed (9 exception, 3 others)."""
+    n_others = progress.n_failed - sum(progress.kinds.values())
+    ranked = sorted(progress.kinds.items(), key=lambda each: -each[1])
+    said = [f"{count:,} {kind}" for kind, count in ranked]
+    said += [f"{n_others:,} others"] if said and n_others > 0 else []
+    return f"{progress.n_failed:,} failed" + (f" ({', '.join(said)})" if said else "")
+
+
+def describe_cost(progress: Progress) -> str:
+    """What the run has cost so far, and of what budget; empty where it costs nothing."""
+    if progress.spent_usd is None:
+        return ""
+    limit = "" if progress.budget_usd is None else f" of {describe_usd(progress.budget_usd)}"
+    return f"{describe_usd(progress.spent_usd)}{limit}"
 
 
 def describe_speed(progress: Progress) -> str:
@@ -115,27 +155,3 @@ def describe_count(number: int, noun: str) -> str:
 def describe_usd(usd: float) -> str:
     """Dollars, with as many digits as say something: $12.40, $0.31, $0.0042."""
     return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4f}"
-
-
-def _show_bar(session: Watched, is_over: threading.Event) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[said]}"),
-    ]
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("opening", total=None, said="")
-        while not is_over.wait(_BAR_S):
-            now = session.progress
-            bar.update(
-                task,
-                description=now.phase,
-                total=now.n_total,
-                completed=now.n_done + now.n_failed,
-                said=describe_progress(now) if now.phase == RUNNING else "",
-            )

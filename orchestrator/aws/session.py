@@ -31,6 +31,7 @@ from aliquot.stages import read_legs
 from orchestrator.aws.commands import read_manifest
 from orchestrator.aws.executions import Execution
 from orchestrator.aws.folder import CloudAddress, find_address, read_address
+from orchestrator.aws.noticing import Noticing
 from orchestrator.aws.run import CloudRun, Published
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import Pace, open_site, reach
@@ -124,7 +125,9 @@ class WatchSession:
     def _watch_run(
         self, run: CloudRun, manifest: Mapping[str, Any], pace: Pace, check: Callable[[], None]
     ) -> Watch:
-        self._watch = Watch(run, read_legs(manifest), str(self._path), pace, self._interrupt, check)
+        legs = read_legs(manifest)
+        noticing = Noticing(run.ledger, manifest)
+        self._watch = Watch(run, legs, str(self._path), pace, self._interrupt, check, noticing)
         self._say("")
         return self._watch
 

@@ -18,6 +18,7 @@ from aliquot.errors import Interrupted, SettlingFailed, StoreError
 from aliquot.keys import ChunkId
 from aliquot.stages import Leg
 from orchestrator.aws.executions import Execution
+from orchestrator.aws.noticing import Noticing
 from orchestrator.aws.run import CloudRun, Published
 from orchestrator.aws.site import Pace
 from orchestrator.progress import RUNNING, Progress
@@ -34,6 +35,7 @@ class Watch:
         folder: of the run, for messages.
         interrupt: set when the user wants to leave.
         check: raises where the stack itself has gone wrong.
+        noticing: what it costs and which kinds failed, beside.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class Watch:
         pace: Pace,
         interrupt: threading.Event,
         check: Callable[[], None],
+        noticing: Noticing,
     ) -> None:
         self._run, self._legs, self._folder = run, legs, folder
         self._leg = legs[0]
+        self._noticing = noticing
         self._pace, self._interrupt, self._check = pace, interrupt, check
         self._started_s = time.monotonic()
         self._chunks: list[ChunkId] = []
@@ -65,6 +69,9 @@ class Watch:
             n_session=self._n_answered - (self._n_before or 0),
             running_s=time.monotonic() - self._started_s,
             stage=self._leg.last.name if self._leg.number else "",
+            kinds=self._noticing.kinds,
+            spent_usd=self._noticing.spent_usd,
+            budget_usd=self._noticing.budget_usd,
         )
 
     def look(self, execution: Execution) -> tuple[Execution, Published | None]:
@@ -77,7 +84,7 @@ class Watch:
         self._check()
         now = self._run.executions.follow(execution)  # first, since it publishes and ends in this order
         published = self._run.find_published()
-        self._measure()
+        self._measure(now.epoch)
         if published is not None and published.epoch >= execution.epoch:
             return now, published
         if not now.is_running:
@@ -123,7 +130,7 @@ class Watch:
         self._n_refused = 0
         return found
 
-    def _measure(self) -> None:
+    def _measure(self, epoch: int) -> None:
         leg, ledger = find_reached(self._run.ledger, self._legs)
         if leg != self._leg:
             self._leg, self._is_sealed, self._n_before = leg, False, None
@@ -136,3 +143,4 @@ class Watch:
         self._n_failed = min(coverage.n_failed, coverage.n_answered)
         if self._n_before is None:
             self._n_before = coverage.n_answered
+        self._noticing.look(leg.number, ledger, outcomes, epoch)

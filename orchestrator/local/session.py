@@ -101,6 +101,7 @@ class Session:
             n_session=counts.n_answered,
             stage=self._leg.last.name if self._leg.number else "",
             running_s=time.monotonic() - self._running_s,
+            kinds=counts.kinds.copy(),
         )
 
     def interrupt(self) -> None:

@@ -29,6 +29,14 @@ HALFWAY = Progress(RUNNING, n_done=900, n_failed=100, n_total=2000, n_session=50
             "1,000 of 1,000 records (100%), 100 failed, 100 records/s, 0.0 s left",
         ),
         (replace(HALFWAY, phase="preparing"), "preparing"),
+        (
+            replace(HALFWAY, kinds={"parse": 9, "memory": 91}, spent_usd=0.12, budget_usd=5.0, n_session=0),
+            "1,000 of 2,000 records (50%), 100 failed (91 memory, 9 parse), starting, $0.12 of $5.00",
+        ),
+        (  # what failed before this session, or was not looked at yet
+            replace(HALFWAY, kinds={"parse": 9}, spent_usd=0.0042, n_session=0),
+            "1,000 of 2,000 records (50%), 100 failed (9 parse, 91 others), starting, $0.0042",
+        ),
     ],
 )
 def test_progress_is_one_line(now, said):

@@ -43,7 +43,8 @@ class Network:
 def watch(looks: str) -> Any:
     nothing: Callable[[], None] = lambda: None  # noqa: E731
     pace = Pace(shortest_s=0.0, longest_s=0.0)
-    made = Watch(Network(looks), split_legs([StageNote("work")]), "out", pace, threading.Event(), nothing)  # type: ignore[arg-type]
+    legs, beside = split_legs([StageNote("work")]), SimpleNamespace(look=lambda *_: None)
+    made = Watch(Network(looks), legs, "out", pace, threading.Event(), nothing, beside)  # type: ignore[arg-type]
     return made.wait(SimpleNamespace(epoch=0, is_running=True))  # type: ignore[arg-type]
 
 
