@@ -1,6 +1,7 @@
-"""The command line: `aliquot run | plan | resume | watch | attach | cancel | show | jobs | new`.
+"""The command line: `aliquot run | plan | resume | watch | attach | cancel | new`.
 
-The stack's own commands are `orchestrator.stackcli`'s, the words that several take `flags`'. Owns exit codes
+The commands that look are `orchestrator.lookcli`'s, those of the stack `stackcli`'s, the words that several
+take `flags`'. Owns exit codes
 and where output goes: results and tables to standard output, progress and errors to standard error. Heavy
 imports wait until a command needs them, so that help is instant.
 
@@ -27,6 +28,7 @@ from aliquot.errors import (
     Stopped,
     TooManyFailed,
 )
+from orchestrator import lookcli, stackcli
 from orchestrator.flags import (
     RunCommand,
     aws_options,
@@ -37,7 +39,6 @@ from orchestrator.flags import (
     settings_options,
 )
 from orchestrator.jobflags import split_options
-from orchestrator.stackcli import COMMANDS
 from orchestrator.terminal import escape
 
 EXIT_USAGE, EXIT_FAILED, EXIT_STOPPED, EXIT_INTERRUPTED = 2, 3, 4, 130
@@ -192,32 +193,6 @@ def cancel(folder: Path, **words: Any) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@aws_options
-def show(folder: Path, **words: Any) -> None:
-    """Say what the run in FOLDER is and how far it came.
-
-    \b
-    aliquot show runs/june
-    """
-    from orchestrator.show import describe_run
-
-    click.echo(escape(describe_run(folder, **words)))
-
-
-@cli.command()
-def jobs() -> None:
-    """List the jobs and their options.
-
-    \b
-    aliquot jobs
-    """
-    from orchestrator.show import describe_jobs
-
-    click.echo(describe_jobs())
-
-
-@cli.command()
 @click.argument("job")
 def new(job: str) -> None:
     """Make a small project around a job of your own in ./JOB.
@@ -245,7 +220,7 @@ def new(job: str) -> None:
     )
 
 
-for _command in COMMANDS:
+for _command in (*lookcli.COMMANDS, *stackcli.COMMANDS):
     cli.add_command(_command)
 
 

@@ -113,6 +113,9 @@ _code_option = click.option(
 format_option = click.option(
     "--format", type=click.Choice(["parquet", "csv"]), help="Deliver in this format.  [default: as before]"
 )
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on standard output (docs/json.md)."
+)
 
 
 def aws_options(command: Command) -> Command:
