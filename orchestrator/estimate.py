@@ -19,7 +19,7 @@ from orchestrator.forecast.draws import find_interval, forecast_here
 from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
 from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
-from orchestrator.progress import describe_count, describe_range, describe_seconds
+from orchestrator.progress import describe_count, describe_ms, describe_range
 from orchestrator.request import Request
 from orchestrator.sizing import size_dataset
 
@@ -59,9 +59,9 @@ class Estimate:
 
     def __str__(self) -> str:
         mean_ms, low_ms, high_ms = self.record_ms
-        each = f"{_describe_ms(mean_ms)} a record"
-        if _describe_ms(low_ms) != _describe_ms(high_ms):
-            each += f" ({_describe_ms(low_ms)} to {_describe_ms(high_ms)})"
+        each = f"{describe_ms(mean_ms)} a record"
+        if describe_ms(low_ms) != describe_ms(high_ms):
+            each += f" ({describe_ms(low_ms)} to {describe_ms(high_ms)})"
         return (
             f"{self.describe_dataset()}\n"
             f"time     {describe_range(*self.wall_s)} on {describe_count(self.workers, 'worker')}; {each}\n"
@@ -145,12 +145,6 @@ def stratify(sample: Sample, probe: Probe, n_records: int) -> list[Stratum]:
 def _round(number: int) -> int:
     """A number that was extrapolated, to three digits."""
     return int(float(f"{number:.3g}"))
-
-
-def _describe_ms(milliseconds: float) -> str:
-    if milliseconds >= 1000:
-        return describe_seconds(milliseconds / 1000)
-    return f"{milliseconds:.3g} ms" if milliseconds >= 0.01 else "under 0.01 ms"
 
 
 def _describe_bytes(n_bytes: int) -> str:

@@ -19,15 +19,20 @@ from orchestrator.terminal import escape
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @aws_options
-def show(folder: Path, **words: Any) -> None:
-    """Say what the run in FOLDER is and how far it came.
+@json_option
+def show(folder: Path, as_json: bool, **words: Any) -> None:
+    """Explain the run in FOLDER: what ran, how far it came, where time went, what failed, what to type next.
 
     \b
     aliquot show runs/june
+    aliquot show runs/june --json
     """  # noqa: D301 - the backspace is for click
+    from orchestrator.explain import explain_run
+    from orchestrator.readable import to_plain, write_json
     from orchestrator.show import describe_run
 
-    click.echo(escape(describe_run(folder, **words)))
+    told = explain_run(folder, **words)
+    click.echo(write_json(to_plain(told.to_document())) if as_json else escape(describe_run(told)))
 
 
 @click.command()

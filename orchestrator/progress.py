@@ -139,6 +139,13 @@ def describe_seconds(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def describe_ms(milliseconds: float) -> str:
+    """A record's time: 0.81 ms, 12 ms, 2 s."""
+    if milliseconds >= 1000:
+        return describe_seconds(milliseconds / 1000)
+    return f"{milliseconds:.3g} ms" if milliseconds >= 0.01 else "under 0.01 ms"
+
+
 def describe_range(mean_s: float, low_s: float, high_s: float) -> str:
     """A duration with its interval, in one unit where words for both ends are the same."""
     if high_s < 1:

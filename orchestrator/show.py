@@ -1,6 +1,6 @@
 """What `aliquot show`, `aliquot jobs` and the end of a run say.
 
-Owns these texts. Imports the ledger and `results`; nothing is computed here that is not read.
+Owns these texts. Imports `explain` and `results`; nothing is computed here that is not read.
 """
 
 from __future__ import annotations
@@ -8,32 +8,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aliquot.crossing import find_reached
-from aliquot.errors import AliquotError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
-from aliquot.ledger import SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
 from aliquot.manifest import bare_type, list_choices
-from aliquot.stages import read_legs
-from orchestrator.aws.folder import CloudAddress, check_region, find_address, refuse_place
 from orchestrator.catalog import find_job, list_jobs
-from orchestrator.local.folder import open_folder
+from orchestrator.explain import Explained
 from orchestrator.options import name_flag
-from orchestrator.progress import describe_seconds, describe_usd
-from orchestrator.request import check_frozen
-from orchestrator.results import ENDINGS, list_failures, read_invoice, read_object, read_summary
+from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd
+from orchestrator.results import ENDINGS, read_invoice, read_object
+from orchestrator.times import StageTimes
 
-if TYPE_CHECKING:
-    from orchestrator.aws.commands import Standing
-
-_N_FAILURES = 5
 _WIDTH = 100
-_STATES = {
-    SETTLED: "finished",
-    TOO_MANY_FAILED: "stopped: too many failed",
-    TIME_REACHED: "stopped: its time was up",
-}
 _FUNCTION = (
     "any plain function of one record (a dict of its columns) that returns None, one row (a dict) or several"
 )
@@ -45,21 +31,11 @@ def describe_jobs() -> str:
     return "\n\n".join([*blocks, "\n".join(["MODULE:FUNCTION", *_wrap(_FUNCTION, 2)])])
 
 
-def describe_run(folder: Path, profile: str | None = None, region: str | None = None) -> str:
-    """What the run in a folder is, how far it came, what failed, and the command to type next.
-
-    Args:
-        profile, region: of AWS, for a run on a stack; raises BadOption where the run is elsewhere.
-    """
-    address = find_address(folder)
-    if address is not None:
-        check_region(address, folder, region)
-        return _describe_cloud(folder, address, profile)
-    refuse_place(profile, region)
-    run = open_folder(folder)
-    manifest = run.ledger.read_manifest() or {}
-    check_frozen(manifest, folder)
-    return "\n".join([*_describe_request(manifest), *_describe_state(folder, run.ledger, manifest)])
+def describe_run(told: Explained) -> str:
+    """What a run is, how far it came, where time went, what failed, and the command to type next."""
+    lines = [*_describe_request(told), f"state     {told.state.said}", *_describe_result(told)]
+    lines += [*_describe_times(told), *_describe_failures(told)]
+    return "\n".join([*lines, f"next      {told.state.next}"] if told.state.next else lines)
 
 
 def describe_end(folder: Path) -> str:
@@ -84,101 +60,79 @@ def describe_end(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _describe_request(manifest: Mapping[str, Any]) -> list[str]:
-    identity = manifest["identity"]
-    return [
-        f"job       {manifest['job']} (version {identity['version']}, aliquot {manifest['aliquot']})",
+def _describe_request(told: Explained) -> list[str]:
+    manifest = told.manifest
+    version = f"version {manifest['identity']['version']}, aliquot {manifest['aliquot']}"
+    lines = [
+        f"job       {manifest['job']} ({version})",
         f"begun     {manifest['created']}",
         f"dataset   {_list_some(manifest['source_names'])}",
         f"options   {_describe_options(manifest['options'])}",
     ]
+    if told.address is None or told.remote is None:
+        return lines
+    return [*lines, f"stack     {told.address.stack} in {told.address.region}", f"run       {told.remote}"]
 
 
-def _describe_cloud(folder: Path, address: CloudAddress, profile: str | None) -> str:
-    """The same of a run on a stack, which is asked how it stands."""
-    check_frozen(address.manifest, folder)
-    lines = _describe_request(address.manifest)
-    if address.is_rehearsal:
-        state = "a rehearsal, which is over" if read_summary(folder) else "a rehearsal that was interrupted"
-        return "\n".join([*lines, f"state     {state}", *_describe_result(folder)])
-    place = f"s3://{address.bucket}/runs/{address.run}"
-    lines += [f"stack     {address.stack} in {address.region}", f"run       {place}"]
-    try:
-        from orchestrator.aws.commands import look
-
-        standing = look(folder, profile)
-    except (AliquotError, ModuleNotFoundError) as err:
-        return "\n".join([*lines, f"state     not known: {err}", *_describe_result(folder)])
-    return "\n".join([*lines, *_describe_standing(folder, standing), *_describe_result(folder)])
-
-
-def _describe_standing(folder: Path, standing: Standing) -> list[str]:
-    """The state of a run on a stack, and the command to type next."""
-    coverage, execution = standing.coverage, standing.execution
-    known = "" if standing.is_sealed else " submitted so far"
-    answered = f"{coverage.n_answered:,} of {coverage.n_records:,} records{known} are answered"
-    if standing.published is not None:
-        reason = standing.published.reason
-        if reason != SETTLED:
-            return [f"state     stopped ({reason}): {answered}", f"next      aliquot resume {folder}"]
-        following = [] if read_summary(folder) else [f"next      aliquot watch {folder}"]
-        return ["state     finished", *following]
-    if execution is None or not standing.is_sealed:
-        return [f"state     its submission is not complete: {answered}", f"next      aliquot resume {folder}"]
-    if execution.is_running:
-        return [f"state     running: {answered}", f"next      aliquot watch {folder}"]
-    return [f"state     broken ({execution.cause}): {answered}", f"next      aliquot resume {folder}"]
-
-
-def _describe_result(folder: Path) -> list[str]:
+def _describe_result(told: Explained) -> list[str]:
     """The figures of what lies in the folder; nothing where nothing does."""
-    summary = read_summary(folder)
+    summary, invoice = told.summary, told.invoice
     if summary is None:
         return []
     lines = [
         f"records   {summary['records']:,}: {_describe_counts(summary)}",
-        f"rows      {summary['rows']:,} in {folder / 'result'}",
+        f"rows      {summary['rows']:,} in {told.folder / 'result'}",
         f"time      {describe_seconds(summary['elapsed_s'])}, {summary['cpu_s']:,.1f} s of CPU",
     ]
-    invoice = read_invoice(folder)
+    if len(told.sessions_s) > 1:
+        lines.append(f"sessions  {', '.join(map(describe_seconds, told.sessions_s))}")
     if invoice["total"]:
         wasted = sum(invoice["wasted"].values())
         of_it = f", {describe_usd(wasted)} of it wasted on duplicates and crashes" if wasted else ""
         lines.append(f"cost      {describe_usd(invoice['total'])}{of_it}")
-    if summary["failed"]:
-        lines += [f"failures  {_describe_kinds(summary)}", *_show_failures(folder)]
     return lines
 
 
-def _describe_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any]) -> list[str]:
-    summary = read_summary(folder)
-    stops = ledger.list_stops()
-    state = _STATES.get(stops[-1].reason, "") if stops else ""
-    if summary is None or not state:
-        return [f"state     {_describe_open(ledger, manifest)}", f"next      aliquot resume {folder}"]
-    lines = [f"state     {state}", *_describe_result(folder)]
-    if summary["not_tried"]:
-        lines.append(f"next      aliquot resume {folder}")
-    elif summary["failed"]:
-        lines.append(f"next      aliquot resume {folder} --retry failed")
+def _describe_times(told: Explained) -> list[str]:
+    """Where hosts' time went, by stage, and which records took longest."""
+    lines = []
+    for each in told.stages:
+        hosts = describe_seconds(each.host_s)
+        lines.append(
+            f"stage     {each.stage}: {hosts} of hosts for {describe_count(each.n_records, 'record')}, "
+            f"{describe_ms(each.record_ms)} each{_describe_crew(told, each)}"
+        )
+        for slow in each.slow:
+            times = slow.record_ms / each.record_ms
+            records = (
+                f"{slow.first:,} to {slow.end - 1:,}" if slow.end - slow.first > 1 else f"{slow.first:,}"
+            )
+            lines.append(
+                f"          records {records}: {describe_ms(slow.record_ms)} each, {times:.1f} times that"
+            )
+    n_late = told.summary["failures"].get("deadline", 0) if told.summary else 0
+    if n_late:
+        late_s = n_late * told.manifest["settings"].get("record_timeout_s", 60.0)
+        late = f"{describe_count(n_late, 'record')} at {'its' if n_late == 1 else 'their'} deadline"
+        lines.append(f"          {late}: {describe_seconds(late_s)} of a host beside that")
     return lines
 
 
-def _describe_open(ledger: Ledger, manifest: Mapping[str, Any]) -> str:
-    """How far a run is that is not at its end."""
-    if not manifest["code"]:
-        return "not begun: its job was not opened yet"
-    leg, ledger = find_reached(ledger, read_legs(manifest))
-    coverage = ledger.measure(leg.last.name)
-    known = "" if ledger.is_sealed else " submitted so far"
-    units = f"groups of stage {leg.last.name}" if leg.number else "records"
-    return f"not finished: {coverage.n_answered:,} of {coverage.n_records:,} {units}{known} are answered"
+def _describe_crew(told: Explained, stage: StageTimes) -> str:
+    """How many hosts were at work on average, of a run whose wall time is known."""
+    elapsed_s = told.summary["elapsed_s"] if told.summary else sum(told.sessions_s)
+    if elapsed_s <= 0 or len(told.stages) > 1:
+        return ""
+    return f"; {stage.host_s / elapsed_s:.1f} hosts at work on average"
 
 
-def _show_failures(folder: Path) -> list[str]:
-    rows = list_failures(folder, _N_FAILURES)
-    said = ([row.get(name) for name in ("source", "line", "kind", "message")] for row in rows)
-    return [f"          {source}:{line} {kind}: {message}" for source, line, kind, message in said]
+def _describe_failures(told: Explained) -> list[str]:
+    """How many failed of each kind, and some of each."""
+    if not (told.summary and told.summary["failed"]):
+        return []
+    said = ([row.get(name) for name in ("source", "line", "kind", "message")] for row in told.failures)
+    lines = [f"          {source}:{line} {kind}: {message}" for source, line, kind, message in said]
+    return [f"failures  {_describe_kinds(told.summary)}", *lines]
 
 
 def _describe_job(name: str, job: Job) -> str:

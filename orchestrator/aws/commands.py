@@ -15,7 +15,7 @@ from typing import Any
 from aliquot.coverage import Coverage
 from aliquot.crossing import find_reached
 from aliquot.errors import BadOption, FolderInUse
-from aliquot.ledger import CANCELLED
+from aliquot.ledger import CANCELLED, Ledger
 from aliquot.stages import read_legs
 from orchestrator.aws.executions import Execution
 from orchestrator.aws.folder import CloudAddress, find_address, read_address, write_address
@@ -36,6 +36,7 @@ class Standing:
         manifest: what was asked.
         execution: what drives it, or drove it; None where it was not begun.
         published: what it published since, None where nothing.
+        ledger: its objects.
     """
 
     manifest: dict[str, Any]
@@ -43,6 +44,7 @@ class Standing:
     coverage: Coverage
     execution: Execution | None
     published: Published | None
+    ledger: Ledger
 
 
 def cancel(folder: Path, profile: str | None = None) -> str:
@@ -97,7 +99,7 @@ def look(folder: Path, profile: str | None = None) -> Standing:
         published = None
     is_sealed = run.ledger.is_sealed
     leg, ledger = find_reached(run.ledger, read_legs(manifest))
-    return Standing(manifest, is_sealed, ledger.measure(leg.last.name), execution, published)
+    return Standing(manifest, is_sealed, ledger.measure(leg.last.name), execution, published, run.ledger)
 
 
 def read_manifest(run: CloudRun, folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Self
 
 from aliquot.errors import FolderInUse, StoreError
 from aliquot.ledger import Ledger
+from aliquot.processes import was_alive_at
 from aliquot.store import FolderStore
 
 LEDGER = "ledger"
@@ -103,6 +104,25 @@ class RunFolder:
             raise FolderInUse(
                 str(self.path), "holds files that are no run's: choose an empty or a new folder"
             )
+
+
+def find_worker(path: Path) -> int | None:
+    """The process that works in a run's folder now; None where none does.
+
+    The lock is tried only where the process that had it last is there: whoever begins just then is refused.
+    """
+    lock = path / LEDGER / "lock"
+    try:
+        with lock.open("rb") as file:
+            pid, written_s = int(file.read(20)), os.fstat(file.fileno()).st_mtime
+            if not was_alive_at(pid, written_s):
+                return None
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return pid
+    except (OSError, ValueError):
+        return None
+    return None
 
 
 def open_folder(path: Path) -> RunFolder:

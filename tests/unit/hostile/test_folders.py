@@ -13,10 +13,11 @@ from aliquot.errors import FolderInUse, StoreError, Undecodable
 from aliquot.manifest import FORMAT
 from aliquot.stages import StageNote
 from orchestrator.aws.folder import CLOUD, CloudAddress, find_address, write_address
+from orchestrator.explain import explain_run
 from orchestrator.placing import place_delivery, read_delivered
 from orchestrator.request import check_frozen
 from orchestrator.results import read_invoice, read_summary
-from orchestrator.show import describe_end, describe_run
+from orchestrator.show import describe_end
 
 
 @pytest.mark.parametrize("body", [b"5", b"[]", b"[" * 100_000])
@@ -114,4 +115,4 @@ def test_folder_of_a_run_on_a_stack_whose_manifest_is_damaged_is_told(tmp_path: 
         address = CloudAddress("prod", "eu-west-1", None, "bucket", "june", "arn", "token", manifest=manifest)
         write_address(tmp_path, address)
         with pytest.raises(error):
-            describe_run(tmp_path)
+            explain_run(tmp_path)

@@ -16,8 +16,8 @@ from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import check_code
 from orchestrator.aws.target import Target
 from orchestrator.catalog import KnownJob, find_job
+from orchestrator.explain import explain_run
 from orchestrator.request import make_request
-from orchestrator.show import describe_run
 from orchestrator.stack.outputs import StackOutputs
 
 STACK = StackOutputs("prod", "us-east-1", "bucket", {}, "letters", "arn", {"jobs": {"crossref": 1}}, "arm64")
@@ -42,7 +42,7 @@ def test_profile_and_region_need_a_stack():
 def test_run_in_another_region_than_the_user_says_is_refused(tmp_path):
     write_address(tmp_path, CloudAddress("prod", "eu-west-1", None, "bucket", "june", "arn", "token"))
     assert read_address(tmp_path, "watch", "eu-west-1").run == "june"
-    for command in (resume, watch, cancel, describe_run):
+    for command in (resume, watch, cancel, explain_run):
         with pytest.raises(BadOption, match="is in eu-west-1, not in us-east-1"):
             command(tmp_path, region="us-east-1")
 

@@ -189,3 +189,13 @@ def _status_kib(status: bytes, name: bytes) -> int:
 def _read_mapped_mib() -> float | None:
     status = _read_status(os.getpid())
     return _status_kib(status, b"VmData:") / 1024 if status else None
+
+
+def was_alive_at(pid: int, time_s: float) -> bool:
+    """Whether the process that has this number now had it then already, seconds since 1970."""
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time()) <= time_s + 1  # it is told to a hundredth of a second
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return False
