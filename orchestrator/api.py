@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aliquot.errors import BadOption, FolderInUse, JobError
+from aliquot.errors import BadOption, FolderInUse, JobError, OverBudget
 from aliquot.launch import IN_HOST
 from orchestrator.aws.folder import find_address, read_address, refuse_place
 from orchestrator.aws.settings import CloudSettings
@@ -34,6 +34,8 @@ from orchestrator.stack.errors import MissingTool
 if TYPE_CHECKING:
     from orchestrator.aws.estimate import StackEstimate
     from orchestrator.estimate import Estimate
+    from orchestrator.listing import Listed
+    from orchestrator.whatif import Considered
 
 _HERE = Target()
 
@@ -82,23 +84,18 @@ class RunPlan:
         budget_usd: float | None = None,
         budget_time: str | float | None = None,
         what_if: Sequence[int] = (),
-    ) -> str:
-        """The plan as text, whether it fits these budgets (and what would), and alternatives to it.
+    ) -> Considered:
+        """The plan, whether it fits these budgets (and what would), and alternatives to it; str() says it.
 
         Args:
             what_if: how many tasks at a time, or workers of this machine, to set side by side.
         """
-        from orchestrator.whatif import Budget, describe_alternatives, describe_budget, list_alternatives
+        from orchestrator.whatif import Budget, consider
 
         budget = Budget(None if budget_time is None else parse_duration(budget_time), budget_usd)
         settings = replace(self.settings, budget_usd=budget.usd, budget_time_s=budget.time_s)
         on_stack = self._estimate_on_stack(settings)
-        said = [str(on_stack or self.estimate)]
-        if budget:
-            said.append(describe_budget(self.estimate, on_stack, budget))
-        if what_if:
-            said.append("\n" + describe_alternatives(list_alternatives(self.estimate, on_stack, what_if)))
-        return "\n".join(said)
+        return consider(self.estimate, on_stack, budget, what_if)
 
     def start(
         self,
@@ -115,7 +112,7 @@ class RunPlan:
             budget_time: wall time that it may take: seconds, or "10m", "2h".
             anyway: begin although the plan exceeds the budget.
         Raises:
-            BadOption: the plan exceeds the budget.
+            OverBudget: the plan exceeds the budget.
         """
         budget_time_s = None if budget_time is None else parse_duration(budget_time)
         settings = replace(self.settings, budget_usd=budget_usd, budget_time_s=budget_time_s)
@@ -126,7 +123,7 @@ class RunPlan:
     def _hold_to_budget(self, settings: Settings | CloudSettings) -> Settings | CloudSettings:
         """The settings with what the plan says; what cannot be read twice is not estimated.
 
-        Raises BadOption where the plan exceeds the budget.
+        Raises OverBudget where the plan exceeds the budget.
         """
         if (settings.budget_time_s is None and settings.budget_usd is None) or not self.request.is_repeatable:
             return settings
@@ -134,9 +131,9 @@ class RunPlan:
         wall_s = (on_stack or self.estimate).wall_s
         more = "give more, or add --anyway to get as far as it goes"
         if settings.budget_time_s is not None and wall_s[0] > settings.budget_time_s:
-            raise BadOption("--budget-time", f"the plan takes {describe_range(*wall_s)}: {more}")
+            raise OverBudget("--budget-time", f"the plan takes {describe_range(*wall_s)}: {more}")
         if settings.budget_usd is not None and on_stack is not None and on_stack.usd[0] > settings.budget_usd:
-            raise BadOption("--budget-usd", f"the plan costs about {describe_usd(on_stack.usd[0])}: {more}")
+            raise OverBudget("--budget-usd", f"the plan costs about {describe_usd(on_stack.usd[0])}: {more}")
         if isinstance(settings, CloudSettings) and on_stack is not None:
             return replace(settings, estimated_usd=round(on_stack.usd[0], 6))
         return settings
@@ -313,6 +310,14 @@ def cancel(out: str | Path, *, profile: str | None = None, region: str | None = 
     read_address(Path(out), "cancel", region)
     said: str = _load_cloud().cancel(Path(out), profile)
     return said
+
+
+def list_stack_runs(
+    on: str, most: int, profile: str | None = None, region: str | None = None
+) -> tuple[list[Listed], int]:
+    """The newest runs of the stack that `on` names, and how many older ones it holds."""
+    found: tuple[list[Listed], int] = _load_cloud().list_runs_on(on, most, profile, region)
+    return found
 
 
 def _resume_cloud(folder: Path, chosen: Mapping[str, Any], profile: str | None, region: str | None) -> Run:

@@ -19,29 +19,32 @@ from typing import Any, NoReturn
 import click
 
 from aliquot import __version__
-from aliquot.errors import (
-    AliquotError,
-    BadOption,
-    BudgetReached,
-    Detached,
-    Interrupted,
-    Stopped,
-    TooManyFailed,
-)
+from aliquot.errors import AliquotError, BadOption
 from orchestrator import lookcli, stackcli
+from orchestrator.advice import Typed, find_next
+from orchestrator.ending import (
+    DELIVERED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    choose_exit,
+    describe_error,
+    document_end,
+    document_error,
+)
 from orchestrator.flags import (
     RunCommand,
     aws_options,
     budget_options,
     dataset_options,
+    folder_argument,
     format_option,
+    json_option,
     place_options,
     settings_options,
 )
 from orchestrator.jobflags import split_options
+from orchestrator.readable import write_json
 from orchestrator.terminal import escape
-
-EXIT_USAGE, EXIT_FAILED, EXIT_STOPPED, EXIT_INTERRUPTED = 2, 3, 4, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,10 +53,13 @@ def cli() -> None:
     """Run one Python function over a dataset too large for one process, and lose nothing.
 
     \b
+    aliquot plan crossref reactions.rsmi.gz --templates templates.csv         # what it would take
     aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/june
     aliquot run my_module:my_function molecules.smi --out runs/july
     aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/june --on aws:prod
-    aliquot resume runs/june
+    aliquot resume runs/june                                                  # after Ctrl-C, or a crash
+
+    Every command has its own help with an example: aliquot run --help, aliquot run crossref --help.
     """
 
 
@@ -74,7 +80,8 @@ def cli() -> None:
 @budget_options
 @click.option("--anyway", is_flag=True, help="Begin although the plan exceeds the budget.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def run(out: Path, quiet: bool, **words: Any) -> None:
+@json_option
+def run(out: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Run JOB over DATA into the folder --out.
 
     JOB is a name (see `aliquot jobs`) or MODULE:FUNCTION, a plain function of one record. DATA is files,
@@ -91,10 +98,10 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
     """
     made = _make_plan(words)
     budget = {name: words[name] for name in ("budget_usd", "budget_time", "anyway")}
-    _finish(made.start(out, **budget), quiet)
+    _finish(made.start(out, **budget), quiet, as_json)
 
 
-@cli.command(cls=RunCommand)
+@cli.command(cls=RunCommand, short_help="Say what a run would take: time, memory or dollars.")
 @dataset_options
 @settings_options
 @place_options
@@ -104,7 +111,8 @@ def run(out: Path, quiet: bool, **words: Any) -> None:
     metavar="concurrency=N,...",
     help="Set side by side what so many tasks at a time (here: workers) would take.",
 )
-def plan(what_if: str | None, **words: Any) -> None:
+@json_option
+def plan(what_if: str | None, as_json: bool, **words: Any) -> None:
     """Say what running JOB over DATA would take: records, chunks, time, and memory or dollars.
 
     The dataset is counted and a seeded sample of it is run here on one worker; nothing is written. Of a
@@ -120,11 +128,12 @@ def plan(what_if: str | None, **words: Any) -> None:
 
     wanted = parse_what_if(what_if) if what_if else []
     budget = {name: words[name] for name in ("budget_usd", "budget_time")}
-    click.echo(_make_plan(words).consider(**budget, what_if=wanted))
+    considered = _make_plan(words).consider(**budget, what_if=wanted)
+    click.echo(write_json(considered.to_document()) if as_json else considered)
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@folder_argument
 @click.option("--retry", type=click.Choice(["failed"]), help="Try the records that failed once more.")
 @click.option("--new-code", is_flag=True, help="Go on although the job's code has changed.")
 @settings_options
@@ -132,7 +141,8 @@ def plan(what_if: str | None, **words: Any) -> None:
 @format_option
 @aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
-def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words: Any) -> None:
+@json_option
+def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, as_json: bool, **words: Any) -> None:
     """Go on with the run in FOLDER: only what is missing is done.
 
     \b
@@ -141,15 +151,16 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, **words
     """
     from orchestrator import api
 
-    _finish(api.resume(folder, retry_failed=retry is not None, new_code=new_code, **words), quiet)
+    _finish(api.resume(folder, retry_failed=retry is not None, new_code=new_code, **words), quiet, as_json)
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@folder_argument
 @format_option
 @aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
-def watch(folder: Path, quiet: bool, **words: Any) -> None:
+@json_option
+def watch(folder: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Wait for the run on a stack in FOLDER, and fetch its result.
 
     \b
@@ -157,17 +168,18 @@ def watch(folder: Path, quiet: bool, **words: Any) -> None:
     """
     from orchestrator import api
 
-    _finish(api.watch(folder, **words), quiet)
+    _finish(api.watch(folder, **words), quiet, as_json)
 
 
-@cli.command()
+@cli.command(short_help="Wait for a run that was begun elsewhere, and fetch it.")
 @click.argument("address", metavar="s3://BUCKET/runs/RUN")
-@click.argument("folder", type=click.Path(path_type=Path))
+@folder_argument
 @click.option("--on", metavar="aws:STACK", help="The run's stack.  [default: as the run says]")
 @format_option
 @aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
-def attach(address: str, folder: Path, quiet: bool, **words: Any) -> None:
+@json_option
+def attach(address: str, folder: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Make FOLDER the folder of a run that was begun elsewhere; wait for it and fetch its result.
 
     \b
@@ -175,11 +187,11 @@ def attach(address: str, folder: Path, quiet: bool, **words: Any) -> None:
     """
     from orchestrator import api
 
-    _finish(api.attach(address, folder, **words), quiet)
+    _finish(api.attach(address, folder, **words), quiet, as_json)
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@folder_argument
 @aws_options
 def cancel(folder: Path, **words: Any) -> None:
     """Stop the run on a stack in FOLDER; what finished is kept.
@@ -256,15 +268,26 @@ def _split_column(text: str) -> tuple[str, str]:
     return field, name
 
 
-def _finish(run: Any, quiet: bool) -> None:
+def _finish(run: Any, quiet: bool, as_json: bool) -> None:
+    """Wait for a run's end and say what was delivered; raises what ended it early."""
     from orchestrator.show import describe_end
 
+    ended: AliquotError | None = None
     try:
         run.wait(quiet=quiet)
-    finally:
-        is_over = sys.exc_info()[0] in (None, BudgetReached, TooManyFailed, Stopped)  # something is delivered
-        if is_over and not quiet:
-            click.echo(escape(describe_end(run.folder)), err=True)
+    except DELIVERED as err:
+        ended = err
+    if not quiet:
+        click.echo(escape(describe_end(run.folder)), err=True)
+    if as_json:
+        following = _find_next(ended) if ended is not None else ""
+        click.echo(write_json(document_end(run.folder, ended, following)))
+    if ended is not None:
+        raise ended
+
+
+def _find_next(err: Exception) -> str:
+    return find_next(err, Typed(sys.argv[1:], cli.commands))
 
 
 def main() -> None:
@@ -280,15 +303,23 @@ def main() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     return_freed_memory()
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="aliquot", standalone_mode=False)
     except click.exceptions.Abort:
         _leave(EXIT_INTERRUPTED)
-    except click.ClickException as err:
+    except click.exceptions.NoArgsIsHelpError as err:
         err.show()
-        sys.exit(EXIT_USAGE)
-    except AliquotError as err:
-        click.echo(escape(f"aliquot: {err}"), err=True)
-        _leave(_choose_exit(err))
+        _leave(EXIT_USAGE)
+    except (click.ClickException, AliquotError) as err:
+        _explain(err)
+        _leave(choose_exit(err))
+
+
+def _explain(err: Exception) -> None:
+    """Say what went wrong and what to type next; with --json to scripts too, unless they were told."""
+    following = _find_next(err)
+    click.echo(escape(describe_error(err, following)), err=True)
+    if "--json" in sys.argv[1:] and not isinstance(err, DELIVERED):
+        click.echo(write_json(document_error(err, following)))
 
 
 def _leave(code: int) -> NoReturn:
@@ -296,14 +327,6 @@ def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _choose_exit(err: AliquotError) -> int:
-    if isinstance(err, TooManyFailed):
-        return EXIT_FAILED
-    if isinstance(err, BudgetReached | Stopped):
-        return EXIT_STOPPED
-    return EXIT_INTERRUPTED if isinstance(err, Detached | Interrupted) else EXIT_USAGE
 
 
 if __name__ == "__main__":

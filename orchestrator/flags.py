@@ -113,6 +113,7 @@ _code_option = click.option(
 format_option = click.option(
     "--format", type=click.Choice(["parquet", "csv"]), help="Deliver in this format.  [default: as before]"
 )
+folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output (docs/json.md)."
 )

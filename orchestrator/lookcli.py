@@ -12,12 +12,13 @@ from typing import Any
 
 import click
 
-from orchestrator.flags import aws_options, json_option
+from aliquot.errors import BadOption
+from orchestrator.flags import aws_options, folder_argument, json_option
 from orchestrator.terminal import escape
 
 
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.command(short_help="Explain a run: time, failures, what to type next.")
+@folder_argument
 @aws_options
 @json_option
 def show(folder: Path, as_json: bool, **words: Any) -> None:
@@ -35,19 +36,66 @@ def show(folder: Path, as_json: bool, **words: Any) -> None:
     click.echo(write_json(to_plain(told.to_document())) if as_json else escape(describe_run(told)))
 
 
+@click.command(short_help="List the runs of a folder, or of a stack.")
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--on", metavar="aws:STACK", help="List the runs of a stack, whoever began them.")
+@click.option(
+    "--most", type=click.IntRange(min=1), default=50, show_default=True, help="Of a stack's, the newest."
+)
+@aws_options
+@json_option
+def runs(
+    folder: Path | None, on: str | None, most: int, profile: str | None, region: str | None, as_json: bool
+) -> None:
+    """List the runs in and below FOLDER (here, where none is named), or those of a stack.
+
+    \b
+    aliquot runs
+    aliquot runs runs/2026
+    aliquot runs --on aws:aliquot --most 10
+    """  # noqa: D301 - the backspace is for click
+    from orchestrator.aws.folder import refuse_place
+    from orchestrator.listing import describe_runs, document_runs, list_runs
+    from orchestrator.readable import write_json
+
+    n_more = 0
+    if on is None:
+        refuse_place(profile, region)
+        found = list_runs(folder or Path())
+    elif folder is not None:
+        raise BadOption("--on", f"lists a stack's runs, and FOLDER {folder} those of this machine: name one")
+    else:
+        from orchestrator import api
+
+        found, n_more = api.list_stack_runs(on, most, profile, region)
+    if as_json:
+        click.echo(write_json(document_runs(found, n_more)))
+        return
+    if not found:
+        click.echo("no runs here: `aliquot run ... --out DIR` begins one", err=True)
+        return
+    click.echo(escape(describe_runs(found)))
+    more = f"; {n_more:,} older ones: --most {n_more + most}" if n_more else ""
+    following = "aliquot show RUN explains one" if on is None else "aliquot attach RUN DIR fetches one"
+    click.echo(f"\n{following}{more}", err=True)
+
+
 @click.command()
-def jobs() -> None:
+@json_option
+def jobs(as_json: bool) -> None:
     """List the jobs and their options.
 
     \b
     aliquot jobs
+    aliquot jobs --json
     """  # noqa: D301 - the backspace is for click
-    from orchestrator.show import describe_jobs
+    from orchestrator.readable import to_plain, write_json
+    from orchestrator.show import describe_jobs, document_jobs
 
-    click.echo(describe_jobs())
+    click.echo(write_json(to_plain(document_jobs())) if as_json else describe_jobs())
 
 
-@click.command()
+@click.command(short_help="Print any object of a run for a person.")
 @click.argument("file", type=click.Path(allow_dash=True))
 @json_option
 def decode(file: str, as_json: bool) -> None:
@@ -69,4 +117,4 @@ def decode(file: str, as_json: bool) -> None:
     click.echo(write_json(document) if as_json else escape(render_object(document)))
 
 
-COMMANDS: list[click.Command] = [show, decode, jobs]
+COMMANDS: list[click.Command] = [show, runs, decode, jobs]

@@ -50,9 +50,14 @@ class Result:
         return table
 
 
+def find_table(folder: Path, name: str) -> Path | None:
+    """The file of a table of a run's folder, None where it was not written."""
+    return next((path for ending in ENDINGS if (path := folder / f"{name}.{ending}").is_file()), None)
+
+
 def read_table(folder: Path, name: str) -> pa.Table | None:
     """A table of a run's folder, None where it was not written; raises StoreError where it is damaged."""
-    path = next((path for ending in ENDINGS if (path := folder / f"{name}.{ending}").is_file()), None)
+    path = find_table(folder, name)
     if path is None:
         return None
     import pyarrow.csv
@@ -87,13 +92,18 @@ def read_object(path: Path) -> dict[str, Any]:
     """What a summary or an invoice says; raises StoreError where it is damaged, or gone."""
     try:
         found = read_note(path.name, path.read_bytes())
-        check_fields(path.name, found, **_WANTED[path.name])
+        check_object(path.name, found)
         return found
     except Undecodable as err:
         raise StoreError(str(path), f"is damaged ({err.reason}): {_advise(path)}") from err
     except OSError as err:
         reason = f"cannot be read ({err.strerror}): `aliquot resume {path.parent}` writes it again"
         raise StoreError(str(path), reason) from err
+
+
+def check_object(name: str, found: Mapping[str, Any]) -> None:
+    """Raise Undecodable where a summary or an invoice lacks what commands show of it."""
+    check_fields(name, found, **_WANTED[name])
 
 
 def _advise(path: Path) -> str:

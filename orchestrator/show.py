@@ -16,7 +16,7 @@ from orchestrator.catalog import find_job, list_jobs
 from orchestrator.explain import Explained
 from orchestrator.options import name_flag
 from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd
-from orchestrator.results import ENDINGS, read_invoice, read_object
+from orchestrator.results import find_table, read_invoice, read_object
 from orchestrator.times import StageTimes
 
 _WIDTH = 100
@@ -29,6 +29,12 @@ def describe_jobs() -> str:
     """The installed jobs with their options and help."""
     blocks = [_describe_job(name, find_job(name).job) for name in list_jobs()]
     return "\n\n".join([*blocks, "\n".join(["MODULE:FUNCTION", *_wrap(_FUNCTION, 2)])])
+
+
+def document_jobs() -> dict[str, Any]:
+    """The same for scripts (docs/json.md)."""
+    found = [(name, find_job(name).job) for name in list_jobs()]
+    return {"format": "aliquot/jobs/1", "jobs": [{"name": name, **_tell_job(job)} for name, job in found]}
 
 
 def describe_run(told: Explained) -> str:
@@ -47,10 +53,10 @@ def describe_end(folder: Path) -> str:
     ]
     if summary["failed"]:
         lines.append(
-            f"{summary['failed']:,} failed ({_describe_kinds(summary)}): {_find_file(folder, 'failures')}"
+            f"{summary['failed']:,} failed ({_describe_kinds(summary)}): {find_table(folder, 'failures')}"
         )
     if summary["not_tried"]:
-        lines.append(f"{summary['not_tried']:,} not tried: {_find_file(folder, 'not_tried')}")
+        lines.append(f"{summary['not_tried']:,} not tried: {find_table(folder, 'not_tried')}")
     lines += summary.get("remarks") or []
     invoice = read_invoice(folder)
     if invoice["total"]:
@@ -147,6 +153,34 @@ def _describe_job(name: str, job: Job) -> str:
     return "\n".join(lines)
 
 
+def _tell_job(job: Job) -> dict[str, Any]:
+    return {
+        "version": job.version,
+        "reads": [spec.name for spec in read_fields(job.reads)] if job.reads else None,
+        "writes": [spec.name for spec in read_fields(job.writes)] if job.writes else None,
+        "options": [
+            {
+                "name": option.name,
+                "flag": name_flag(option.name),
+                "type": _name_type(option),
+                "choices": list(list_choices(option)) or None,
+                "is_required": option.is_required,
+                "default": None if option.is_required else option.default,
+                "help": option.help,
+            }
+            for option in read_fields(job.options)
+        ],
+    }
+
+
+def _name_type(option: FieldSpec) -> str:
+    """What an option takes: a path, a choice, or the name of a type."""
+    if list_choices(option):
+        return "choice"
+    kind = bare_type(option)
+    return "path" if kind is Reference else getattr(kind, "__name__", "str")
+
+
 def _name_option(option: FieldSpec) -> str:
     kind = bare_type(option)
     if kind is bool:
@@ -185,7 +219,3 @@ def _describe_counts(summary: Mapping[str, Any]) -> str:
 
 def _describe_kinds(summary: Mapping[str, Any]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in summary["failures"].items())
-
-
-def _find_file(folder: Path, name: str) -> Path:
-    return next((path for ending in ENDINGS if (path := folder / f"{name}.{ending}").is_file()), folder)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from aliquot.errors import BadOption
+from orchestrator.flags import json_option
+from orchestrator.readable import write_json
 
 _FAILED = 1  # a doctor's status when something is wrong
 
@@ -153,15 +156,17 @@ def destroy(stack: str, even_unfetched: bool, profile: str | None, region: str |
     click.echo(f"Stack {stack} is deleted; {left}")
 
 
-@click.command()
+@click.command(short_help="Check this machine, or a stack.")
 @click.option("--on", metavar="aws:STACK", help="Check this stack instead of this machine.")
 @_account_options
-def doctor(on: str | None, profile: str | None, region: str | None) -> None:
+@json_option
+def doctor(on: str | None, profile: str | None, region: str | None, as_json: bool) -> None:
     """Check this machine, or with --on a stack: a line for each check, and status 1 if one fails.
 
     \b
     aliquot doctor
     aliquot doctor --on aws:aliquot --profile lab
+    aliquot doctor --json
     """  # noqa: D301 - the backspace is for click
     from orchestrator.stack.machine import judge_machine, read_machine
 
@@ -171,10 +176,15 @@ def doctor(on: str | None, profile: str | None, region: str | None) -> None:
         findings = judge_machine(read_machine(Path.cwd()))
     else:
         findings = _examine_stack(on, profile, region)
-    is_well = True
+    found = []
     for finding in findings:
-        click.echo(str(finding))
-        is_well = is_well and finding.level != "fail"
+        found.append(finding)
+        if not as_json:
+            click.echo(str(finding))
+    is_well = all(finding.level != "fail" for finding in found)
+    if as_json:
+        checks = [asdict(finding) for finding in found]
+        click.echo(write_json({"format": "aliquot/doctor/1", "is_well": is_well, "checks": checks}))
     if not is_well:
         sys.exit(_FAILED)
 

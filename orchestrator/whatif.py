@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aliquot.errors import BadOption
 from orchestrator.estimate import Estimate
@@ -41,6 +41,19 @@ class Budget:
         is_in_time = self.time_s is None or wall_s[2] <= self.time_s
         return is_in_time and (self.usd is None or usd is None or usd[2] <= self.usd)
 
+    def to_plain(self, wall_s: Interval, usd: Interval | None) -> dict[str, Any] | None:
+        """The limits, each with whether it holds, and whether both do; None where there is none."""
+        if not self:
+            return None
+        usd = usd or (0.0, 0.0, 0.0)
+        return {
+            "time_s": self.time_s,
+            "time": None if self.time_s is None else _judge(wall_s, self.time_s),
+            "cost_usd": self.usd,
+            "cost": None if self.usd is None else _judge(usd, self.usd),
+            "fits": self.holds(wall_s, usd),
+        }
+
 
 @dataclass(frozen=True)
 class Alternative:
@@ -50,6 +63,61 @@ class Alternative:
     wall_s: Interval
     usd: Interval | None
     limit: str
+
+
+@dataclass(frozen=True)
+class Considered:
+    """A plan, and what was asked of it besides.
+
+    Args:
+        on_stack: None for a run on this machine.
+    """
+
+    here: Estimate
+    on_stack: StackEstimate | None
+    budget: Budget
+    alternatives: Sequence[Alternative]
+
+    def __str__(self) -> str:
+        said = [str(self.on_stack or self.here)]
+        if self.budget:
+            said.append(describe_budget(self.here, self.on_stack, self.budget))
+        if self.alternatives:
+            said.append("\n" + describe_alternatives(self.alternatives))
+        return "\n".join(said)
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain values, for scripts (docs/json.md)."""
+        here, there = self.here, self.on_stack
+        wall_s, usd = (there.wall_s, there.usd) if there else (here.wall_s, None)
+        names = ("n_records", "n_chunks", "n_bytes", "memory_mib", "n_sampled", "n_failed", "share_read")
+        return {
+            "format": "aliquot/plan/1",
+            **{name: getattr(here, name) for name in names},
+            "concurrency": there.place.window if there else here.workers,
+            "start_s": here.start_s,
+            "record_ms": _spread(here.record_ms),
+            "wall_s": _spread(wall_s),
+            "cost_usd": _spread(usd),
+            "limit": there.limit if there else None,
+            "budget": self.budget.to_plain(wall_s, usd),
+            "alternatives": [
+                {
+                    "concurrency": each.concurrency,
+                    "wall_s": _spread(each.wall_s),
+                    "cost_usd": _spread(each.usd),
+                    "limit": each.limit or None,
+                }
+                for each in self.alternatives
+            ],
+        }
+
+
+def consider(
+    here: Estimate, on_stack: StackEstimate | None, budget: Budget, what_if: Sequence[int]
+) -> Considered:
+    """An estimate beside budgets, and with so many tasks at a time."""
+    return Considered(here, on_stack, budget, list_alternatives(here, on_stack, what_if) if what_if else ())
 
 
 def parse_what_if(text: str) -> list[int]:
@@ -142,3 +210,7 @@ def _describe_interval(found: Interval, describe: Callable[[float], str]) -> str
 def _draw_bar(wall_s: Interval, longest_s: float) -> str:
     low, high = (max(1, round(_BAR * seconds / longest_s)) for seconds in wall_s[1:])
     return "█" * low + "░" * (high - low)
+
+
+def _spread(found: Interval | None) -> dict[str, float] | None:
+    return None if found is None else dict(zip(("median", "low", "high"), found, strict=True))

@@ -2,6 +2,7 @@
 
 from orchestrator.aws.commands import attach, cancel
 from orchestrator.aws.estimate import estimate_for
+from orchestrator.aws.runs import list_runs_on
 from orchestrator.aws.session import CloudSession, WatchSession
 from orchestrator.aws.site import list_objects_with, open_objects_with
 
@@ -12,5 +13,6 @@ __all__ = [
     "cancel",
     "estimate_for",
     "list_objects_with",
+    "list_runs_on",
     "open_objects_with",
 ]

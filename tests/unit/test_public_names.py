@@ -20,6 +20,7 @@ PUBLIC = [
     "Job",
     "JobError",
     "OpenFailed",
+    "OverBudget",
     "ParseFailure",
     "Reference",
     "Run",

@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+from orchestrator.cli import cli
+
 HEAVY = {"pyarrow", "boto3", "rich", "rdkit", "numpy"}
 
 
@@ -24,7 +26,7 @@ def test_help_imports_nothing_heavy(desk, words):
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["plan"], ["resume"], ["show"], ["jobs"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.commands)])
 def test_help_ends_in_an_example_on_a_line_of_its_own(desk, command):
     """An example that is wrapped into a paragraph cannot be copied."""
     said = desk.aliquot(*command, "--help")
@@ -135,7 +137,8 @@ def test_plan_takes_rows_with_columns_of_their_own_for_what_they_are(desk):
 def test_plan_refuses_what_cannot_be_read_twice_or_has_nothing(desk):
     desk.write("header.csv", "id\n")
     said = desk.aliquot("plan", "jobs:one", "header.csv")
-    assert (said.code, said.err) == (2, "aliquot: header.csv: holds no records\n")
+    assert said.code == 2
+    assert said.err == "aliquot: header.csv: holds no records\nnext: aliquot plan jobs:one --help\n"
 
 
 def test_show_says_where_a_run_stands(desk):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from itertools import islice
 
 import pytest
@@ -45,6 +47,50 @@ def test_too_many_failed_is_told_as_of_a_local_run(desk):
     assert said.code == 3, said.err
     assert "20 of 60 records failed (limit 5%); the first: ValueError: no 0" in said.err
     assert desk.read("failures").num_rows == 20
+
+
+def test_scripts_and_people_read_a_run_of_a_stack(desk, cloud):
+    """Its end, its list, its explanation: the same fields as of a run here, and its cost."""
+    words = ("run", "jobs:every_third", desk.write_records(60), "--out", "out", "--on", ON, "--code", ".")
+    said = desk.aliquot(*words, "--max-failed", "50%", "--json")
+    assert said.code == 0, said.err
+    end = json.loads(said.out)
+    assert (end["state"], end["summary"]["failed"]) == ("finished", 20)
+    assert end["invoice"] == desk.invoice()
+    listed = json.loads(desk.aliquot("runs", "--on", ON, "--json").out)["runs"]
+    address = f"s3://{cloud.bucket}/runs/{desk.address()['run']}"
+    (run,) = (each for each in listed if each["run"] == address)
+    assert (run["state"], run["job"], run["records"], run["failed"]) == (
+        "finished",
+        "jobs:every_third",
+        60,
+        20,
+    )
+    assert run["cost_usd"] == end["invoice"]["total"]
+    newest = desk.aliquot("runs", "--on", ON, "--most", "1")
+    assert len(newest.out.splitlines()) == 2
+    assert "aliquot attach RUN DIR fetches one" in newest.err
+    shown = json.loads(desk.aliquot("show", "out", "--json").out)
+    assert (shown["state"], shown["place"], shown["remote"]) == ("finished", ON, address)
+    (stage,) = shown["stages"]
+    assert stage["n_records"] >= 60
+    assert [each["kind"] for each in shown["failures"]] == ["exception"] * 3
+    here = json.loads(desk.aliquot("runs", "--json").out)["runs"]
+    assert [(each["run"], each["place"], each["state"]) for each in here] == [("out", ON, "finished")]
+    watched = json.loads(desk.aliquot("watch", "out", "--json").out)
+    assert watched == end
+
+
+def test_progress_on_a_stack_says_what_was_spent_of_what(desk):
+    """Lines every few seconds where there is no terminal."""
+    desk.write(
+        "slow.py", "import time\ndef f(record):\n    time.sleep(0.1)\n    assert record['id'] != 'r3'\n"
+    )
+    words = ("run", "slow:f", desk.write_records(120), "--out", "out", "--on", ON, "--code", ".")
+    said = desk.aliquot(*words, "--budget-usd", "5", "--anyway")
+    assert said.code == 0, said.err
+    lines = [line for line in said.err.splitlines() if " records (" in line]
+    assert any(re.search(r", \$0\.\d+ of \$5\.00$", line) for line in lines), said.err
 
 
 def test_real_reactions_give_the_rows_of_a_local_run(desk, shared_data):

@@ -33,6 +33,7 @@ _HOMES = {
     "Job": "aliquot.job",
     "JobError": "aliquot.errors",
     "OpenFailed": "aliquot.errors",
+    "OverBudget": "aliquot.errors",
     "ParseFailure": "aliquot.errors",
     "Reference": "aliquot.job",
     "SettlingFailed": "aliquot.errors",

@@ -5,6 +5,7 @@
     |  |- UnknownJob           no job of that name, no such module or function
     |  |- JobError             a job's own declaration is at fault
     |  |- BadOption            an option that is unknown, missing or out of range
+    |  |  `- OverBudget        a plan that exceeds the budget it is given
     |  |- DatasetError         an input file, column or format
     |  |- BadReference         a reference whose rows do not parse
     |  |- FolderInUse          the run's folder holds another run, or another process works in it
@@ -70,6 +71,10 @@ class BadOption(UsageError):
 
     def __str__(self) -> str:
         return f"option {self.option}: {self.reason}"
+
+
+class OverBudget(BadOption):
+    """A plan that exceeds its budget; nothing was begun."""
 
 
 class DatasetError(UsageError):
