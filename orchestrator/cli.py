@@ -46,8 +46,25 @@ from orchestrator.jobflags import split_options
 from orchestrator.readable import write_json
 from orchestrator.terminal import escape
 
+_SECTIONS = {
+    "Run": ("plan", "run", "resume", "watch", "attach", "cancel"),
+    "Look": ("runs", "show", "decode", "jobs"),
+    "Set up": ("new", "doctor", "deploy", "destroy", "completion"),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Sections(click.Group):
+    """A group that lists its commands by what they are for."""
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands under their headings, in the order in which people need them."""
+        limit = formatter.width - 6 - max(map(len, self.commands))
+        for heading, names in _SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="aliquot")
 def cli() -> None:
     """Run one Python function over a dataset too large for one process, and lose nothing.

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from aliquot.job import MOST_THREADS
+from orchestrator.completion import complete_files, complete_folders, complete_job, complete_place
 from orchestrator.jobflags import JobCommand
 
 Command = Callable[..., None]
@@ -64,8 +65,8 @@ def dataset_options(command: Command) -> Command:
     """The job, its dataset, and how it is read."""
     for option in reversed(
         [
-            click.argument("job"),
-            click.argument("data", nargs=-1, required=True),
+            click.argument("job", shell_complete=complete_job),
+            click.argument("data", nargs=-1, required=True, shell_complete=complete_files),
             click.option(
                 "--column", multiple=True, metavar="FIELD=NAME", help="The input column that holds a field."
             ),
@@ -113,7 +114,7 @@ _code_option = click.option(
 format_option = click.option(
     "--format", type=click.Choice(["parquet", "csv"]), help="Deliver in this format.  [default: as before]"
 )
-folder_argument = click.argument("folder", type=click.Path(path_type=Path))
+folder_argument = click.argument("folder", type=click.Path(path_type=Path), shell_complete=complete_folders)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output (docs/json.md)."
 )
@@ -132,6 +133,7 @@ def place_options(command: Command) -> Command:
         "--on",
         default="local",
         metavar="PLACE",
+        shell_complete=complete_place,
         show_default=True,
         help="local, aws:STACK, or rehearsal: the stack on this machine.",
     )

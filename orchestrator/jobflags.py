@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from aliquot.errors import UnknownJob
+from aliquot.errors import UsageError
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type, list_choices
 from orchestrator.options import name_flag
@@ -25,11 +25,22 @@ class JobCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Add the options of the job that is named, then parse."""
         own = [parameter for parameter in self.params if not (parameter.name or "").startswith(_PREFIX)]
-        job = _find_named_job(args, own)
+        job = _find_named_job(args, own, is_asking=ctx.resilient_parsing)
         taken = {flag for parameter in own for flag in parameter.opts}
         flags = [make_flag(option) for option in read_fields(job.options)] if job is not None else []
         self.params = [*own, *(flag for flag in flags if not taken & set(flag.opts))]
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The job's options under a heading of their own, before those that every job has."""
+        for heading, is_own in (("Options of the job", False), ("Options", True)):
+            listed = (
+                each for each in self.get_params(ctx) if (each.name or "").startswith(_PREFIX) != is_own
+            )
+            rows = [row for row in (each.get_help_record(ctx) for each in listed) if row is not None]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
 
 def make_flag(option: FieldSpec) -> click.Option:
@@ -57,8 +68,12 @@ def split_options(words: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return options, {name: value for name, value in words.items() if not name.startswith(_PREFIX)}
 
 
-def _find_named_job(args: list[str], own: Sequence[click.Parameter]) -> Job | None:
-    """The job that the arguments name; None where none is, so that click says what is missing."""
+def _find_named_job(args: list[str], own: Sequence[click.Parameter], *, is_asking: bool) -> Job | None:
+    """The job that the arguments name; None where none is, so that click says what is missing.
+
+    Args:
+        is_asking: a shell wants to complete the words, and one that names no job ends nothing.
+    """
     from orchestrator.catalog import find_job, list_jobs
 
     named = find_job_word(args, own, list_jobs)
@@ -66,8 +81,8 @@ def _find_named_job(args: list[str], own: Sequence[click.Parameter]) -> Job | No
         return None
     try:
         return find_job(named).job
-    except UnknownJob:
-        if any(word in ("-h", "--help") for word in args):
+    except UsageError:
+        if is_asking or any(word in ("-h", "--help") for word in args):
             return None
         raise
 

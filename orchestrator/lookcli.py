@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from aliquot.errors import BadOption
+from orchestrator.completion import SHELLS, complete_folders, write_script
 from orchestrator.flags import aws_options, folder_argument, json_option
 from orchestrator.terminal import escape
 
@@ -37,7 +38,7 @@ def show(folder: Path, as_json: bool, **words: Any) -> None:
 
 
 @click.command(short_help="List the runs of a folder, or of a stack.")
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=click.Path(path_type=Path), required=False, shell_complete=complete_folders)
 @click.option("--on", metavar="aws:STACK", help="List the runs of a stack, whoever began them.")
 @click.option(
     "--most", type=click.IntRange(min=1), default=50, show_default=True, help="Of a stack's, the newest."
@@ -117,4 +118,18 @@ def decode(file: str, as_json: bool) -> None:
     click.echo(write_json(document) if as_json else escape(render_object(document)))
 
 
-COMMANDS: list[click.Command] = [show, runs, decode, jobs]
+@click.command(short_help="Print what completes commands at TAB.")
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the script by which SHELL completes commands, options, jobs and their options at TAB.
+
+    \b
+    echo 'eval "$(aliquot completion bash)"' >> ~/.bashrc       # bash 4.4 or newer
+    echo 'eval "$(aliquot completion zsh)"' >> ~/.zshrc
+    aliquot completion fish > ~/.config/fish/completions/aliquot.fish
+    """  # noqa: D301 - the backspace is for click
+    click.echo(write_script(context.find_root().command, shell))
+
+
+COMMANDS: list[click.Command] = [show, runs, decode, jobs, completion]

@@ -35,6 +35,13 @@ def test_help_ends_in_an_example_on_a_line_of_its_own(desk, command):
     assert "\\" not in said.out
 
 
+def test_help_lists_every_command_under_a_heading_and_cuts_none_short(desk):
+    said = desk.aliquot("--help").out.partition("\nRun:\n")[2]
+    listed = [line.split()[0] for line in said.splitlines() if line.startswith("  ")]
+    assert sorted(listed) == sorted(cli.commands)
+    assert "..." not in said
+
+
 def test_help_of_a_job_lists_its_options(desk):
     said = desk.aliquot("run", "crossref", "--help")
     for phrase in (
@@ -45,6 +52,9 @@ def test_help_of_a_job_lists_its_options(desk):
         "[default: exact]",
     ):
         assert phrase in said.out
+    own, _, every = said.out.partition("Options of the job:")[2].partition("\nOptions:\n")
+    assert "--templates" in own
+    assert "--max-failed" in every
 
 
 def test_jobs_are_listed_aligned_and_wrapped(desk):
