@@ -9,12 +9,26 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 _LINE_S = 5.0
 RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """How far one stage of a chain is: what it answered, of how much; None where nobody knows."""
+
+    name: str
+    n_answered: int
+    n_total: int | None
+
+    @property
+    def share(self) -> float | None:
+        """What is answered, from 0 to 1."""
+        return None if not self.n_total else min(1.0, self.n_answered / self.n_total)
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class Progress:
         kinds: failures by kind, of those that the session has looked at.
         spent_usd: dollars that the run has cost so far; None where it costs none.
         budget_usd: that it may cost; None for no limit.
+        stages: of a chain, in its order; empty for a job of one stage.
     """
 
     phase: str
@@ -43,6 +58,7 @@ class Progress:
     kinds: Mapping[str, int] = field(default_factory=dict)
     spent_usd: float | None = None
     budget_usd: float | None = None
+    stages: Sequence[StageProgress] = ()
 
     @property
     def unit(self) -> str:
@@ -86,7 +102,7 @@ def describe_progress(progress: Progress) -> str:
         describe_failed(progress),
         describe_speed(progress),
     ]
-    return ", ".join([*parts, *filter(None, [describe_cost(progress)])])
+    return ", ".join([*parts, *filter(None, [describe_cost(progress), describe_stages(progress)])])
 
 
 def count_answered(progress: Progress) -> tuple[int, int]:
@@ -116,6 +132,16 @@ def describe_cost(progress: Progress) -> str:
         return ""
     limit = "" if progress.budget_usd is None else f" of {describe_usd(progress.budget_usd)}"
     return f"{describe_usd(progress.spent_usd)}{limit}"
+
+
+def describe_stages(progress: Progress) -> str:
+    """How far each stage of a chain is: embed 100%, cluster 20%; empty for a job of one."""
+    return ", ".join(f"{each.name} {describe_share(each.share)}" for each in progress.stages)
+
+
+def describe_share(share: float | None) -> str:
+    """A part of a whole; a dash where nobody knows."""
+    return "-" if share is None else f"{100 * share:.0f}%"
 
 
 def describe_speed(progress: Progress) -> str:

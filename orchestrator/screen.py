@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar, and beneath it what it stands for, in as many columns as there are.
+"""Progress on a terminal: a bar for each stage, beneath what they stand for, in as many columns as there are.
 
     running  ━━━━━━━━━━━━━━━━━━━━━╺━━━━━━━━━━━━━━━━━━━━  50%
     1,000 of 2,000, 100 records/s, 10 s left
@@ -29,11 +29,13 @@ from orchestrator.progress import (
     describe_answered,
     describe_cost,
     describe_failed,
+    describe_share,
     describe_speed,
 )
 from orchestrator.terminal import escape
 
 _PER_S = 5
+_LONGEST_NAME = 40  # of a stage, or of what is done before they work
 
 
 class Screen:
@@ -45,7 +47,7 @@ class Screen:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The lines, for rich."""
         now = self._session.progress
-        yield _draw_bar(now)
+        yield _draw_bars(now)
         for line in list_lines(now):
             yield Text(escape(line), no_wrap=True, overflow="ellipsis")
 
@@ -68,13 +70,16 @@ def show_bars(session: Watched, is_over: threading.Event, to: TextIO) -> None:
         is_over.wait()
 
 
-def _draw_bar(now: Progress) -> Table:
-    answered, n_total = count_answered(now)
-    is_known = now.phase == RUNNING and n_total > 0
+def _draw_bars(now: Progress) -> Table:
+    """A bar for each stage of a chain; of a job of one stage, for what it does."""
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, max_width=_LONGEST_NAME, overflow="ellipsis")
     table.add_column(ratio=1)
     table.add_column(justify="right", no_wrap=True)
-    bar = ProgressBar(n_total, answered) if is_known else ProgressBar(None, pulse=True)
-    table.add_row(now.phase, bar, f"{100 * answered / n_total:.0f}%" if is_known else "")
+    answered, n_total = count_answered(now)
+    share = answered / n_total if n_total else None
+    rows = [(each.name, each.share) for each in now.stages] or [(now.phase, share)]
+    for name, part in rows if now.phase == RUNNING else [(now.phase, None)]:
+        bar = ProgressBar(None, pulse=True) if part is None else ProgressBar(1.0, part)
+        table.add_row(Text(escape(name)), bar, "" if part is None else describe_share(part))
     return table

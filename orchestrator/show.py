@@ -138,6 +138,8 @@ def _describe_failures(told: Explained) -> list[str]:
         return []
     said = ([row.get(name) for name in ("source", "line", "kind", "message")] for row in told.failures)
     lines = [f"          {source}:{line} {kind}: {message}" for source, line, kind, message in said]
+    if told.address is not None:
+        lines.append("          a stack does not try them again: a new --out begins afresh")
     return [f"failures  {_describe_kinds(told.summary)}", *lines]
 
 

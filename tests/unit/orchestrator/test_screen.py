@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from orchestrator.progress import RUNNING, Progress
+from orchestrator.progress import RUNNING, Progress, StageProgress
 from orchestrator.screen import Screen
 
 LARGE = Progress(
@@ -57,6 +57,15 @@ def test_sixty_columns_hold_what_a_large_run_says():
     assert counts == "1,246,912 of 10,000,000, 12,346 records/s, 12 min left"
     assert failed == "12,345 failed (12,000 exception, 345 deadline)"
     assert cost == "$12.40 of $5,000.00 spent"
+
+
+def test_each_stage_of_a_chain_has_a_bar_of_its_own():
+    stages = (StageProgress("embed", 50, 50), StageProgress("a" * 60, 1, 5), StageProgress("join", 0, None))
+    first, second, third, *_ = lines_of(replace(LARGE, stages=stages), 60)
+    assert (first.split()[0], first.split()[-1]) == ("embed", "100%")
+    assert (second.split()[0], second.split()[-1]) == (f"{'a' * 39}…", "20%")
+    assert third.startswith("join")
+    assert "%" not in third
 
 
 def test_kinds_from_elsewhere_cannot_move_the_cursor():

@@ -13,7 +13,14 @@ from aliquot.readers import Batch
 from orchestrator import progress
 from orchestrator.estimate import Estimate, describe_range
 from orchestrator.probe import N_STRATA, SAMPLE_RECORDS, Sample
-from orchestrator.progress import RUNNING, Progress, describe_progress, describe_seconds, show_progress
+from orchestrator.progress import (
+    RUNNING,
+    Progress,
+    StageProgress,
+    describe_progress,
+    describe_seconds,
+    show_progress,
+)
 
 HALFWAY = Progress(RUNNING, n_done=900, n_failed=100, n_total=2000, n_session=500, running_s=5.0)
 
@@ -32,6 +39,10 @@ HALFWAY = Progress(RUNNING, n_done=900, n_failed=100, n_total=2000, n_session=50
         (
             replace(HALFWAY, kinds={"parse": 9, "memory": 91}, spent_usd=0.12, budget_usd=5.0, n_session=0),
             "1,000 of 2,000 records (50%), 100 failed (91 memory, 9 parse), starting, $0.12 of $5.00",
+        ),
+        (
+            replace(HALFWAY, n_session=0, stages=(StageProgress("a", 1, 4), StageProgress("b", 0, None))),
+            "1,000 of 2,000 records (50%), 100 failed, starting, a 25%, b -",
         ),
         (  # what failed before this session, or was not looked at yet
             replace(HALFWAY, kinds={"parse": 9}, spent_usd=0.0042, n_session=0),
