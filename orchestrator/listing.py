@@ -22,6 +22,7 @@ from orchestrator.local.folder import LEDGER, RunFolder
 from orchestrator.progress import describe_usd
 from orchestrator.request import check_frozen
 from orchestrator.results import read_invoice, read_summary
+from orchestrator.terminal import escape
 
 FORMAT = "aliquot/runs/1"
 _DEEPEST = 5  # folders below the one that is looked through
@@ -112,17 +113,21 @@ def _guess_state(summary: Mapping[str, Any] | None) -> State:
     return State("stopped" if summary["not_tried"] else "finished", "fetched")
 
 
-def describe_runs(found: Sequence[Listed]) -> str:
-    """A table of runs."""
+def describe_runs(found: Sequence[Listed], width: int | None = None) -> str:
+    """A table of runs, fit for a terminal; lines are cut to `width` columns where one would wrap them."""
     rows = [_COLUMNS, *map(_list_cells, found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS))]
     is_number = ("records", "failed", "cost")
-    return "\n".join(
+    lines = [
         "  ".join(
             cell.rjust(width) if name in is_number else cell.ljust(width)
             for name, cell, width in zip(_COLUMNS, row, widths, strict=True)
         ).rstrip()
         for row in rows
+    ]
+    is_wide = [width is not None and len(line) > width for line in lines]
+    return "\n".join(
+        f"{line[: (width or 1) - 1]}…" if cut else line for line, cut in zip(lines, is_wide, strict=True)
     )
 
 
@@ -133,7 +138,8 @@ def _list_cells(run: Listed) -> tuple[str, ...]:
     cost = describe_usd(run.cost_usd) if run.cost_usd else ""
     begun = run.begun[:16].replace("T", " ")
     job = run.job or run.said
-    return run.run, run.state, count(run.records), count(run.failed), cost, begun, job
+    cells = run.run, run.state, count(run.records), count(run.failed), cost, begun, job
+    return tuple(escape(" ".join(cell.splitlines())) for cell in cells)
 
 
 def document_runs(found: Sequence[Listed], n_more: int = 0) -> dict[str, Any]:

@@ -6,6 +6,7 @@ them, as there.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def runs(
     if not found:
         click.echo("no runs here: `aliquot run ... --out DIR` begins one", err=True)
         return
-    click.echo(escape(describe_runs(found)))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(describe_runs(found, width))
     more = f"; {n_more:,} older ones: --most {n_more + most}" if n_more else ""
     following = "aliquot show RUN explains one" if on is None else "aliquot attach RUN DIR fetches one"
     click.echo(f"\n{following}{more}", err=True)

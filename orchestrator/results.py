@@ -115,6 +115,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and is_figure(abs(value))
 
 
+def _is_spend(value: Any) -> bool:
+    return isinstance(value, dict) and is_figure(value.get("total"))
+
+
 def _is_map_of(is_sound: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(map(is_sound, value.values()))
 
@@ -131,5 +135,6 @@ _WANTED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "total": is_figure,
         "estimated": lambda value: value is None or is_figure(value),
         "wasted": _is_map_of(is_figure),
+        "stages": lambda value: value is None or _is_map_of(_is_spend)(value),
     },
 }

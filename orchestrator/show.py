@@ -95,7 +95,12 @@ def _describe_result(told: Explained) -> list[str]:
     if invoice["total"]:
         wasted = sum(invoice["wasted"].values())
         of_it = f", {describe_usd(wasted)} of it wasted on duplicates and crashes" if wasted else ""
-        lines.append(f"cost      {describe_usd(invoice['total'])}{of_it}")
+        stages = [
+            f"{name} {describe_usd(spend['total'])}" for name, spend in (invoice.get("stages") or {}).items()
+        ]
+        lines.append(
+            f"cost      {describe_usd(invoice['total'])} ({', '.join(stages)}, the rest around them){of_it}"
+        )
     return lines
 
 

@@ -18,6 +18,9 @@ def test_hostile_text_reaches_no_terminal(tmp_path: Path) -> None:
     for words in (
         ["run", "jobs:fail", name, "--out", "out"],
         ["show", "out"],
+        ["runs"],
+        ["decode", "out/ledger/chunks/00000000.1"],
+        ["decode", "out/ledger/manifest.json", "--json"],
         ["run", "jobs:fail", f"no{HOSTILE}"],
     ):
         out = ["--out", "other"] if words[-1].startswith("no") else []
@@ -26,5 +29,6 @@ def test_hostile_text_reaches_no_terminal(tmp_path: Path) -> None:
         said += ended.stdout.decode() + ended.stderr.decode()
     assert "ValueError: r0\\x1b[2J" in said
     assert "data\\x1b[2J" in said
+    assert "id r0\\x1b[2J" in said
     assert "no\\x1b[2J" in said
     assert not [c for c in said if c in HOSTILE and not c.isprintable()]

@@ -52,7 +52,7 @@ SUMMARY = {
     "failures": {"crash": 1},
     "remarks": ["said at its end"],
 }
-INVOICE = {"total": 0.5, "estimated": 0.4, "wasted": {"crashes": 0.1}}
+INVOICE = {"total": 0.5, "estimated": 0.4, "wasted": {"crashes": 0.1}, "stages": {"call": {"total": 0.4}}}
 
 
 def test_summary_and_invoice_are_held_against_what_is_shown_of_them(tmp_path: Path) -> None:
