@@ -8,6 +8,7 @@
     objects   readers of chunks, outcomes and what they hold
     messages  readers of frames, tasks, events and requests
     notes     readers of keys, and of notes in a bucket or a run's folder
+    decoding  what `aliquot decode` makes of all of these
     handlers  the handlers, on a stack in memory
     stacks    that stack, with a run on it
     memory    its bucket and its queue

@@ -39,9 +39,10 @@ def as_it_is(ask: Ask) -> Callable[[], Ask]:
 
 def list_targets() -> dict[str, Target]:
     """All targets by name, in the order in which they run."""
+    from benchmarks.fuzz.decoding import DECODING
     from benchmarks.fuzz.handlers import HANDLERS
     from benchmarks.fuzz.messages import MESSAGES
     from benchmarks.fuzz.notes import NOTES
     from benchmarks.fuzz.objects import OBJECTS
 
-    return {target.name: target for target in (*OBJECTS, *MESSAGES, *NOTES, *HANDLERS)}
+    return {target.name: target for target in (*OBJECTS, *MESSAGES, *NOTES, *DECODING, *HANDLERS)}
