@@ -139,6 +139,8 @@ def test_long_values_are_cut_with_a_note_and_json_has_all():
     assert max(map(len, said.splitlines())) <= 120
     assert json.loads(write_json(document))["content"]["records"][29]["id"] == "x" * 500
     assert "cut" not in render_object(decode(b'{"reason": "settled"}', "-"))
+    one_long_line = json.dumps({"reason": "x" * 100}).encode()
+    assert "long values are cut" in render_object(decode(one_long_line, "-"))
 
 
 def rows_without_columns():

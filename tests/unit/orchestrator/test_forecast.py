@@ -20,6 +20,7 @@ from orchestrator.forecast.work import Stratum, draw_work, measure_work
 from orchestrator.quotas import PROVISIONED, QUOTAS, STANDARD
 from orchestrator.whatif import (
     Budget,
+    consider,
     describe_alternatives,
     describe_budget,
     list_alternatives,
@@ -164,3 +165,20 @@ def test_alternatives_that_cannot_be_are_refused(text):
 def test_numbers_of_what_if_are_sorted_and_each_there_once():
     assert parse_what_if("concurrency=100,10,100") == [10, 100]
     assert replace(HERE, workers=2).at(4).workers == 4
+
+
+def test_plan_is_told_to_scripts_with_what_it_costs_and_whether_that_fits():
+    """A script that begins what does not fit pays for it."""
+    there = estimate_at(HERE, Place(TARIFF, 3))
+    told = consider(HERE, there, Budget(None, 0.01), [100]).to_document()
+    assert told["concurrency"] == 3
+    assert told["cost_usd"] == dict(zip(("median", "low", "high"), there.usd, strict=True))
+    assert (told["budget"]["cost"], told["budget"]["time"], told["budget"]["fits"]) == (
+        "does not fit",
+        None,
+        False,
+    )
+    assert consider(HERE, there, Budget(None, 1e6), []).to_document()["budget"]["fits"]
+    (alternative,) = told["alternatives"]
+    assert (alternative["concurrency"], bool(alternative["limit"])) == (100, True)
+    assert consider(HERE, None, Budget(), []).to_document()["budget"] is None

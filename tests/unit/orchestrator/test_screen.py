@@ -59,6 +59,13 @@ def test_sixty_columns_hold_what_a_large_run_says():
     assert cost == "$12.40 of $5,000.00 spent"
 
 
+def test_what_does_not_fit_is_cut_not_wrapped():
+    kinds = {f"kind-{number}": 1 for number in range(20)}
+    *_, failed, _ = lines = lines_of(replace(LARGE, kinds=kinds), 60)
+    assert len(lines) == 4
+    assert failed.endswith("…")
+
+
 def test_each_stage_of_a_chain_has_a_bar_of_its_own():
     stages = (StageProgress("embed", 50, 50), StageProgress("a" * 60, 1, 5), StageProgress("join", 0, None))
     first, second, third, *_ = lines_of(replace(LARGE, stages=stages), 60)
