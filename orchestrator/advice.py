@@ -137,7 +137,13 @@ def _install(err: Any, _: Typed) -> str:
 
 
 def _ask_doctor(_: Any, typed: Typed) -> str:
-    return typed.help if typed.words[:1] == ["doctor"] else spell("doctor")
+    """What looks at the stack that was named, with the same rights."""
+    if typed.words[:1] == ["doctor"]:
+        return typed.help
+    stack, on = typed.find(("--stack",)), typed.find(("--on",))
+    place = f"aws:{stack}" if stack else on
+    named = [("--on", place), *((flag, typed.find((flag,))) for flag in ("--region", "--profile"))]
+    return spell("doctor", *(word for flag, value in named if place and value for word in (flag, value)))
 
 
 def _help_decode(_: Any, typed: Typed) -> str:

@@ -74,6 +74,16 @@ def advise(err, words=RUN, *, is_run=True):
         ),
         (stack_errors.VersionSkew("prod", ("rdkit",), "install"), RUN, "aliquot doctor --on aws:prod"),
         (stack_errors.AwsRefused("listing", "denied", "ask"), RUN, "aliquot doctor"),
+        (
+            stack_errors.AwsRefused("listing", "denied", "ask"),
+            [*RUN, "--on", "aws:prod", "--region=eu-west-1"],
+            "aliquot doctor --on aws:prod --region eu-west-1",
+        ),
+        (
+            stack_errors.AwsRefused("listing", "denied", "ask"),
+            ["destroy", "--stack", "prod", "--profile", "lab"],
+            "aliquot doctor --on aws:prod --profile lab",
+        ),
         (stack_errors.AwsRefused("listing", "denied", "ask"), ["doctor"], "aliquot doctor --help"),
         (stack_errors.DestroyRefused("prod", "runs"), ["destroy"], "aliquot runs --on aws:prod"),
     ],
