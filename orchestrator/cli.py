@@ -43,7 +43,7 @@ from orchestrator.flags import (
     settings_options,
 )
 from orchestrator.jobflags import split_options
-from orchestrator.readable import write_json
+from orchestrator.readable import to_plain, write_json
 from orchestrator.terminal import escape
 
 _SECTIONS = {
@@ -298,7 +298,7 @@ def _finish(run: Any, quiet: bool, as_json: bool) -> None:
         click.echo(escape(describe_end(run.folder)), err=True)
     if as_json:
         following = _find_next(ended) if ended is not None else ""
-        click.echo(write_json(document_end(run.folder, ended, following)))
+        click.echo(write_json(to_plain(document_end(run.folder, ended, following))))
     if ended is not None:
         raise ended
 

@@ -42,6 +42,16 @@ def test_the_end_beyond_a_limit_says_why_and_where_the_rest_is(desk):
     assert said.err.endswith("next: aliquot show out\n")
 
 
+def test_figures_that_json_lacks_are_told_as_text(desk):
+    """A job's own figures may be anything that Python counts."""
+    assert desk.aliquot("run", "jobs:one", desk.write_records(3), "--out", "out").code == 0
+    summary = {**desk.summary(), "mean": float("nan")}
+    desk.write("out/summary.json", json.dumps(summary))
+    for command in ("resume", "show"):
+        document = read(desk.aliquot(command, "out", "--json"))
+        assert document["summary"]["mean"] == "nan"
+
+
 def test_an_error_is_a_document_with_the_command_to_type_next(desk):
     for words, kind, following in (
         (("run", "crosref", "x", "--out", "o"), "UnknownJob", "aliquot jobs"),
