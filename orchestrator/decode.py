@@ -178,7 +178,8 @@ def _read_roster(roster: Roster) -> dict[str, Any]:
 
 def _read_message(text: str) -> dict[str, Any]:
     message = TaskMessage.from_text(text)
-    return {**_shallow(message), "chunk": str(message.chunk), "spans": str(message.spans)}
+    source = None if message.source is None else str(message.source)
+    return {**_shallow(message), "chunk": str(message.chunk), "spans": str(message.spans), "source": source}
 
 
 def _has_body(record: Any) -> bool:

@@ -78,7 +78,7 @@ def _draw_bars(now: Progress) -> Table:
     table.add_column(justify="right", no_wrap=True)
     answered, n_total = count_answered(now)
     share = answered / n_total if n_total else None
-    rows = [(each.name, each.share) for each in now.stages] or [(now.phase, share)]
+    rows = [(each.name, each.share) for each in now.stages] or [(now.stage or now.phase, share)]
     for name, part in rows if now.phase == RUNNING else [(now.phase, None)]:
         bar = ProgressBar(None, pulse=True) if part is None else ProgressBar(1.0, part)
         table.add_row(Text(escape(name)), bar, "" if part is None else describe_share(part))

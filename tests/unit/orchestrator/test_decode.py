@@ -8,6 +8,7 @@ import decimal
 import json
 import random
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from aliquot.codec import pack
 from aliquot.envelope import Envelope, Part
 from aliquot.errors import Undecodable
 from aliquot.frames import pack_frame
-from aliquot.keys import ChunkId
+from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage
 from aliquot.outcome import Failure, Outcome
@@ -99,6 +100,9 @@ def test_messages_are_read_alone_and_in_the_events_that_bring_them(project_root)
     said = decode(f"{MESSAGE.to_text()}\n".encode(), "-")
     assert said["type"] == "message"
     assert (said["content"]["run"], said["content"]["spans"], said["content"]["epoch"]) == ("june", "2-5", 3)
+    source = OutcomeKey("first", ChunkId(0, 9), SpanSet.range(0, 9), "a", "small", 5, 0, 1)
+    later = decode(replace(MESSAGE, source=source).to_text().encode(), "-")
+    assert later["content"]["source"] == str(source)
     event = read(project_root / "events" / "bury.json")
     assert event["content"]["messages"][0]["chunk"] == "00000000.100"
 
