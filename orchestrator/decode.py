@@ -32,6 +32,7 @@ from orchestrator.readable import render, to_plain
 
 FORMAT = "aliquot/decode/1"
 MOST_BYTES = 1 << 28  # of a file, and of what it unpacks to: what a run writes has some MiB
+_EXCHANGED = ("fates", "run", "compacted", "index")  # what lies between two legs
 _LENGTH = struct.Struct(">I")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _WANTED = "a chunk, an outcome, a roster, a manifest, a stop, a message, a published pointer or frames"
@@ -71,7 +72,8 @@ def _read(body: bytes, name: str) -> tuple[str, Any]:
 
 
 def _read_envelope(body: bytes, name: str) -> tuple[str, Any]:
-    for kind, read in (("chunk", _read_chunk), ("outcome", _read_outcome)):
+    readers = {"chunk": _read_chunk, "outcome": _read_outcome, **dict.fromkeys(_EXCHANGED, _read_header)}
+    for kind, read in readers.items():
         try:
             envelope = Envelope.from_bytes(body, kind)
         except Undecodable as err:
@@ -80,6 +82,13 @@ def _read_envelope(body: bytes, name: str) -> tuple[str, Any]:
         _check_size(sum(part.plain_bytes for part in envelope.parts.values()))
         return kind, read(body, envelope, name)
     raise refused
+
+
+def _read_header(_: bytes, envelope: Envelope, __: str) -> dict[str, Any]:
+    """Of what exchanges leave: what its header says, and how large its parts are."""
+    sizes = {name: part.plain_bytes for name, part in envelope.parts.items()}
+    said = {name: value for name, value in envelope.header.items() if name not in ("type", "parts")}
+    return {**said, "part_bytes": sizes}
 
 
 def _read_chunk(body: bytes, envelope: Envelope, name: str) -> dict[str, Any]:

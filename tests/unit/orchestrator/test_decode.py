@@ -133,6 +133,13 @@ def test_values_that_json_lacks_are_told_as_text_lists_and_base64():
     assert [record["v"] for record in said["content"]["records"]] == [wanted for _, wanted in values]
 
 
+def test_what_exchanges_leave_is_told_by_its_header():
+    body = Envelope({"type": "run", "names": ["x"], "rows": 3}, {"block:0": Part.of(b"123")}).to_bytes()
+    said = decode(body, "-")
+    assert said["type"] == "run"
+    assert said["content"] == {"names": ["x"], "rows": 3, "part_bytes": {"block:0": 3}}
+
+
 def test_long_values_are_cut_with_a_note_and_json_has_all():
     chunk = Chunk(0, 30, {"id": ["x" * 500] * 30}, {}, ((0, 0, 1),))
     document = decode(chunk.to_bytes(), "-")
