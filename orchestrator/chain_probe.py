@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aliquot.chunk import Chunk
+from aliquot.exchange import read_index
 from aliquot.host import HostLimits
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
@@ -29,6 +30,7 @@ from aliquot.spans import SpanSet
 from aliquot.stages import Leg
 from aliquot.store import FolderStore
 from aliquot.supervisor import Counts, Limits, Supervisor
+from orchestrator.forecast.exchanges import Exchanged
 from orchestrator.local.crossing import cross
 from orchestrator.local.tasks import LocalTasks
 
@@ -43,10 +45,12 @@ class Rest:
     Attributes:
         wall_s: by stage, of one host.
         peak_mib: the most private memory of a host that was seen.
+        exchanges: what went from leg to leg.
     """
 
     wall_s: dict[str, float] = field(default_factory=dict)
     peak_mib: int = 0
+    exchanges: list[Exchanged] = field(default_factory=list)
 
     @property
     def total_s(self) -> float:
@@ -80,7 +84,11 @@ def run_rest(
                 work = find_open_work(ledger, names, ledger.list_chunks())
                 _run_stage(spec_of(name), limits, ledger, name, list(work.todo[place]), rest)
         if leg is not legs[-1]:
-            ledger = cross(ledger, leg, legs[leg.number + 1], 0, lambda: None)
+            behind = legs[leg.number + 1]
+            ledger = cross(ledger, leg, behind, 0, lambda: None)
+            runs = read_index(ledger).runs
+            n_rows, n_bytes = sum(run.n_rows for run in runs), sum(run.plain_bytes for run in runs)
+            rest.exchanges.append(Exchanged(behind.first.name, n_rows, n_bytes))
     return rest
 
 

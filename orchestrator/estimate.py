@@ -16,6 +16,7 @@ import numpy as np
 from aliquot.errors import DatasetError
 from aliquot.readers.streams import Opener
 from orchestrator.forecast.draws import find_interval, forecast_here
+from orchestrator.forecast.exchanges import Exchanged
 from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
 from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
@@ -41,6 +42,7 @@ class Estimate:
         share_read: of the dataset's bytes; below 1 its figures are extrapolated.
         is_in_s3: whether the dataset lies there, where a stack cuts it.
         draws: the work that there is, as it might be.
+        exchanges: what goes from leg to leg of a chain.
     """
 
     n_records: int
@@ -56,6 +58,7 @@ class Estimate:
     share_read: float = 1.0
     is_in_s3: bool = False
     draws: Sequence[Work] = field(default=(), compare=False, repr=False)
+    exchanges: Sequence[Exchanged] = ()
 
     def __str__(self) -> str:
         mean_ms, low_ms, high_ms = self.record_ms
@@ -127,6 +130,7 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         share_read=size.share_read,
         is_in_s3=request.is_in_s3,
         draws=draws,
+        exchanges=[each.scale(size.n_records / probe.n_sampled) for each in probe.rest.exchanges],
     )
 
 

@@ -27,7 +27,7 @@ from aliquot.spending import Spend, Tariff, measure_settling
 from aliquot.stages import Leg
 
 PART, PARTITION = "part", "partition"
-_RUN_BYTES = 64 << 20  # every run is read once for each partition, and `reduce` has the memory
+STACK_RUN_BYTES = 64 << 20  # every run is read once for each partition, and `reduce` has the memory
 
 
 class Exchanging:
@@ -82,7 +82,7 @@ class Exchanging:
         passage = self._find_passage(epoch, leg)
         if kind == PART:
             roster = Roster.from_json(passage.behind.leg.get(_name_roster(number)))
-            compact(passage, number, roster, run_bytes=_RUN_BYTES)
+            compact(passage, number, roster, run_bytes=STACK_RUN_BYTES)
         else:
             gather(passage, read_index(passage.behind), number)
         return {"done": True}
