@@ -38,6 +38,7 @@ REACTION = {"reaction": Column(("reaction", "rxn"), "line"), "id": Column(("id",
 TABLE = {"a": Column(("a", "x")), "b": Column(("b",))}
 PROTEIN = {"sequence": Column(("sequence",), "line"), "id": Column(("id",), "id")}
 FIELDS = {"fasta": PROTEIN, "smi": REACTION, "rsmi": REACTION, "jsonl": TABLE, "csv": TABLE, "tsv": TABLE}
+FIELDS |= {"sdf": REACTION | {"b": Column(("b",))}}
 
 LINES = {
     "smi": ["C 1", "CC |f:0.1| two words", "smiles id", "N\tn", "O", "smiles\tid", "CCO\t3\tmore"],
@@ -45,6 +46,7 @@ LINES = {
     "jsonl": ['{"a": 1, "b": "x"}', '{"A": 2}', "{", "[1]", '{"b": null}', '{"a": "\\ud800"}', '{"c": 3}'],
     "csv": ["a,b", "1,2", '"1,5",x', '"q', 'q"', '"q""q",2', 'x"y,"z', '"u"v,w', "1,2,3", 'x"y,"z"', '"",""'],
     "fasta": [">a", ">b two words", "MKVL", "AG I", "M>K", ">", ">c|d\te", "MK"],
+    "sdf": ["$$$$", "$$$$", "title", "  1 V2000", "M  END", ">  <b>", "1", "", "> (x) <id>", "$$$", "$$$$x"],
     "tsv": ["a\tb", "1\t2", '"1\t5"\tx', '"q', 'q"\t3', '"q""q"\t2', "b\ta", "1\t2\t3"],
 }
 ODD = ["", " ", "\t", "\ufeff", "caf\udce9", "x" * 45, "a\rb", "é", '"']

@@ -4,7 +4,7 @@ A part begins and ends between two lines. What the text's beginning decides (a h
 columns are there) it takes from the text's head. Tables need care: a row may span lines, so a part of one may
 begin only where a reading from the beginning holds no row (`Batch.end`), or where no quote of the whole text
 is left open at the end of a line (`PartReading.has_open_quote` of every part before). A part of FASTA begins
-with a record's header.
+with a record's header, one of SDF behind a record's end.
 
 Owns how a reading begins anew inside a text. Imports its neighbours and the standard library. When it is
 wrong, a record on the edge of two parts is lost, counted twice, or read as another.
@@ -22,11 +22,13 @@ from aliquot.readers.heads import Head
 from aliquot.readers.jsonl import check_jsonl
 from aliquot.readers.lines import find_line_header
 from aliquot.readers.read import read_text
+from aliquot.readers.sdf import END, check_sdf
 from aliquot.readers.sources import Source
-from aliquot.readers.streams import HEAD_BYTES, Opener, open_stream
+from aliquot.readers.streams import HEAD_BYTES, Opener, buffer_windows, open_stream
 from aliquot.readers.table import DELIMITERS, find_table_header, has_open_quote
 
 _HEAD_WINDOW_BYTES = 256 << 10
+_END_LINE_BYTES = 256  # a line that ends a record of SDF is shorter: it may be the one before `byte`
 
 
 class PartReading:
@@ -93,6 +95,9 @@ def find_head(source: Source, wanted: Wanted, opener: Opener, limits: Limits) ->
         if text_format == "fasta":
             lay_out_fasta(path, wanted)
             return Head(None, begin)
+        if text_format == "sdf":
+            check_sdf(blocks, path, wanted, limits)
+            return Head(None, begin)
         if text_format in DELIMITERS:
             found = find_table_header(blocks, path, text_format, wanted, limits)
         else:
@@ -107,8 +112,10 @@ def find_head(source: Source, wanted: Wanted, opener: Opener, limits: Limits) ->
 def find_part_start(source: Source, byte: int, opener: Opener) -> int:
     """The first byte from `byte` on at which a part may begin; the end of the text where none may.
 
-    That is where a line begins, in FASTA one with a header.
+    That is where a line begins, in FASTA one with a header, in SDF the one behind a record's end.
     """
+    if source.format == "sdf":
+        return _find_entry_start(source, byte, opener)
     if byte <= 0:
         return 0
     mark = RECORD_START if source.format == "fasta" else b"\n"
@@ -121,6 +128,20 @@ def find_part_start(source: Source, byte: int, opener: Opener) -> int:
                 return at - len(held) + found + 1
             at += len(piece)
             held = piece[-1:] if len(mark) > 1 else b""
+    return at
+
+
+def _find_entry_start(source: Source, byte: int, opener: Opener) -> int:
+    if byte <= 0:
+        return 0
+    with opener(source) as file:
+        lines = buffer_windows(file, HEAD_BYTES)
+        at = lines.seek(max(0, byte - _END_LINE_BYTES))
+        at += len(lines.readline()) if at else 0  # in the middle of a line, or at the beginning of one
+        for line in lines:
+            at += len(line)
+            if at >= byte and line.startswith(END.encode()):
+                return at
     return at
 
 

@@ -18,6 +18,7 @@ from aliquot.readers.heads import Head
 from aliquot.readers.jsonl import read_jsonl
 from aliquot.readers.lines import read_lines
 from aliquot.readers.parquet import is_parquet, read_parquet, read_piped_parquet
+from aliquot.readers.sdf import read_sdf
 from aliquot.readers.sniff import sniff_format
 from aliquot.readers.sources import Source
 from aliquot.readers.streams import Opener, Stream, open_file, open_stream
@@ -89,6 +90,8 @@ def read_text(
     """The records of a text, whose beginning is `head` where the blocks begin behind it."""
     if text_format == "jsonl":
         return read_jsonl(blocks, path, wanted, is_checked=head is not None)
+    if text_format == "sdf":
+        return read_sdf(blocks, path, wanted, limits, is_checked=head is not None)
     if text_format in DELIMITERS:
         return read_table(blocks, path, text_format, wanted, limits, head.header if head else None)
     if text_format == "fasta":

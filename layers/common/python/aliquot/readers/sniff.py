@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from aliquot.readers.columns import LINE
+from aliquot.readers.sdf import is_sdf
 
 HEADER_WORDS = frozenset(name.casefold() for name in LINE.names)
 
@@ -48,15 +49,16 @@ def cut_first(line: str) -> str:
 def sniff_format(head: bytes) -> str:
     """The format of a text that begins with `head`, by its first line that is not blank.
 
-    An object in braces: jsonl. A ">" before what is no reaction: fasta. A tab or a comma: rsmi or smi if the
-    first field is a reaction or looks like a molecule, else the header of tsv or csv. Of the rest two ">" in
-    the first word: rsmi; else smi.
+    A version of mol files in the fourth line of all: sdf. An object in braces: jsonl. A ">" before what is
+    no reaction: fasta. A tab or a comma: rsmi or smi if the first field is a reaction or looks like a
+    molecule, else the header of tsv or csv. Of the rest two ">" in the first word: rsmi; else smi.
     """
-    text = head.decode("utf-8-sig", "replace").lstrip()
-    line = text.split("\n", 1)[0].rstrip()
+    text = head.decode("utf-8-sig", "replace")
+    has_version = is_sdf(text.split("\n", 4))
+    line = text.lstrip().split("\n", 1)[0].rstrip()
     first = cut_first(line)
-    if line.startswith("{"):
-        return "jsonl"
+    if has_version or line.startswith("{"):
+        return "sdf" if has_version else "jsonl"
     if line.startswith(">") and not is_reaction_like(first):
         return "fasta"
     if "," in first and "\t" not in line:  # no SMILES has a comma; only its CXSMILES tail has

@@ -31,6 +31,7 @@ FORMATS = {
     ".fa": "fasta",
     ".faa": "fasta",
     ".fna": "fasta",
+    ".sdf": "sdf",
 }
 KNOWN = f"{', '.join(FORMATS)} (each also with .gz)"
 
@@ -41,8 +42,8 @@ class Source:
 
     Args:
         path: as given or found; "-" is stdin.
-        format: "csv", "tsv", "jsonl", "parquet", "smi", "rsmi" or "fasta"; "" for stdin, whose format
-            shows in its first line, when it is read.
+        format: "csv", "tsv", "jsonl", "parquet", "smi", "rsmi", "fasta" or "sdf"; "" for stdin, whose format
+            shows in its first lines, when it is read.
         is_gzip: by its ending; stdin's shows when it is read.
         size_bytes, mtime_ns: of the file as it lies there; None for stdin.
         ends_sha256: of the first and last 64 KiB (of the whole where it is no longer); None for stdin.
