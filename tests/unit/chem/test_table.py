@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from aliquot.errors import BadReference
-from aliquot_chem.table import TemplateRow, derive_template_id, read_template_rows
+from aliquot_chem.table import TEMPLATES, Row, derive_template_id, read_rows
 
 A, B = "[C:1][OH:2]>>[C:1]=[O:2]", "[C:1],[N:2]>>[C:1]"
 
 
 def read(path: Path, content: str) -> list[tuple[str, str]]:
     path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
-    return [(row.id, row.smarts) for row in read_template_rows(path)]
+    return [(row.id, row.text) for row in read_rows(path, TEMPLATES)]
 
 
 @pytest.mark.parametrize(
@@ -39,19 +39,19 @@ def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"id": [7, None], "retro_template": [A, B]}), tmp_path / "a.parquet")
-    assert read_template_rows(tmp_path / "a.parquet") == [TemplateRow(1, "7", A), TemplateRow(2, "", B)]
+    assert read_rows(tmp_path / "a.parquet", TEMPLATES) == [Row(1, "7", A), Row(2, "", B)]
 
 
 def test_aizynthfinders_layout_gives_its_templates_with_derived_ids() -> None:
     """Tabs in a .csv, an index without a name, and no id: `template_code` and `template_hash` are none."""
-    rows = read_template_rows(Path(__file__).parents[2] / "fixtures" / "aizynth_templates.csv")
+    rows = read_rows(Path(__file__).parents[2] / "fixtures" / "aizynth_templates.csv", TEMPLATES)
     assert [(row.line, row.id) for row in rows] == [(line, "") for line in range(2, 7)]
-    assert rows[0].smarts == "[C;X3:1](=[O:2])-[N;X3:3]>>[C:1](=[O:2])-Cl.[N:3]"
+    assert rows[0].text == "[C;X3:1](=[O:2])-[N;X3:3]>>[C:1](=[O:2])-Cl.[N:3]"
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f'smarts,note\n{A},"two\nlines"\n\n{B}\n')
-    assert [row.line for row in read_template_rows(tmp_path / "a.csv")] == [3, 5]
+    assert [row.line for row in read_rows(tmp_path / "a.csv", TEMPLATES)] == [3, 5]
 
 
 def test_an_id_is_derived_from_the_text() -> None:
@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_a_bad_reference(tmp_path: Path, content: bytes |
     if content is not None:
         (tmp_path / "a").write_bytes(content)
     with pytest.raises(BadReference, match="cannot be read"):
-        read_template_rows(tmp_path / "a")
+        read_rows(tmp_path / "a", TEMPLATES)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_a_row_that_cannot_be_read_has_a_fault_and_the_others_none(
     tmp_path: Path, content: bytes, fault: str
 ) -> None:
     (tmp_path / "a").write_bytes(content)
-    before, bad, after = read_template_rows(tmp_path / "a")
-    assert (before.smarts, before.fault, after.smarts, after.fault) == ("C", "", "N", "")
+    before, bad, after = read_rows(tmp_path / "a", TEMPLATES)
+    assert (before.text, before.fault, after.text, after.fault) == ("C", "", "N", "")
     assert bad.line == before.line + 1
     assert bad.fault.startswith(fault)
 
 
 def test_a_column_that_is_not_asked_for_may_hold_what_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"smarts,note\nC,caf\xe9\n")
-    assert read_template_rows(tmp_path / "a.csv") == [TemplateRow(2, "", "C")]
+    assert read_rows(tmp_path / "a.csv", TEMPLATES) == [Row(2, "", "C")]
 
 
 def test_json_lines_may_leave_a_field_out(tmp_path: Path) -> None:
@@ -114,4 +114,4 @@ def test_table_without_a_header_is_split_at_its_tabs(tmp_path: Path) -> None:
     path = tmp_path / "templates.tsv"
     path.write_text(f"a\t[C,N;X3:1]=[O;H0;D1:2]>>[C;X4:1]-[O;H1:2]\nb\t{A}\n")
     with pytest.raises(BadReference, match=r"found a, \[C,N;X3:1\]"):
-        read_template_rows(path)
+        read_rows(path, TEMPLATES)

@@ -26,9 +26,9 @@ from aliquot_chem.slices import (
     read_counts,
 )
 
-BLOCK_WORDS = 256  # a block of 16,384 fingerprints: 4 MiB of 2,048 bits
-LANES = 16  # counted at a time: so that what is added up stays in the processor's cache
-_BLOCKS_A_ROUND = 16  # of each query, nearest first; then what has been found prunes the rest
+BLOCK_WORDS = 64  # a block of 4,096 fingerprints, 1 MiB of 2,048 bits: 30 s of filters at 7 ms a molecule
+LANES = 64  # counted at a time: so that what is added up stays in the processor's cache
+_BLOCKS_A_ROUND = 64  # of each query, nearest first; then what has been found prunes the rest
 _ROUNDING = 1e-9
 
 Ints = NDArray[np.int64]
@@ -142,7 +142,7 @@ class Searcher:
         """The `n` most similar molecules of each query, best first.
 
         Args:
-            most_rounds: look at so many of the nearest blocks of each query only, times 16.
+            most_rounds: look at so many of the nearest blocks of each query only, times 64.
         """
         bounds = bound_scores(queries.sizes, self._least, self._most)
         order = np.argsort(-bounds, axis=1, kind="stable")
@@ -231,7 +231,8 @@ class Searcher:
         if adder is None or room is None or len(room) < width:
             shape = (n_lanes, self.library.columns.shape[1])
             adder, room = Adder(width, shape), np.empty((width, *shape), np.uint64)
-            self._adders[n_lanes] = adder, room
+            kept = {LANES: self._adders[LANES]} if LANES in self._adders else {}
+            self._adders = {**kept, n_lanes: (adder, room)}
         return adder, room
 
 

@@ -21,7 +21,7 @@ from aliquot_chem.differences import Cut, PlacedCut
 from aliquot_chem.edits import PlacedEdit
 from aliquot_chem.keys import Key
 from aliquot_chem.rays import RayBit
-from aliquot_chem.table import TemplateRow, derive_template_id, read_template_rows
+from aliquot_chem.table import TEMPLATES, Row, derive_template_id, read_rows
 from aliquot_chem.templates import Pattern, Template, UnsupportedTemplate, describe_template
 
 _SHOWN_ROWS = 5
@@ -49,7 +49,7 @@ def prepare_templates(path: Path, into: Path, mode: str, direction: str, is_skip
         BadReference: the table or rows of it cannot be used.
     """
     with rdBase.BlockLogs():  # errors are reported in our own words
-        listing = _list_templates(read_template_rows(path), mode, direction)
+        listing = _list_templates(read_rows(path, TEMPLATES), mode, direction)
     if listing.bad and not is_skipping_bad:
         reason = (
             f"{len(listing.bad)} template(s) cannot be used; mend them, "
@@ -63,7 +63,7 @@ def prepare_templates(path: Path, into: Path, mode: str, direction: str, is_skip
     _write_patterns(listing.templates, into)
 
 
-def _list_templates(rows: list[TemplateRow], mode: str, direction: str) -> _Listing:
+def _list_templates(rows: list[Row], mode: str, direction: str) -> _Listing:
     listing = _Listing([], [], [], 0, 0, [])
     smarts_by_id: dict[str, tuple[str, int]] = {}
     described: dict[str, Template] = {}
@@ -71,25 +71,25 @@ def _list_templates(rows: list[TemplateRow], mode: str, direction: str) -> _List
         if row.fault:
             listing.bad.append((row.line, row.fault))
             continue
-        template_id = row.id or derive_template_id(row.smarts)
+        template_id = row.id or derive_template_id(row.text)
         earlier = smarts_by_id.get(template_id)
-        if earlier is not None and earlier[0] == row.smarts:
+        if earlier is not None and earlier[0] == row.text:
             listing.n_merged += 1
             continue
         if earlier is not None:
             reason = f"id {template_id!r} is that of line {earlier[1]} with another SMARTS"
             listing.bad.append((row.line, reason))
             continue
-        listing.n_same_smarts += row.smarts in described
+        listing.n_same_smarts += row.text in described
         try:
-            template = described.get(row.smarts) or describe_template(row.smarts, mode, direction)
+            template = described.get(row.text) or describe_template(row.text, mode, direction)
         except UnsupportedTemplate as err:
             listing.bad.append((row.line, str(err)))
             continue
-        smarts_by_id[template_id] = row.smarts, row.line
-        described[row.smarts] = template
+        smarts_by_id[template_id] = row.text, row.line
+        described[row.text] = template
         listing.ids.append(template_id)
-        listing.smarts.append(row.smarts)
+        listing.smarts.append(row.text)
         listing.templates.append(template)
     return listing
 
