@@ -1,9 +1,9 @@
 """The command line: `aliquot run | plan | resume | watch | attach | cancel | new`.
 
-The commands that look are `orchestrator.lookcli`'s, those of the stack `stackcli`'s, the words that several
-take `flags`'. Owns exit codes
-and where output goes: results and tables to standard output, progress and errors to standard error. Heavy
-imports wait until a command needs them, so that help is instant.
+The commands that look are `orchestrator.lookcli`'s, those of the stack `stackcli`'s, those of indexes
+`indexcli`'s, the words that several take `flags`'. Owns exit codes and where output goes: results and tables to
+standard output, progress and errors to standard error. Heavy imports wait until a command needs them, so that
+help is instant.
 
 Exit codes: 0 finished, 1 what `doctor` looked at is wrong, 2 bad usage or input, 3 too many failed, 4 stopped
 by a budget or cancelled, 130 interrupted or not watched on.
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from aliquot import __version__
-from aliquot.errors import AliquotError, BadOption
+from aliquot.errors import AliquotError
 from orchestrator import lookcli, stackcli
 from orchestrator.advice import Typed, find_next
 from orchestrator.ending import (
@@ -41,7 +41,9 @@ from orchestrator.flags import (
     json_option,
     place_options,
     settings_options,
+    split_column,
 )
+from orchestrator.indexcli import index
 from orchestrator.jobflags import split_options
 from orchestrator.readable import to_plain, write_json
 from orchestrator.terminal import escape
@@ -49,7 +51,7 @@ from orchestrator.terminal import escape
 _SECTIONS = {
     "Run": ("plan", "run", "resume", "watch", "attach", "cancel"),
     "Look": ("runs", "show", "decode", "jobs"),
-    "Set up": ("new", "doctor", "deploy", "destroy", "completion"),
+    "Set up": ("index", "new", "doctor", "deploy", "destroy", "completion"),
 }
 
 
@@ -249,7 +251,7 @@ def new(job: str) -> None:
     )
 
 
-for _command in (*lookcli.COMMANDS, *stackcli.COMMANDS):
+for _command in (*lookcli.COMMANDS, *stackcli.COMMANDS, index):
     cli.add_command(_command)
 
 
@@ -258,7 +260,7 @@ def _make_plan(words: dict[str, Any]) -> Any:
     from orchestrator import api
 
     options, rest = split_options(words)
-    columns = dict(_split_column(text) for text in rest["column"])
+    columns = dict(map(split_column, rest["column"]))
     return api.plan(
         rest["job"],
         list(rest["data"]),
@@ -276,13 +278,6 @@ def _make_plan(words: dict[str, Any]) -> Any:
         region=rest.get("region"),
         **options,
     )
-
-
-def _split_column(text: str) -> tuple[str, str]:
-    field, equals, name = text.partition("=")
-    if not equals or not field or not name:
-        raise BadOption("--column", f"{text!r} is not of the form FIELD=NAME")
-    return field, name
 
 
 def _finish(run: Any, quiet: bool, as_json: bool) -> None:

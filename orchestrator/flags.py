@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from aliquot.errors import BadOption
 from aliquot.job import MOST_THREADS
 from orchestrator.completion import complete_files, complete_folders, complete_job, complete_place
 from orchestrator.jobflags import JobCommand
@@ -82,6 +83,14 @@ def dataset_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def split_column(text: str) -> tuple[str, str]:
+    """The field and the column of `--column FIELD=NAME`; raises BadOption."""
+    field, equals, name = text.partition("=")
+    if not equals or not field or not name:
+        raise BadOption("--column", f"{text!r} is not of the form FIELD=NAME")
+    return field, name
 
 
 def _find_code(args: Sequence[str]) -> str | None:

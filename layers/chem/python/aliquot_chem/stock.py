@@ -1,0 +1,152 @@
+"""The index `stock`: from files of molecules to the file that `retro` looks leaves up in.
+
+    records -> key (canonical SMILES) or the reason why there is none -> `stockwriting`
+
+Owns the key of a molecule, which a stock and whoever asks it have to share, and what is counted of the rest.
+Imports RDKit inside functions: the command line loads this module to find the index. When it is wrong, leaves
+are not found that the stock has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from aliquot.errors import BadOption, BadReference
+from aliquot.job import Column
+
+_AHEAD = 4  # batches a worker, so that none waits for the one before it
+
+
+class Molecule(NamedTuple):
+    """A record: a molecule as SMILES."""
+
+    smiles: Annotated[str | None, Column(("smiles", "SMILES", "canonical_smiles", "molecule"), kind="line")]
+
+
+reads = Molecule
+Batch = tuple[Sequence[str], Sequence[str]]
+"""SMILES of some records, and of each of the others why it could not be read."""
+
+
+class Keys(NamedTuple):
+    """The keys of some molecules, and how many had none, by the reason."""
+
+    keys: list[bytes]
+    rejected: Counter[str]
+
+
+def describe_key() -> str:
+    """What the keys are, for a stock's footer: they hang on the release of RDKit."""
+    from rdkit import rdBase
+
+    return f"canonical SMILES of RDKit {rdBase.rdkitVersion}"
+
+
+def write_key(smiles: str) -> str | None:
+    """The molecule's key, its canonical isomeric SMILES without map numbers; None where it is refused."""
+    from rdkit import Chem
+
+    mol: Chem.Mol | None = Chem.MolFromSmiles(smiles)
+    if mol is None or not mol.GetNumAtoms():
+        return None
+    if ":" in smiles:
+        for atom in mol.GetAtoms():
+            atom.SetAtomMapNum(0)
+    return Chem.MolToSmiles(mol)
+
+
+def list_keys(batch: Batch) -> Keys:
+    """The keys of molecules as they come, and why the others have none."""
+    from rdkit import rdBase
+
+    texts, reasons = batch
+    found = Keys([], Counter(reasons))
+    with rdBase.BlockLogs():
+        for text in texts:
+            key = write_key(text)
+            if key is None:
+                found.rejected[_find_fault(text)] += 1
+            else:
+                found.keys.append(key.encode())
+    return found
+
+
+def _find_fault(text: str) -> str:
+    """Why the molecule has no key."""
+    from rdkit import Chem
+
+    mol: Chem.Mol | None = Chem.MolFromSmiles(text, sanitize=False)
+    if mol is None:
+        return "is not SMILES"
+    if not mol.GetNumAtoms():
+        return "has no atoms"
+    problems = Chem.DetectChemistryProblems(mol)
+    return f"does not sanitise: {problems[0].GetType()}" if problems else "does not sanitise"
+
+
+def build(batches: Iterable[Batch], out: Path, workers: int = 1, shards: int | None = None) -> dict[str, Any]:
+    """Write the stock of the molecules in `batches` to `out`.
+
+    Args:
+        batches: the records; a batch is what a worker gets at a time.
+        out: the file that it becomes, replaced where it is there.
+        workers: processes that read molecules.
+        shards: into how many shards it is divided; see `stockwriting.choose_shards` where None.
+
+    Returns:
+        Figures: `molecules` read, `keys` in the stock, `duplicates`, `rejected` and these by `reasons`,
+        `shards`, and `keys_sha256`, which depends on the keys alone.
+
+    Raises:
+        BadOption: `shards` is no power of two.
+        BadReference: not one molecule has a key.
+    """
+    from aliquot_chem.stockfile import MOST_SHARDS, are_shards
+    from aliquot_chem.stockwriting import StockWriter
+
+    if shards is not None and not are_shards(shards):
+        raise BadOption("--shards", f"{shards} is no power of two from 1 to {MOST_SHARDS:,}")
+    rejected: Counter[str] = Counter()
+    n_taken = 0
+    with StockWriter(out, describe_key()) as writer:
+        for found in _map_in_order(batches, workers):
+            writer.add(found.keys)
+            n_taken += len(found.keys)
+            rejected.update(found.rejected)
+        if not n_taken:
+            raise BadReference(str(out), f"no molecule can be used: {_list_reasons(rejected)}")
+        footer = writer.finish(shards)
+    return {
+        "molecules": n_taken + rejected.total(),
+        "keys": footer.n_keys,
+        "duplicates": n_taken - footer.n_keys,
+        "rejected": rejected.total(),
+        "reasons": dict(rejected.most_common()),
+        "shards": footer.n_shards,
+        "keys_sha256": footer.keys_sha256,
+    }
+
+
+def _list_reasons(rejected: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common()) or "there is none"
+
+
+def _map_in_order(batches: Iterable[Batch], workers: int) -> Iterator[Keys]:
+    """The keys of each batch, in order; of those under way there are a few a worker."""
+    if workers == 1:
+        yield from map(list_keys, batches)
+        return
+    # whoever calls may have threads, with which a fork is unsafe
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        waiting: deque[Future[Keys]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(list_keys, batch))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

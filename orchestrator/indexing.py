@@ -1,0 +1,81 @@
+"""Indexes: what is made once of many files, so that jobs can map it (`aliquot index stock FILES... --out S`).
+
+An index is an entry point of the group `aliquot.indexes`: a module with `reads`, the record that it takes of
+the files, and `build`. Owns how it is found and fed. Imports the core's readers, and knows no chemistry. When
+it is wrong, records of a file are left out of an index without being counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from aliquot.errors import BadOption, UnknownJob
+from aliquot.job import read_fields
+from aliquot.readers import find_sources, read_batches
+
+GROUP = "aliquot.indexes"
+Batch = tuple[Sequence[Any], Sequence[str]]
+
+
+class Index(Protocol):
+    """What an entry point of the group gives."""
+
+    reads: type
+
+    def build(self, batches: Iterable[Batch], out: Path, workers: int, shards: int | None) -> dict[str, Any]:
+        """Make the index of the records in `batches` at `out`; its figures."""
+
+
+def make_index(
+    kind: str,
+    data: Sequence[str],
+    out: Path,
+    column: Mapping[str, str],
+    workers: int | None = None,
+    shards: int | None = None,
+) -> dict[str, Any]:
+    """Make an index of the files that `data` names; its figures.
+
+    Args:
+        kind: which index.
+        data: files, globs, folders, or - for a pipe.
+        out: where it is to lie.
+        column: input column by field, where the fields' own names do not serve.
+        workers: processes; as many as there are physical cores where None.
+        shards: into how many parts it is divided; as it needs where None.
+
+    Raises:
+        UnknownJob, BadOption, DatasetError, BadReference: nothing was made.
+    """
+    from aliquot.processes import count_cores
+
+    if out.is_dir():
+        raise BadOption("--out", f"{out} is a folder: name the file that is to be the {kind}")
+    index = find_index(kind)
+    return index.build(_read(index, data, column), out, workers or count_cores(), shards)
+
+
+def find_index(kind: str) -> Index:
+    """The index of that kind; raises UnknownJob."""
+    from importlib import metadata
+
+    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    if kind not in points:
+        raise UnknownJob(kind, f"indexes here are {', '.join(sorted(points)) or 'none'}")
+    try:
+        found: Index = points[kind].load()
+    except ModuleNotFoundError as err:
+        raise UnknownJob(kind, f"{err.name!r} is not installed") from err
+    return found
+
+
+def _read(index: Index, data: Sequence[str], column: Mapping[str, str]) -> Iterator[Batch]:
+    """Per batch the values of the one field that the index reads, and why the other records have none."""
+    (field,) = read_fields(index.reads)
+    sources = find_sources(data)
+    for batch in read_batches(sources, {field.name: field.column}, chosen=column):
+        values = batch.columns[field.name]
+        reasons = [reason for reason, _ in batch.bad.values()]
+        yield [value for at, value in enumerate(values) if at not in batch.bad], reasons
