@@ -1,4 +1,4 @@
-"""The commands that make indexes: `aliquot index stock`.
+"""The commands that make indexes: `aliquot index stock | fingerprints`.
 
 Owns their words and what they say at the end; `orchestrator.cli` adds the group. Heavy imports wait until a
 command needs them, as there.
@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
-from orchestrator.flags import split_column
+from orchestrator.flags import settings_options, split_column
+
+_SHOWN_REASONS = 10
 
 
 @click.group()
@@ -58,3 +60,40 @@ def _describe_stock(out: Path, figures: Mapping[str, Any]) -> str:
     parts = "mapped whole" if figures["shards"] == 1 else f"{figures['shards']} shards"
     size_mb = out.stat().st_size / 1e6
     return "\n".join([*lines, f"{out}: {size_mb:,.1f} MB, {parts}, keys' SHA-256 {figures['keys_sha256']}"])
+
+
+@index.command()
+@click.argument("data", nargs=-1, required=True, metavar="LIBRARY...")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The file that is to be the index."
+)
+@click.option(
+    "--column", multiple=True, metavar="FIELD=NAME", help="The input column that holds `molecule` or `id`."
+)
+@click.option("--radius", type=int, default=2, show_default=True, help="Of the Morgan fingerprints.")
+@click.option("--bits", type=int, default=2048, show_default=True, help="To which fingerprints are folded.")
+@settings_options
+@click.option("--quiet", is_flag=True, help="No progress.")
+def fingerprints(data: tuple[str, ...], out: Path, column: tuple[str, ...], **words: Any) -> None:
+    """Compute the fingerprints of a library once, for `screen` to map.
+
+    LIBRARY is files, globs or folders: .smi .sdf .csv .tsv .jsonl .parquet, also .gz. Molecules that do not
+    parse are left out, listed with their reasons in the index, and counted. The same command again goes on
+    where it was interrupted; an index that is there is not made again.
+
+    \b
+    aliquot index fingerprints library.smi.gz --out library.index
+    aliquot run screen library.index --queries queries.smi --top 20 --out runs/hits
+    """  # noqa: D301 - the backspace is for click
+    from orchestrator.indexrun import make_index_by_run
+
+    options = {name: words.pop(name) for name in ("radius", "bits")}
+    columns = dict(map(split_column, column))
+    figures = make_index_by_run("fingerprints", data, out, columns, options, **words)
+    click.echo(_describe_fingerprints(out, figures))
+
+
+def _describe_fingerprints(out: Path, figures: Mapping[str, Any]) -> str:
+    lines = [f"{figures['fingerprints']:,} fingerprints, {figures['rejected']:,} records rejected"]
+    lines += [f"  {count:,} {reason}" for reason, count in list(figures["reasons"].items())[:_SHOWN_REASONS]]
+    return "\n".join([*lines, f"{out}: {out.stat().st_size / 1e6:,.1f} MB, key {figures['key']}"])
