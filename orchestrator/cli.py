@@ -1,9 +1,9 @@
 """The command line: `aliquot run | plan | resume | watch | attach | cancel | new`.
 
 The commands that look are `orchestrator.lookcli`'s, those of the stack `stackcli`'s, those of indexes
-`indexcli`'s, the words that several take `flags`'. Owns exit codes and where output goes: results and tables to
-standard output, progress and errors to standard error. Heavy imports wait until a command needs them, so that
-help is instant.
+`indexcli`'s, the words that several take `flags`'. Owns exit codes and where output goes: results and tables
+to standard output, progress and errors to standard error. Heavy imports wait until a command needs them, so
+that help is instant.
 
 Exit codes: 0 finished, 1 what `doctor` looked at is wrong, 2 bad usage or input, 3 too many failed, 4 stopped
 by a budget or cancelled, 130 interrupted or not watched on.

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from aliquot.errors import UsageError
-from aliquot.job import FieldSpec, Job, Reference, read_fields
+from aliquot.job import FieldSpec, Job, Reference
 from aliquot.manifest import bare_type, list_choices
-from orchestrator.options import name_flag
+from orchestrator.options import list_told, name_flag
 
 _PREFIX = "job_option_"
 _TYPES: dict[Any, Any] = {int: int, float: float, str: str, Reference: click.Path()}
@@ -27,7 +27,7 @@ class JobCommand(click.Command):
         own = [parameter for parameter in self.params if not (parameter.name or "").startswith(_PREFIX)]
         job = _find_named_job(args, own, is_asking=ctx.resilient_parsing)
         taken = {flag for parameter in own for flag in parameter.opts}
-        flags = [make_flag(option) for option in read_fields(job.options)] if job is not None else []
+        flags = [make_flag(option) for option in list_told(job)] if job is not None else []
         self.params = [*own, *(flag for flag in flags if not taken & set(flag.opts))]
         return super().parse_args(ctx, args)
 

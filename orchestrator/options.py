@@ -14,8 +14,9 @@ from typing import Any
 
 from aliquot import manifest
 from aliquot.errors import BadOption, BadReference
-from aliquot.job import Job, Reference, read_fields
+from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type
+from aliquot.readers.sources import INDEX
 
 
 def resolve_options(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +47,11 @@ def check_references(job: Job, plain: Mapping[str, Any]) -> None:
                 raise BadReference(
                     was["path"], "has changed since the run began: restore it, or choose a new folder"
                 )
+
+
+def list_told(job: Job) -> list[FieldSpec]:
+    """The options that a user tells: not the one that the dataset itself is, where it is an index."""
+    return [option for option in read_fields(job.options) if option.column.kind != INDEX]
 
 
 def name_flag(name: str) -> str:

@@ -26,10 +26,11 @@ from aliquot.manifest import FORMAT, Frozen, check_columns, freeze, identify
 from aliquot.notes import decoding
 from aliquot.readers import Batch, Source, find_sources, read_batches, read_records
 from aliquot.readers.objects import Listing, find_objects, is_object
+from aliquot.readers.sources import INDEX
 from aliquot.readers.streams import Opener, open_file
 from aliquot.stages import Leg, StageNote, are_stages, split_legs
 from orchestrator.catalog import KnownJob, find_job, find_job_at
-from orchestrator.options import name_flag, resolve_options
+from orchestrator.options import describe_reference, name_flag, resolve_options
 
 _MOST_DIFFERENCES = 5
 RECORDS = "records"  # what stands for a source's path where records came from Python
@@ -149,6 +150,7 @@ def make_request(
     if not paths:
         raise DatasetError("dataset", "names no file: give files, globs, folders or - for a pipe")
     sources = _find_all(paths, list_objects)
+    resolved |= _take_index(known.job, sources)
     names = tuple(source.path for source in sources)
     absolute = tuple(map(_make_absolute, sources))
     return Request(known, resolved, absolute, names, None, dict(chosen), keep, folder)
@@ -163,6 +165,17 @@ def _check_keep(job: Job, options: Mapping[str, Any], keep: Sequence[str]) -> No
             f"rows behind an exchange (stage {exchanging[0]!r}) belong to no single record of the input; "
             "have the job carry what is needed in its rows",
         )
+
+
+def _take_index(job: Job, sources: Sequence[Source]) -> dict[str, Any]:
+    """The option that names the dataset where it is an index; raises DatasetError where it is not alone."""
+    if all(source.format != INDEX for source in sources):
+        return {}
+    if len(sources) > 1:
+        path = next(source.path for source in sources if source.format == INDEX)
+        raise DatasetError(path, "is an index, and a dataset by itself: leave out the other inputs")
+    taking = (option.name for option in read_fields(job.options) if option.column.kind == INDEX)
+    return {name: describe_reference(name_flag(name), sources[0].path) for name in taking}
 
 
 def find_job_in(job: str | Callable[[Any], Any], folder: Path) -> KnownJob:

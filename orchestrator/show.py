@@ -14,7 +14,7 @@ from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type, list_choices
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.explain import Explained
-from orchestrator.options import name_flag
+from orchestrator.options import list_told, name_flag
 from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd
 from orchestrator.results import find_table, read_invoice, read_object
 from orchestrator.times import StageTimes
@@ -150,8 +150,9 @@ def _describe_failures(told: Explained) -> list[str]:
 
 def _describe_job(name: str, job: Job) -> str:
     fields = ", ".join(spec.name for spec in read_fields(job.reads)) if job.reads else "any columns"
-    rows = ", ".join(spec.name for spec in read_fields(job.writes)) if job.writes else "any columns"
-    options = [(_name_option(option), _describe_option(option)) for option in read_fields(job.options)]
+    written = [spec.name for spec in read_fields(job.writes) if spec.name != "record"] if job.writes else []
+    rows = ", ".join(written) or "any columns"
+    options = [(_name_option(option), _describe_option(option)) for option in list_told(job)]
     indent = max((len(flag) for flag, _ in options), default=0) + 4
     lines = [name, *_wrap(f"reads {fields}; writes record, {rows}", 2)]
     for flag, said in options:

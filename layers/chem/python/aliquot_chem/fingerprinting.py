@@ -75,6 +75,7 @@ def open_printer(options: Options, prepared: Path) -> Callable[[Iterable[Molecul
         text = record.molecule or ""
         mol = read_molecule(text)
         smiles = Chem.MolToSmiles(mol) if is_mol_block(text) else text
+        smiles = smiles if Chem.MolFromSmiles(smiles) else text  # RDKit may write what it refuses
         return [Print(record.id or "", smiles, list_bits(mol).tobytes())]
 
     return lambda records: map(describe, records)

@@ -15,12 +15,13 @@ from aliquot.readers.blocks import Block, read_blocks
 from aliquot.readers.columns import Wanted
 from aliquot.readers.fasta import read_fasta
 from aliquot.readers.heads import Head
+from aliquot.readers.index import read_index
 from aliquot.readers.jsonl import read_jsonl
 from aliquot.readers.lines import read_lines
 from aliquot.readers.parquet import is_parquet, read_parquet, read_piped_parquet
 from aliquot.readers.sdf import read_sdf
 from aliquot.readers.sniff import sniff_format
-from aliquot.readers.sources import Source
+from aliquot.readers.sources import INDEX, Source
 from aliquot.readers.streams import Opener, Stream, open_file, open_stream
 from aliquot.readers.table import DELIMITERS, read_table
 
@@ -68,6 +69,9 @@ def _read_source(
 ) -> Iterator[Batch]:
     if source.format == "parquet":
         yield from read_parquet(source, wanted, limits, opener)
+        return
+    if source.format == INDEX:
+        yield from read_index(source, wanted, limits, opener)
         return
     with open_stream(source, stdin, opener) as stream:
         if not source.format and is_parquet(stream.head):

@@ -18,6 +18,7 @@ from aliquot.errors import DatasetError
 
 STDIN = "-"
 ENDS_BYTES = 64 << 10
+INDEX, INDEX_MAGIC = "index", b"ALIQUOT INDEX 1\n"
 FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -42,8 +43,8 @@ class Source:
 
     Args:
         path: as given or found; "-" is stdin.
-        format: "csv", "tsv", "jsonl", "parquet", "smi", "rsmi", "fasta" or "sdf"; "" for stdin, whose format
-            shows in its first lines, when it is read.
+        format: "csv", "tsv", "jsonl", "parquet", "smi", "rsmi", "fasta", "sdf" or "index"; "" for stdin, whose
+            format shows in its first lines, when it is read.
         is_gzip: by its ending; stdin's shows when it is read.
         size_bytes, mtime_ns: of the file as it lies there; None for stdin.
         ends_sha256: of the first and last 64 KiB (of the whole where it is no longer); None for stdin.
@@ -122,17 +123,25 @@ def find_ending(path: str) -> str | None:
 
 def _describe(path: str) -> Source:
     ending = find_ending(path)
-    is_gzip = path.lower().endswith(".gz")
-    if ending is None:
-        raise DatasetError(path, f"has an ending that says nothing about its format; known are {KNOWN}")
     try:
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):
+        is_file = stat.S_ISREG(status.st_mode)
+        is_index = is_file and _is_index(path)
+        if ending is None and not is_index:
+            raise DatasetError(path, f"has an ending that says nothing about its format; known are {KNOWN}")
+        if not is_file:
             raise DatasetError(path, "is not a regular file; pipe it in and give - instead")
         digest = _digest_ends(path, status.st_size)
     except OSError as err:
         raise DatasetError(path, f"cannot be read: {err.strerror}") from err
-    return Source(path, FORMATS[ending], is_gzip, status.st_size, status.st_mtime_ns, digest)
+    name = INDEX if is_index or ending is None else FORMATS[ending]
+    is_gzip = not is_index and path.lower().endswith(".gz")
+    return Source(path, name, is_gzip, status.st_size, status.st_mtime_ns, digest)
+
+
+def _is_index(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(len(INDEX_MAGIC)) == INDEX_MAGIC
 
 
 def _digest_ends(path: str, size_bytes: int) -> str:
