@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-plan bench-growth verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-screen bench-plan bench-growth verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -90,6 +90,15 @@ fuzz: setup ## hostile input under atheris, 60 s a target (SECONDS=..., ONLY="co
 
 bench-balance: setup ## 100 workers on a simulated stack against greedy scheduling (ARGS="--seeds 1 --records 4000")
 	$(BIN)/python -m benchmarks.balance $(or $(ARGS),--write)
+
+# Peers are installed one by one, apart from the lock; the benchmark names the one that is not there.
+bench-screen: setup ## 5 million fingerprints searched beside FPSim2 and chemfp (ARGS="--fingerprints 300000 --turns 2")
+	@test -x build/screen-venv/bin/python || { $(BIN)/python -m venv build/screen-venv && \
+	    $(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	        > "$$(build/screen-venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/aliquot.pth"; }
+	@for peer in FPSim2 chemfp; do build/screen-venv/bin/python -m pip --disable-pip-version-check install --quiet "$$peer" \
+	    || echo "$$peer does not install here" >&2; done
+	build/screen-venv/bin/python -m benchmarks.screen $(or $(ARGS),--write)
 
 bench-plan: setup ## 100 plans against what was measured, some minutes (ARGS="--here 2 --simulated 8")
 	$(BIN)/python -m benchmarks.plans $(or $(ARGS),--write)
