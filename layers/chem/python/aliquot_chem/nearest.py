@@ -181,7 +181,7 @@ class Searcher:
 
     def find(self, queries: Queries, query: Ints, block: Ints, least: Floats) -> Hits:
         """What reaches the query's `least` in pairs of a query and a block."""
-        order = np.lexsort((queries.sizes[query], block))  # a block's columns are at hand, alike in number
+        order = np.lexsort((block, query, queries.sizes[query]))  # lanes are filled up to the largest size
         return Hits.join(list(self._find_pairs(queries, query[order], block[order], least)))
 
     def _find_pairs(self, queries: Queries, query: Ints, block: Ints, least: Floats) -> Iterator[Hits]:
