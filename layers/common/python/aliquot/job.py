@@ -47,8 +47,9 @@ class Reference:
 class Column:
     """Under which names a record's field is looked up in an input, tried in this order.
 
-    `kind` "line" marks the field that formats without columns fill (`.smi`, `.rsmi`, FASTA's sequence);
-    "id" the record's id.
+    `kind` "line" marks the field that formats without columns fill (`.smi`, `.rsmi`, FASTA's sequence, SDF's
+    text); "id" the record's id; "part" the one that takes the number of an index's part. An option of kind
+    "index" is that index.
     """
 
     names: tuple[str, ...]

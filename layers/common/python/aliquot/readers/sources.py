@@ -43,8 +43,8 @@ class Source:
 
     Args:
         path: as given or found; "-" is stdin.
-        format: "csv", "tsv", "jsonl", "parquet", "smi", "rsmi", "fasta", "sdf" or "index"; "" for stdin, whose
-            format shows in its first lines, when it is read.
+        format: "csv", "tsv", "jsonl", "parquet", "smi", "rsmi", "fasta", "sdf" or "index"; "" for stdin,
+            whose format shows in its first lines, when it is read.
         is_gzip: by its ending; stdin's shows when it is read.
         size_bytes, mtime_ns: of the file as it lies there; None for stdin.
         ends_sha256: of the first and last 64 KiB (of the whole where it is no longer); None for stdin.
