@@ -77,6 +77,11 @@ def test_what_is_no_window_is_refused(term: str) -> None:
         parse_properties(term)
 
 
+def test_a_bound_that_a_shell_took_is_told() -> None:
+    with pytest.raises(BadOption, match=r"'qed' is no property window.*; quote it, or a shell takes > and <"):
+        parse_properties("lipinski,qed")
+
+
 def test_what_is_no_catalog_is_refused() -> None:
     with pytest.raises(BadOption, match="'paint' is not one of all, brenk, "):
         Filters(None, "pains,paint", None)

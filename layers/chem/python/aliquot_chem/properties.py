@@ -72,5 +72,6 @@ def _split(term: str) -> tuple[str, str, float]:
     found = _TERM.fullmatch(term)
     if found is None or found[1] not in PROPERTIES:
         known = f"{', '.join(WINDOWS)}, or {', '.join(PROPERTIES)} with >=, <=, > or < and a number"
-        raise BadOption(FLAG, f"{term!r} is no property window; it takes {known}")
+        quoted = "; quote it, or a shell takes > and < for itself" if term in PROPERTIES else ""
+        raise BadOption(FLAG, f"{term!r} is no property window; it takes {known}{quoted}")
     return found[1], found[2], float(found[3])
