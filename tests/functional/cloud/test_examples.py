@@ -22,3 +22,17 @@ def test_conformers_are_the_same_on_a_stack(desk, project_root):
     assert table["conformers"].to_pylist() == [10] * 5
     assert all(block.rstrip().endswith("M  END") for block in table["molblock"].to_pylist())
     assert desk.read("failures", "there")["kind"].to_pylist() == ["parse"]
+
+
+def test_an_index_is_screened_on_a_stack_as_here(desk, project_root):
+    """Its file goes there as a reference, its parts as records."""
+    for name in ("crossref/molecules.smi", "screen/queries.smi"):
+        desk.write(name.rpartition("/")[2], (project_root / "examples" / name).read_text())
+    made = desk.aliquot("index", "fingerprints", "molecules.smi", "--out", "lib", "--quiet")
+    assert made.code == 0, made.err
+    words = ["run", "screen", "lib", "--queries", "queries.smi", "--top", "4", "--catalog", "pains"]
+    assert desk.aliquot(*words, "--out", "here").code == 0
+    said = desk.aliquot(*words, "--out", "there", "--on", "aws:rehearsal")
+    assert said.code == 0, said.err
+    assert desk.table("there").equals(desk.table("here"))
+    assert desk.table("there")["rank"].to_pylist() == [1, 2, 3, 4] * 3
