@@ -104,8 +104,9 @@ def run(out: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Run JOB over DATA into the folder --out.
 
     JOB is a name (see `aliquot jobs`) or MODULE:FUNCTION, a plain function of one record. DATA is files,
-    globs, folders, or - for a pipe: .csv .tsv .jsonl .parquet .smi .rsmi .fasta .sdf, also .gz. The same
-    command again goes on where a run was interrupted. `aliquot run JOB --help` lists the job's own options.
+    globs, folders, or - for a pipe: .csv .tsv .jsonl .parquet .smi .rsmi .fasta .sdf, also .gz; or an index
+    (see `aliquot index`). The same command again goes on where a run was interrupted. `aliquot run JOB
+    --help` lists the job's own options.
 
     With --on aws:STACK the run is done by a stack (see `aliquot deploy`) and goes on when this command is
     interrupted; then `aliquot watch` waits for it. A function of your own travels with --code FOLDER: at most

@@ -8,8 +8,8 @@ Owns how input becomes records and how records are numbered and placed. Modules:
 `objects` what lies in buckets, `streams` opens them, `blocks` cuts whole lines out of them, `lines`,
 `table`, `jsonl`, `fasta`, `sdf`, `parquet` and `index` know a format each, `columns` and `keys` find the
 wanted columns, `heads` and `parts` begin a reading inside a text, `records` takes Python objects, `read`
-joins them. Imports the core's `job` and `errors` and the standard library; pyarrow only while Parquet is read.
-When it is wrong, records are lost or counted twice, and every number of a run with them.
+joins them. Imports the core's `job` and `errors` and the standard library; pyarrow only while Parquet is
+read. When it is wrong, records are lost or counted twice, and every number of a run with them.
 
 Names are resolved on first use: a worker needs to know what an object is, and reads no dataset.
 """
