@@ -19,7 +19,11 @@ _SHOWN_REASONS = 10
 
 @click.group()
 def index() -> None:
-    """Make an index of files once, for jobs to map."""
+    """Make an index of files once, for jobs to map.
+
+    \b
+    aliquot index fingerprints library.smi.gz --out library.index
+    """  # noqa: D301 - the backspace is for click
 
 
 @index.command()

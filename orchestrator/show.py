@@ -176,7 +176,7 @@ def _tell_job(job: Job) -> dict[str, Any]:
                 "default": None if option.is_required else option.default,
                 "help": option.help,
             }
-            for option in read_fields(job.options)
+            for option in list_told(job)
         ],
     }
 
