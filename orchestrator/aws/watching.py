@@ -21,7 +21,7 @@ from orchestrator.aws.executions import Execution
 from orchestrator.aws.noticing import Noticing
 from orchestrator.aws.run import CloudRun, Published
 from orchestrator.aws.site import Pace
-from orchestrator.progress import RUNNING, Progress
+from orchestrator.progress import RUNNING, Progress, StageProgress
 from orchestrator.stack.errors import AwsRefused
 
 _REST = 4.0  # times what a look took
@@ -50,6 +50,7 @@ class Watch:
     ) -> None:
         self._run, self._legs, self._folder = run, legs, folder
         self._leg = legs[0]
+        self._stages: list[StageProgress] = []
         self._noticing = noticing
         self._pace, self._interrupt, self._check = pace, interrupt, check
         self._started_s = time.monotonic()
@@ -70,6 +71,7 @@ class Watch:
             running_s=time.monotonic() - self._started_s,
             stage=self._leg.last.name if self._leg.number else "",
             kinds=self._noticing.kinds,
+            stages=self._stages,
             spent_usd=self._noticing.spent_usd,
             budget_usd=self._noticing.budget_usd,
         )
@@ -139,6 +141,12 @@ class Watch:
             self._chunks = ledger.list_chunks()
         outcomes, voids = ledger.list_outcomes(leg.last.name), ledger.list_voids()
         coverage = measure_coverage(self._chunks, outcomes, voids)
+        n_records = coverage.n_records
+        self._stages = [
+            StageProgress(name, measure_coverage(self._chunks, found, voids).n_answered, n_records)
+            for name in (stage.name for stage in leg.stages if len(leg.stages) > 1)
+            for found in [outcomes if name == leg.last.name else ledger.list_outcomes(name)]
+        ]
         self._n_answered, self._n_records = coverage.n_answered, coverage.n_records
         self._n_failed = min(coverage.n_failed, coverage.n_answered)
         if self._n_before is None:

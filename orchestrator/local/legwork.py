@@ -81,7 +81,7 @@ def run_leg(
     hosts: Sequence[StageHosts],
     first: TaskSource,
     later: Sequence[Sequence[Task]],
-    counts: Counts,
+    counts: Sequence[Counts],
     ends: Ends,
 ) -> bool:
     """Run the stages of a leg until nothing is left (True), or until `should_stop` (False).
@@ -89,15 +89,13 @@ def run_leg(
     Args:
         first: tasks of the first stage.
         later: open tasks of each of the others.
-        counts: of the last stage; any thread may read them.
+        counts: of each stage; any thread may read them.
     Raises:
         UnreadableOutcome: an outcome that a later stage read is damaged.
     """
     sources: list[TaskSource] = [first, *map(ForwardTasks, later)]
     works = [
-        _StageWork(
-            ledger, each, sources[place], sources[place + 1 :], counts, ends, is_last=each is hosts[-1]
-        )
+        _StageWork(ledger, each, sources[place], sources[place + 1 :], counts[place], counts[-1], ends)
         for place, each in enumerate(hosts)
     ]
     threads = [threading.Thread(target=work.run, name=f"aliquot-{work.name}") for work in works[:-1]]
@@ -121,14 +119,12 @@ class _StageWork:
         tasks: TaskSource,
         behind: Sequence[TaskSource],
         counts: Counts,
+        watched: Counts,
         ends: Ends,
-        *,
-        is_last: bool,
     ) -> None:
         self._ledger, self._hosts, self._tasks, self._ends = ledger, hosts, tasks, ends
         self._next = behind[0] if behind and isinstance(behind[0], ForwardTasks) else None
-        self._watched = counts
-        self._counts = counts if is_last else Counts()
+        self._counts, self._watched = counts, watched
         self.name = hosts.stage.name
         self.is_whole = False
 

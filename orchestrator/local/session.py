@@ -14,8 +14,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from orchestrator.local.opening import name_prepared
 from orchestrator.local.settings import Settings
 from orchestrator.local.tasks import LocalTasks, Submission
 from orchestrator.options import check_references
-from orchestrator.progress import RUNNING, Progress
+from orchestrator.progress import RUNNING, Progress, StageProgress
 from orchestrator.request import Request, check_frozen, check_same, check_sources, make_manifest
 from orchestrator.submit import submit_chunks
 
@@ -82,6 +83,7 @@ class Session:
         self._leg, self._legs = request.legs[0], request.legs
         self._closed_cpu_s = 0.0  # of legs that are over
         self._counts = Counts()
+        self._stages: list[tuple[str, int, Counts]] = []
         self._n_known = 0  # records of chunks that were there when the session began
         self._n_before = 0  # of those, answered and not to be tried again
         self._n_failed_before = 0  # of these, failed
@@ -90,18 +92,21 @@ class Session:
     @property
     def progress(self) -> Progress:
         """How far the session is; any thread may ask."""
-        counts = self._counts
+        counts, n_total = self._counts, self._estimate_total()
         n_answered = self._n_before + counts.n_answered
         n_failed = self._n_failed_before + counts.n_failed
         return Progress(
             phase=self._phase,
             n_done=n_answered - n_failed,
             n_failed=n_failed,
-            n_total=self._estimate_total(),
+            n_total=n_total,
             n_session=counts.n_answered,
             stage=self._leg.last.name if self._leg.number else "",
             running_s=time.monotonic() - self._running_s,
             kinds=counts.kinds.copy(),
+            stages=[
+                StageProgress(name, begun + each.n_answered, n_total) for name, begun, each in self._stages
+            ],
         )
 
     def interrupt(self) -> None:
@@ -311,9 +316,17 @@ class Session:
     def _supervise(self, ledger: Ledger, tasks: TaskSource, work: OpenWork) -> bool:
         """Run a leg until nothing is left (True), or until a limit, an interrupt or the end of its time."""
         assert self._hosts is not None  # noqa: S101 - its job is open
-        self._counts = Counts()
+        counts = [Counts() for _ in work.todo]
+        self._stages, self._counts = self._begin_stages(work, counts), counts[-1]
         ends = Ends(self._should_stop, self._is_time_up)
-        return run_leg(ledger, self._hosts.stages, tasks, work.todo[1:], self._counts, ends)
+        return run_leg(ledger, self._hosts.stages, tasks, work.todo[1:], counts, ends)
+
+    def _begin_stages(self, work: OpenWork, counts: Sequence[Counts]) -> list[tuple[str, int, Counts]]:
+        """The stages of a leg of several: name, units answered before, and what is counted from now on."""
+        names = [stage.name for stage in self._leg.stages]
+        open_units = accumulate(sum(len(task.spans) for task in tasks) for tasks in work.todo)
+        begun = [self._n_known - n_open for n_open in open_units]
+        return list(zip(names, begun, counts, strict=True)) if len(names) > 1 else []
 
     def _should_stop(self, counts: Counts) -> bool:
         """Whether to end early, by what is tried now; what is tried again counts beside what is done."""

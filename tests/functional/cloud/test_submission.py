@@ -182,7 +182,8 @@ def test_manifest_says_what_workers_need(bench):
     assert manifest["job"] == "carried"
     assert manifest["identity"]["job"] == "carried_submission:job"
     assert manifest["package"] in {key.removeprefix("references/") for key in bench.list_keys("references/")}
-    assert (manifest["stage"], manifest["is_function"]) == ("go", False)
+    assert [stage["name"] for stage in manifest["stages"]] == ["go"]
+    assert manifest["is_function"] is False
     assert manifest["settings"]["window"] == 1000
     assert manifest["stack"]["name"] == "prod"
     assert manifest["code"]
