@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from aliquot.aws import S3Store
+from aliquot.cache import Cache
 from aliquot.carried import Carried, unpack_package
 from aliquot.chunk import Chunk
 from aliquot.cloud import Cloud
@@ -42,7 +43,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def carried(s3: Any, tmp_path: Path) -> Carried:
     jobs = {"toy": "json:loads"}
-    return Carried(lambda prefix: S3Store(s3, BUCKET, prefix), jobs, tmp_path / "cache", allows_code=True)
+    cache = Cache(tmp_path / "cache", 1 << 30)
+    return Carried(lambda prefix: S3Store(s3, BUCKET, prefix), jobs, cache, allows_code=True)
 
 
 def _list_all(folder: Path) -> set[str]:

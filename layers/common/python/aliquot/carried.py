@@ -3,9 +3,9 @@
     manifest --localize--> JobSpec for hosts;  --describe--> the job itself, for its summary and its columns
 
 References and code lie in the bucket under their SHA-256 and are verified as they arrive; a warm environment
-has them already. Jobs are those of the stack's allow-list; code that a run brings is opened only where the
-stack was deployed to allow it. Owns the cache in `/tmp` and these two checks. When it is wrong, whoever may
-send a message chooses what code runs.
+has them already, in its `cache`. Jobs are those of the stack's allow-list; code that a run brings is opened
+only where the stack was deployed to allow it. Owns what is kept under which name, and these two checks. When
+it is wrong, whoever may send a message chooses what code runs.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aliquot.aws import S3Store
-from aliquot.errors import OpenFailed, StoreError
+from aliquot.cache import Cache
+from aliquot.errors import NoRoom, OpenFailed, StoreError
 from aliquot.job import Job
 from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, make_options
 
 REFERENCES = "references/"
 PREPARED = "prepared/"
+_PACKAGES = "packages/"
 MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
 MOST_CODE_FILES = 20_000
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA takes the memory that it is told to
@@ -34,30 +37,33 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Carried:
-    """The references, prepared files and code of runs, in a folder.
+    """The references, prepared files and code of runs, in a cache.
 
     Args:
         store: gives the store of a prefix of the bucket.
         jobs: the allow-list: address by name.
-        cache: the folder.
         allows_code: whether runs may bring their own code.
     """
 
     def __init__(
-        self, store: Callable[[str], S3Store], jobs: Mapping[str, str], cache: Path, *, allows_code: bool
+        self, store: Callable[[str], S3Store], jobs: Mapping[str, str], cache: Cache, *, allows_code: bool
     ) -> None:
         self._store, self._jobs, self._cache, self._allows_code = store, jobs, cache, allows_code
 
     def localize(self, run: str, manifest: Mapping[str, Any]) -> JobSpec:
-        """What hosts need to open the run's job, everything fetched.
+        """What hosts need to open the run's job, everything fetched; all else may be removed from the cache.
 
         Raises:
-            OpenFailed: the stack does not run such a job.
+            OpenFailed: the stack does not run such a job, or its functions have no room for it.
             StoreError: something is not there, or is not what it should be.
         """
-        address, search_path = self._find_code(manifest)
-        options = {name: self._localize_option(value) for name, value in manifest["options"].items()}
-        return JobSpec(address, search_path, options, str(self._fetch_prepared(run)))
+        self._hold(run, manifest)
+        try:
+            address, search_path = self._find_code(manifest)
+            options = {name: self._localize_option(value) for name, value in manifest["options"].items()}
+            return JobSpec(address, search_path, options, str(self._fetch_prepared(run)))
+        except NoRoom as err:  # however often it is tried
+            raise OpenFailed(manifest["job"], str(err)) from err
 
     def describe(self, run: str, manifest: Mapping[str, Any]) -> tuple[Job, Any, Path]:
         """The run's job, its options and prepared files, for what needs no host; references stay away.
@@ -65,12 +71,13 @@ class Carried:
         A function that a run brings is not imported: its columns are its rows', it has no summary, and what
         it needs may not be here. Of a job that this stack does not run nothing was done.
         """
+        self._hold(run, manifest)
         try:
             address, search_path = self._find_code(manifest)
         except OpenFailed:
             address = ""
         if not address or manifest.get("is_function"):
-            return describe_function(manifest["job"]), NoOptions(), self._cache
+            return describe_function(manifest["job"]), NoOptions(), self._cache.folder
         job, prepared = load_job(JobSpec(address, search_path)), self._fetch_prepared(run)
         if job.prepare is not None and not any(prepared.iterdir()):  # it refused: there is nothing to sum up
             job = replace(job, summary=None)
@@ -80,12 +87,22 @@ class Carried:
         """A text in which references have the names that the user gave them, not those of the cache."""
         for value in options.values():
             if isinstance(value, Mapping) and "sha256" in value:
-                text = text.replace(str(self._cache / "references" / value["sha256"]), value["path"])
+                text = text.replace(str(self._cache.folder / REFERENCES / value["sha256"]), value["path"])
         return text
 
     def put_prepared(self, run: str, path: Path, folder: Path) -> None:
         """Put a file that the job's `prepare` wrote into `folder`; raises StoreError."""
-        self._store(f"runs/{run}/").put_file(f"{PREPARED}{path.relative_to(folder).as_posix()}", path)
+        name = path.relative_to(folder).as_posix()
+        self._store(f"runs/{run}/").put_file(f"{PREPARED}{name}", path)
+        self._cache.keep(f"{PREPARED}{run}/{name}")
+
+    def _hold(self, run: str, manifest: Mapping[str, Any]) -> None:
+        """Keep what this run's job maps, and nothing of the run before it, from being removed."""
+        options = manifest["options"].values()
+        digests = [value["sha256"] for value in options if isinstance(value, Mapping) and "sha256" in value]
+        package = manifest.get("package", "")
+        code = [f"{_PACKAGES}{package}", f"{REFERENCES}{package}"] if package else []
+        self._cache.hold([f"{PREPARED}{run}", *code, *(f"{REFERENCES}{each}" for each in digests)])
 
     def _find_code(self, manifest: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         """A job's address, and the folders in which it is looked for."""
@@ -106,37 +123,47 @@ class Carried:
         return {"path": str(self._fetch_reference(value["sha256"])), "sha256": value["sha256"]}
 
     def _fetch_reference(self, sha256: str) -> Path:
-        path = self._cache / "references" / _check_digest(sha256)
-        if not path.exists():
-            self._store(REFERENCES).get_file(sha256, path, sha256)
-        return path
+        name = f"{REFERENCES}{_check_digest(sha256)}"
+        return self._fetch(name, self._store(REFERENCES), sha256, sha256)
+
+    def _fetch(self, name: str, store: S3Store, key: str, sha256: str = "") -> Path:
+        """A file of the cache, fetched unless it is there as it was."""
+        found = self._cache.find(name, sha256)
+        if found is None:
+            make_room = partial(self._cache.make_room, name)
+            store.get_file(key, self._cache.folder / name, sha256, make_room)
+            found = self._cache.keep(name)
+        return found
 
     def _fetch_package(self, sha256: str) -> Path:
         """The folder of a package of code, unpacked once."""
-        folder = self._cache / "packages" / _check_digest(sha256)
-        if not folder.exists():
+        name = f"{_PACKAGES}{_check_digest(sha256)}"
+        folder = self._cache.find(name)
+        if folder is None:
+            self._cache.drop(name)
+            folder = self._cache.folder / name
             aside = folder.with_name(f"{sha256}.{uuid.uuid4().hex}")
             try:
-                unpack_package(self._fetch_reference(sha256), aside)
+                unpack_package(self._fetch_reference(sha256), aside, partial(self._cache.make_room, name))
                 aside.replace(folder)
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
+            self._cache.keep(name)
         return folder
 
     def _fetch_prepared(self, run: str) -> Path:
         """The folder that the job's `prepare` wrote, fetched once."""
-        folder = self._cache / "prepared" / run
+        folder = self._cache.folder / PREPARED / run
         folder.mkdir(parents=True, exist_ok=True)
         store = self._store(f"runs/{run}/")
         for key in store.list_keys(PREPARED):
-            path = folder / _check_relative(key.removeprefix(PREPARED), key)
-            if not path.exists():
-                store.get_file(key, path)
+            name = _check_relative(key.removeprefix(PREPARED), key)
+            self._fetch(f"{PREPARED}{run}/{name}", store, key)
         return folder
 
 
-def unpack_package(package: Path, into: Path) -> None:
+def unpack_package(package: Path, into: Path, make_room: Callable[[int], None] | None = None) -> None:
     """Unpack a zip of code; raises StoreError where it is none, or larger than it may be.
 
     Sizes are those that its directory says, and no more than that is written of a file. Names that climb out
@@ -157,6 +184,8 @@ def unpack_package(package: Path, into: Path) -> None:
                     f"unpacks to {n_bytes:,} bytes in {len(listed):,} files; code that travels with a run "
                     f"has {MOST_CODE_BYTES:,} in {MOST_CODE_FILES:,} at most",
                 )
+            if make_room is not None:
+                make_room(n_bytes)
             archive.extractall(into)
     # an encrypted file is a RuntimeError to `zipfile`, one of an unknown kind a NotImplementedError
     except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, RuntimeError, ValueError, OSError) as err:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aliquot.aws import S3Objects, S3Store
+from aliquot.cache import Cache
 from aliquot.carried import Carried
 from aliquot.envelope import is_count
 from aliquot.errors import OpenFailed, StoreError, Undecodable
@@ -71,7 +72,8 @@ class Cloud:
     def __init__(self, around: Surroundings, s3: Any, sqs: Any, cache: Path = CACHE) -> None:
         self._around, self._s3 = around, s3
         self._queues = TaskQueues(sqs, around.queues)
-        self._carried = Carried(self._store, around.jobs, cache, allows_code=around.allows_code)
+        kept = Cache(cache, around.tmp_mib << 20)
+        self._carried = Carried(self._store, around.jobs, kept, allows_code=around.allows_code)
         self._init_ns = 0
         self._opened = OpenStages(choose_reader(), around.memory_mib * around.n_hosts)
         self._manifests = ManifestMemory()

@@ -11,7 +11,8 @@
     |  |- FolderInUse          the run's folder holds another run, or another process works in it
     |  `- OpenFailed           a job's `prepare` or `open` failed, with its own reason
     |- StoreError              the store refused: full, read-only, gone (exit code 2, resumable)
-    |  `- AlreadyPut           a put-once object is there already
+    |  |- AlreadyPut           a put-once object is there already
+    |  `- NoRoom               what a run carries does not fit into a function's /tmp
     |- CodecError              bytes that cannot be written or read
     |  |- Unencodable          a value of a type that no extension covers; carries its path
     |  `- Undecodable          malformed, truncated, oversized or damaged bytes
@@ -146,6 +147,20 @@ class AlreadyPut(StoreError):
     def __init__(self, key: str) -> None:
         super().__init__(key, "is there already")
         self.args = (key,)
+
+
+class NoRoom(StoreError):
+    """What a run carries does not fit into a function's `/tmp`, whatever else is removed from there."""
+
+    def __init__(self, key: str, size_bytes: int, room_bytes: int, tmp_bytes: int) -> None:
+        reason = (
+            f"has {size_bytes / 2**20:,.0f} MiB, and of {tmp_bytes / 2**20:,.0f} MiB in /tmp there are "
+            f"{room_bytes / 2**20:,.0f} to be had beside what the job has open: deploy the stack with a "
+            "larger TmpMiB (10240 is the most), or give the job less"
+        )
+        super().__init__(key, reason)
+        self.args = (key, size_bytes, room_bytes, tmp_bytes)
+        self.size_bytes, self.room_bytes, self.tmp_bytes = size_bytes, room_bytes, tmp_bytes
 
 
 class CodecError(AliquotError):

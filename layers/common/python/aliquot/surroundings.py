@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aliquot.own_jobs import parse_own_jobs
 
+LEAST_TMP_MIB = 512  # as every function has it
 SLICE_S = 30.0  # as template.yaml has it, and whoever reckons with slices
 
 
@@ -28,6 +29,7 @@ class Surroundings:
         allows_code: whether runs may bring their own code.
         lease_s: after which no worker that began before can be at work.
         stack: its name.
+        tmp_mib: of its /tmp.
     """
 
     bucket: str
@@ -42,6 +44,7 @@ class Surroundings:
     allows_code: bool = False
     lease_s: int = 180
     stack: str = ""
+    tmp_mib: int = LEAST_TMP_MIB
 
     @property
     def next_rung(self) -> str:
@@ -68,4 +71,5 @@ class Surroundings:
             allows_code=environ.get("ALIQUOT_ALLOW_CODE") == "true",
             lease_s=int(environ.get("ALIQUOT_LEASE_S", "180")),
             stack=environ.get("ALIQUOT_STACK", ""),
+            tmp_mib=int(environ.get("ALIQUOT_TMP_MIB", LEAST_TMP_MIB)),
         )

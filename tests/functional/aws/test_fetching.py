@@ -1,0 +1,205 @@
+"""What a run carries is fetched whole, in bounded memory, as it was named: over a store that damages it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, IncompleteReadError
+
+from aliquot import aws
+from aliquot.aws import S3Store
+from aliquot.cache import Cache
+from aliquot.carried import Carried
+from aliquot.errors import OpenFailed, StoreError
+
+MIB = 1 << 20
+SPARED = 32 * MIB
+
+
+class Objects:
+    """A client of S3 that counts requests; `damages` are what befalls the bodies of the next GETs."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.metadata: dict[str, dict[str, str]] = {}
+        self.counts: Counter[str] = Counter()
+        self.damages: list[str] = []
+
+    def head_object(self, **asked: str) -> dict[str, Any]:
+        self.counts["head"] += 1
+        body, metadata = self._find(asked["Key"]), self.metadata.get(asked["Key"], {})
+        return {"ContentLength": len(body), "ETag": '"1"', "Metadata": metadata}
+
+    def get_object(self, **asked: str) -> dict[str, Any]:
+        self.counts["get"] += 1
+        assert asked["IfMatch"] == '"1"', "pieces of two contents would be one file"
+        first, last = map(int, asked["Range"].removeprefix("bytes=").split("-"))
+        body = self._find(asked["Key"])[first : last + 1]
+        damage = self.damages.pop(0) if self.damages else ""
+        if damage == "broken off":
+            return {"Body": Broken()}
+        if damage == "short":
+            body = body[:-1]
+        if damage == "altered":
+            body = bytes([body[0] ^ 1]) + body[1:]
+        return {"Body": io.BytesIO(body)}
+
+    def get_paginator(self, _name: str) -> Objects:
+        return self
+
+    def paginate(self, **asked: str) -> list[dict[str, Any]]:
+        keys = [key for key in sorted(self.bodies) if key.startswith(asked["Prefix"])]
+        return [{"Contents": [{"Key": key} for key in keys]}]
+
+    def _find(self, key: str) -> bytes:
+        if key not in self.bodies:
+            raise ClientError({"Error": {"Code": "404"}}, "HeadObject")
+        return self.bodies[key]
+
+
+class Broken:
+    def read(self) -> bytes:
+        raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
+
+
+@pytest.fixture
+def objects(monkeypatch):
+    monkeypatch.setattr(aws, "_PIECE_BYTES", 1000)
+    return Objects()
+
+
+def fetch(objects: Objects, body: bytes, to: Path) -> None:
+    objects.bodies["k"] = body
+    S3Store(objects, "b", "").get_file("k", to, hashlib.sha256(body).hexdigest())
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 999, 1000, 1001, 12_345])
+def test_pieces_become_the_file_in_order(objects, tmp_path, n_bytes):
+    body = bytes(number * 7 % 251 for number in range(n_bytes))
+    fetch(objects, body, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == body
+    assert objects.counts == Counter(head=1, get=-(-n_bytes // 1000))
+
+
+@pytest.mark.parametrize("damage", ["broken off", "short"])
+def test_piece_that_breaks_off_is_asked_for_again_by_itself(objects, tmp_path, damage):
+    """Of 3 GB some connection breaks: what arrived before is not fetched twice."""
+    objects.damages = ["", damage, damage, ""]
+    fetch(objects, bytes(5000), tmp_path / "file")
+    assert objects.counts["get"] == 7
+
+
+def test_content_that_was_altered_on_its_way_is_fetched_again(objects, tmp_path):
+    objects.damages = ["", "altered"]
+    fetch(objects, bytes(3000), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == bytes(3000)
+    assert objects.counts == Counter(head=2, get=6)
+
+
+def test_object_that_is_another_is_refused_and_named_and_nothing_is_left(objects, tmp_path):
+    objects.bodies["k"] = b"other"
+    wanted = hashlib.sha256(b"mine").hexdigest()
+    with pytest.raises(StoreError, match=rf"s3://b/k: its SHA-256 is \w+, not {wanted}: remove it"):
+        S3Store(objects, "b", "").get_file("k", tmp_path / "file", wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_no_digest_of_its_own_is_held_to_the_one_it_was_put_with(objects, tmp_path):
+    """Prepared files: their keys name no digest."""
+    objects.bodies["k"], objects.metadata["k"] = b"altered", {"sha256": hashlib.sha256(b"mine").hexdigest()}
+    with pytest.raises(StoreError, match="its SHA-256 is"):
+        S3Store(objects, "b", "").get_file("k", tmp_path / "file")
+    del objects.metadata["k"]  # put by a release from before
+    S3Store(objects, "b", "").get_file("k", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"altered"
+
+
+def test_memory_does_not_grow_with_the_file(objects, tmp_path, monkeypatch):
+    monkeypatch.setattr(aws, "_PIECE_BYTES", MIB // 4)
+    body = bytes(24 * MIB)
+    tracemalloc.start()
+    try:
+        fetch(objects, body, tmp_path / "file")
+        assert tracemalloc.get_traced_memory()[1] < 8 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+# ---- of runs
+
+
+class Worker:
+    """What a function of so much room does with the runs that it serves."""
+
+    def __init__(self, objects: Objects, folder: Path, room_mib: int) -> None:
+        self.objects, self.folder = objects, folder
+        cache = Cache(folder, room_mib * MIB + SPARED)
+        jobs = {"toy": "json:loads"}
+        self._carried = Carried(lambda prefix: S3Store(objects, "b", prefix), jobs, cache, allows_code=False)
+
+    def put(self, n_mib: int, seed: int) -> str:
+        body = bytes([seed]) * (n_mib * MIB)
+        digest = hashlib.sha256(body).hexdigest()
+        self.objects.bodies[f"references/{digest}"] = body
+        return digest
+
+    def open(self, run: str, *digests: str) -> list[Path]:
+        """The paths that the run's job is given."""
+        options = {str(number): {"path": "/u/r", "sha256": each} for number, each in enumerate(digests)}
+        spec = self._carried.localize(run, {"job": "toy", "options": options})
+        return [Path(value["path"]) for value in spec.options.values()]
+
+    def list_kept(self) -> set[str]:
+        return {each.name for each in self.folder.rglob("*") if each.is_file()}
+
+
+@pytest.fixture
+def worker(objects, tmp_path, monkeypatch):
+    monkeypatch.setattr(aws, "_PIECE_BYTES", MIB)
+    return Worker(objects, tmp_path / "cache", room_mib=4)
+
+
+def test_warm_environment_fetches_a_reference_once_for_all_its_runs(worker):
+    digest = worker.put(1, 1)
+    for run in ("a", "b", "c"):
+        worker.open(run, digest)
+    assert worker.objects.counts == Counter(head=1, get=1)
+
+
+def test_runs_with_other_references_take_the_place_of_the_oldest(worker):
+    digests = [worker.put(2, seed) for seed in range(3)]
+    for run, digest in enumerate(digests):
+        worker.open(f"run-{run}", digest)
+    assert worker.list_kept() == set(digests[1:])
+
+
+def test_references_of_one_run_do_not_push_each_other_out(worker):
+    """The second of them would find room in the place of the first, which the job is about to map."""
+    small, large = worker.put(2, 1), worker.put(3, 2)
+    with pytest.raises(OpenFailed, match=r"has 3 MiB, and of 36 MiB in /tmp there are 2 .*TmpMiB"):
+        worker.open("run", small, large)
+    assert worker.list_kept() == {small}
+    assert worker.open("next", large)[0].stat().st_size == 3 * MIB
+
+
+def test_file_damaged_between_two_runs_is_fetched_again(worker):
+    digest = worker.put(1, 1)
+    (path,) = worker.open("a", digest)
+    path.write_bytes(bytes(MIB))
+    assert worker.open("b", digest) == [path]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def test_prepared_file_damaged_between_two_opens_is_fetched_again(worker):
+    worker.objects.bodies["runs/a/prepared/table"] = b"table"
+    worker.open("a")
+    path = worker.folder / "prepared" / "a" / "table"
+    path.write_bytes(b"other")
+    worker.open("a")
+    assert path.read_bytes() == b"table"
