@@ -1,22 +1,34 @@
 """A run's references into the stack's bucket: each once, under the digest of its content.
 
-A file is read once more while it is sent, and its digest taken then: what has changed since the digest was
-told is never stored under it, because the upload ends before its last part. Owns that check. Imports the
-core's job and errors. When it is wrong, workers compute with another file than the one that was named.
+    there already, of this size? -> nothing;  else in parts, four on their way, each tried again by itself
+      -> all read, and is it still what was named? -> put, unless another submission was first
+
+A file's digest is taken once more while it is sent: what has changed since it was told is never stored under
+it. Owns that check. Imports the core's errors. When it is wrong, workers compute with another file than the
+one that was named.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aliquot.carried import REFERENCES
-from aliquot.errors import BadReference
+from aliquot.errors import AlreadyPut, BadReference
 from orchestrator.aws.run import CloudRun
 from orchestrator.local.folder import explained as explained_disk
 from orchestrator.stack.aws import explained
+
+PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB on
+_MOST_PARTS = 10_000
+_PARTS = 4  # on their way, and so many in memory
+_FIRST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})  # another was, or is about to be
 
 
 def list_references(options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -26,41 +38,74 @@ def list_references(options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             yield Path(value["path"]), value["sha256"]
 
 
-def upload_reference(run: CloudRun, path: Path, sha256: str) -> None:
-    """Put a file under its digest, unless it is there; of any size, in parts where it is large.
+def upload_reference(
+    run: CloudRun, path: Path, sha256: str, check: Callable[[], None] = lambda: None
+) -> None:
+    """Put a file under its digest, unless it is there; of any size, in bounded memory.
 
+    Args:
+        check: called before each part; what it raises ends the upload.
     Raises:
         BadReference: the file's content is not that of the digest any more.
         AwsRefused, StoreError: it could not be read, or sent.
     """
-    if run.references.has(sha256):
-        return
-    from boto3.s3.transfer import TransferConfig
-
     with explained_disk(path), path.open("rb") as file, explained(f"uploading {path}"):
-        run.link.s3.upload_fileobj(
-            DigestingReader(file, path, sha256),
-            run.address.bucket,
-            f"{REFERENCES}{sha256}",
-            ExtraArgs=run.address.encryption,
-            Config=TransferConfig(max_concurrency=4),  # parts of 8 MiB: what is read ahead is in memory
-        )
+        n_bytes = os.fstat(file.fileno()).st_size
+        there_bytes = run.references.measure(sha256)
+        if there_bytes == n_bytes:
+            return
+        part_bytes = max(PART_BYTES, -(-n_bytes // _MOST_PARTS))
+        pieces = read_verified(file, path, sha256, part_bytes, check)
+        if n_bytes > part_bytes:
+            # of another size is of another content: it is replaced, where else the first to be there stays
+            _send_parts(run, sha256, pieces, {} if there_bytes is not None else {"IfNoneMatch": "*"})
+        elif there_bytes is None:
+            with suppress(AlreadyPut):
+                run.references.put_once(sha256, b"".join(pieces))
+        else:
+            run.references.put(sha256, b"".join(pieces))
 
 
-class DigestingReader:
-    """A file whose last bytes are given only if all of it has the digest that it should have.
+def read_verified(
+    file: BinaryIO, path: Path, sha256: str, part_bytes: int, check: Callable[[], None] = lambda: None
+) -> Iterator[bytes]:
+    """A file in parts; raises BadReference at its end where all of it is not of this digest."""
+    digest = hashlib.sha256()
+    while piece := file.read(part_bytes):
+        check()
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != sha256:
+        raise BadReference(str(path), "changed while it was read: run the same command again")
 
-    It cannot be sought, so that boto3 reads it once, in order.
-    """
 
-    def __init__(self, file: BinaryIO, path: Path, sha256: str) -> None:
-        self._file, self._path, self._sha256 = file, path, sha256
-        self._digest = hashlib.sha256()
+def _send_parts(run: CloudRun, sha256: str, pieces: Iterator[bytes], condition: Mapping[str, str]) -> None:
+    client = run.link.s3
+    place = {"Bucket": run.address.bucket, "Key": f"{REFERENCES}{sha256}"}
+    place["UploadId"] = client.create_multipart_upload(**place, **run.address.encryption)["UploadId"]
+    try:
+        parts = _put_parts(client, place, pieces)
+        client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}, **condition)
+    except BaseException as err:
+        with suppress(client.exceptions.ClientError):  # the bucket's rule removes it after some days
+            client.abort_multipart_upload(**place)
+        if not (isinstance(err, client.exceptions.ClientError) and err.response["Error"]["Code"] in _FIRST):
+            raise
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes; raises BadReference at the file's end where its content is another."""
-        piece = self._file.read(size)
-        self._digest.update(piece)
-        if (size < 0 or len(piece) < size) and self._digest.hexdigest() != self._sha256:
-            raise BadReference(str(self._path), "changed while it was read: run the same command again")
-        return piece
+
+def _put_parts(client: Any, place: Mapping[str, str], pieces: Iterator[bytes]) -> list[dict[str, Any]]:
+    """What S3 said of each part, in order; a part that is refused is tried again by the client."""
+
+    def put(number: int, piece: bytes) -> dict[str, Any]:
+        said = client.upload_part(**place, PartNumber=number, Body=piece)
+        return {"PartNumber": number, "ETag": said["ETag"]}
+
+    parts: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(_PARTS) as pool:
+        waiting: deque[Future[dict[str, Any]]] = deque()
+        for number, piece in enumerate(pieces, 1):
+            waiting.append(pool.submit(put, number, piece))
+            if len(waiting) == _PARTS:
+                parts.append(waiting.popleft().result())
+        parts += [each.result() for each in waiting]
+    return parts

@@ -119,8 +119,7 @@ class Submitting:
             run = CloudRun(address, site.link)
             self._say("uploading")
             for path, digest in list_references(self._request.options):
-                self._check_interrupt()
-                upload_reference(run, path, digest)
+                upload_reference(run, path, digest, self._check_interrupt)
             if package is not None and not run.references.has(sha256):
                 run.references.put(sha256, package.body)
             self._check_interrupt()

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import tracemalloc
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from boto3.s3.transfer import TransferConfig
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from aliquot.errors import BadReference, SettlingFailed, StoreError, TooManyFailed
+from aliquot.errors import BadReference, Interrupted, SettlingFailed, StoreError, TooManyFailed
+from orchestrator.aws import references
 from orchestrator.aws.executions import Executions, shorten_cause
 from orchestrator.aws.fetch import Fetching, fetch, mark_fetched
 from orchestrator.aws.folder import CloudAddress
-from orchestrator.aws.references import DigestingReader, upload_reference
+from orchestrator.aws.references import upload_reference
 from orchestrator.aws.run import CloudRun, Link
 from orchestrator.aws.session import WatchSession, take_up
+from orchestrator.aws.site import make_link
 
 REGION, BUCKET, RUN = "us-east-1", "runs", "20261122-one-000000"
 ROLE = "arn:aws:iam::123456789012:role/settle"
@@ -47,29 +55,85 @@ def write(path: Path, body: bytes) -> tuple[Path, str]:
 
 # ---- references
 
+PART = 5 << 20  # the least that S3 takes
 
-@pytest.mark.parametrize("n_bytes", [0, 1, 6 << 20, (6 << 20) + 1, 16 << 20])
-def test_reference_is_stored_under_its_digest_whatever_its_size(run, tmp_path, monkeypatch, n_bytes):
-    monkeypatch.setattr("boto3.s3.transfer.TransferConfig", small_parts)
+
+class Counting:
+    """A client of S3 that counts what is put, and says what happened before a call to `act` on it."""
+
+    def __init__(self, client, act=lambda _name: None):
+        self._client, self._act, self.counts = client, act, Counter()
+
+    def __getattr__(self, name):
+        found = getattr(self._client, name)
+        if not name.startswith(("put_", "upload_", "create_", "complete_", "abort_")):
+            return found
+
+        def write(**given):
+            self._act(name)
+            self.counts[name] += 1
+            return found(**given)
+
+        return write
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(references, "PART_BYTES", PART)
+
+
+def watch(run, act=lambda _name: None):
+    """The run, reached by a client that counts."""
+    return replace(run, link=Link(Counting(run.link.s3, act), run.link.states))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, PART, PART + 1, 3 * PART])
+def test_reference_is_stored_under_its_digest_whatever_its_size(run, tmp_path, n_bytes):
     path, digest = write(tmp_path / "reference", bytes(n_bytes))
     upload_reference(run, path, digest)
     run.references.get_file(digest, tmp_path / "back", digest)
     assert (tmp_path / "back").stat().st_size == n_bytes
+    assert run.link.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
 
 
-def test_reference_that_is_there_is_not_read_again(run, tmp_path):
+@pytest.mark.parametrize("n_bytes", [10, 2 * PART])
+def test_reference_that_is_there_is_not_sent_again(run, tmp_path, n_bytes):
     """A stock of gigabytes is uploaded once, not once a run."""
-    path, digest = write(tmp_path / "reference", b"templates")
-    upload_reference(run, path, digest)
-    path.unlink()
-    upload_reference(run, path, digest)
-    assert run.references.get(digest) == b"templates"
+    path, digest = write(tmp_path / "reference", bytes(n_bytes))
+    first, second = watch(run), watch(run)
+    upload_reference(first, path, digest)
+    upload_reference(second, path, digest)
+    assert first.link.s3.counts
+    assert second.link.s3.counts == {}
 
 
-@pytest.mark.parametrize("n_bytes", [10, 16 << 20])
-def test_reference_that_changed_is_never_stored_under_the_old_digest(run, tmp_path, monkeypatch, n_bytes):
+@pytest.mark.parametrize("n_bytes", [10, 2 * PART])
+def test_of_two_submissions_at_once_the_first_stays(run, tmp_path, n_bytes):
+    """Replaced, it would be another object to workers that are fetching it by ranges."""
+    path, digest = write(tmp_path / "reference", bytes(n_bytes))
+    place = {"Bucket": BUCKET, "Key": f"references/{digest}"}
+
+    def overtake(name):
+        if name in ("put_object", "complete_multipart_upload"):
+            run.link.s3.put_object(**place, Body=path.read_bytes(), Metadata={"by": "the first"})
+
+    upload_reference(watch(run, overtake), path, digest)
+    assert run.link.s3.head_object(**place)["Metadata"] == {"by": "the first"}
+    assert run.link.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+
+
+@pytest.mark.parametrize("n_bytes", [10, 2 * PART])
+def test_object_of_another_size_is_mended(run, tmp_path, n_bytes):
+    """Copied there by hand, and cut: without it the run could never open its job."""
+    path, digest = write(tmp_path / "reference", bytes(n_bytes))
+    run.references.put(digest, b"cut")
+    upload_reference(run, path, digest)
+    run.references.get_file(digest, tmp_path / "back", digest)
+
+
+@pytest.mark.parametrize("n_bytes", [10, 2 * PART])
+def test_reference_that_changed_is_never_stored_under_the_old_digest(run, tmp_path, n_bytes):
     """Every later run would compute with it and say that it was the other."""
-    monkeypatch.setattr("boto3.s3.transfer.TransferConfig", small_parts)
     path, digest = write(tmp_path / "reference", bytes(n_bytes))
     path.write_bytes(b"x" + bytes(n_bytes - 1))
     with pytest.raises(BadReference, match="changed while it was read"):
@@ -78,20 +142,61 @@ def test_reference_that_changed_is_never_stored_under_the_old_digest(run, tmp_pa
     assert run.link.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
 
 
-def test_reader_checks_at_the_end_however_it_is_read(tmp_path):
-    path, digest = write(tmp_path / "file", b"0123456789")
-    for sizes in ((-1,), (10, 1), (3, 3, 3, 3), (20,)):
-        with path.open("rb") as file:
-            reader = DigestingReader(file, path, digest)
-            assert b"".join(map(reader.read, sizes)) == b"0123456789"
-        with path.open("rb") as file:
-            reader = DigestingReader(file, path, "0" * 64)
-            with pytest.raises(BadReference):
-                b"".join(map(reader.read, sizes))
+def test_part_that_is_refused_is_sent_again_by_itself(run, tmp_path):
+    """Of 400 parts some meet a 503; the client is the one that submissions use."""
+    path, digest = write(tmp_path / "reference", bytes(3 * PART))
+    client, refused = make_link(boto3.Session(region_name=REGION)).s3, []
+
+    def refuse(request, **_):
+        if request.method == "PUT" and len(refused) < 2:
+            refused.append(request.url)
+            return AWSResponse(request.url, 503, {}, RawBody(b"<Error><Code>SlowDown</Code></Error>"))
+        return None
+
+    client.meta.events.register_first("before-send.s3", refuse)
+    watched = replace(run, link=Link(Counting(client), run.link.states))
+    upload_reference(watched, path, digest)
+    assert len(refused) == 2
+    assert watched.link.s3.counts["upload_part"] == 3
+    run.references.get_file(digest, tmp_path / "back", digest)
 
 
-def small_parts(**_):
-    return TransferConfig(multipart_threshold=6 << 20, multipart_chunksize=6 << 20, max_concurrency=2)
+def test_upload_of_a_large_file_stays_small_and_can_be_ended(run, tmp_path):
+    """Of three gigabytes four parts are in memory; Ctrl-C does not wait for the others."""
+    path, digest = write(tmp_path / "reference", b"")
+    os.truncate(path, 1 << 30)
+    sent = []
+
+    def check():
+        sent.append(tracemalloc.get_traced_memory()[0])
+        if len(sent) == 20:
+            raise Interrupted("out")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(Interrupted):
+            upload_reference(replace(run, link=Link(Swallowing(), None)), path, digest, check)
+    finally:
+        tracemalloc.stop()
+    assert max(sent) < 10 * PART
+
+
+class Swallowing:
+    """An S3 that has nothing and keeps nothing."""
+
+    class exceptions:  # noqa: N801 - as boto3 has it
+        ClientError = ClientError
+
+    def head_object(self, **_):
+        raise ClientError({"Error": {"Code": "404"}}, "HeadObject")
+
+    def __getattr__(self, _name):
+        return lambda **_: {"UploadId": "1", "ETag": "1"}
+
+
+class RawBody(io.BytesIO):
+    def stream(self, **_):
+        yield self.read()
 
 
 # ---- what was published

@@ -48,7 +48,7 @@ def open_it(options, prepared):
 
 job = Job("carried", version=1, options=Options, prepare=prepare, stages=(Stage("go", open_it),))
 """
-WRITES = ("put_object", "upload_file", "upload_fileobj", "start_execution")
+WRITES = ("put_object", "upload_file", "upload_part", "start_execution")
 
 
 class Cut:

@@ -1,4 +1,4 @@
-"""What a function keeps in its /tmp: no more than fits, all that is open, and no other content than it had."""
+"""What a function keeps in its /tmp: no more than fits, all that is open, and no content but what it had."""
 
 from __future__ import annotations
 

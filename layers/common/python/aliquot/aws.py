@@ -176,14 +176,18 @@ class S3Store:
 
     def has(self, key: str) -> bool:
         """Whether there is such an object; raises StoreError where that cannot be told."""
+        return self.measure(key) is not None
+
+    def measure(self, key: str) -> int | None:
+        """An object's bytes, None where there is none; raises StoreError where that cannot be told."""
         with _explained(self._name(key)):
             try:
-                self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+                head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
             except ClientError as err:
                 if err.response["Error"]["Code"] in _GONE:
-                    return False
+                    return None
                 raise
-            return True
+            return int(head["ContentLength"])
 
     def list_keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, sorted; raises StoreError."""
