@@ -19,6 +19,7 @@ from orchestrator.forecast.draws import find_interval, forecast_here
 from orchestrator.forecast.exchanges import Exchanged
 from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
+from orchestrator.options import ReferenceSize, measure_references
 from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
 from orchestrator.progress import describe_count, describe_ms, describe_range
 from orchestrator.request import Request
@@ -38,7 +39,8 @@ class Estimate:
         wall_s: of the whole run, preparing and opening the job included, and its 90% interval.
         memory_mib: the largest private memory of a host that was seen, times the workers.
         n_sampled, n_failed: records of the probe, and how many of them failed.
-        start_s: wall time of preparing and opening the job.
+        start_s: wall time of preparing and opening the job; open_s: of opening it alone.
+        references, prepared_bytes: what a run carries; sent: digests of those that its stack has already.
         share_read: of the dataset's bytes; below 1 its figures are extrapolated.
         is_in_s3: whether the dataset lies there, where a stack cuts it.
         draws: the work that there is, as it might be.
@@ -55,6 +57,10 @@ class Estimate:
     n_sampled: int
     n_failed: int
     start_s: float = 0.0
+    open_s: float = 0.0
+    references: tuple[ReferenceSize, ...] = ()
+    prepared_bytes: int = 0
+    sent: frozenset[str] = frozenset()
     share_read: float = 1.0
     is_in_s3: bool = False
     draws: Sequence[Work] = field(default=(), compare=False, repr=False)
@@ -84,7 +90,7 @@ class Estimate:
         if self.share_read < 1:
             n_records, n_chunks, about = _round(n_records), _round(n_chunks), "about "
         records, chunks = describe_count(n_records, "record"), describe_count(n_chunks, "chunk")
-        return f"dataset  {about}{records} in {about}{chunks}, {_describe_bytes(self.n_bytes)}"
+        return f"dataset  {about}{records} in {about}{chunks}, {describe_bytes(self.n_bytes)}"
 
     def describe_probe(self, where: str = "") -> str:
         """What the figures stand on, as a line."""
@@ -127,6 +133,9 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
         start_s=probe.start_s,
+        open_s=probe.open_s,
+        references=measure_references(request.options),
+        prepared_bytes=probe.prepared_bytes,
         share_read=size.share_read,
         is_in_s3=request.is_in_s3,
         draws=draws,
@@ -151,7 +160,8 @@ def _round(number: int) -> int:
     return int(float(f"{number:.3g}"))
 
 
-def _describe_bytes(n_bytes: int) -> str:
+def describe_bytes(n_bytes: int) -> str:
+    """A size as people read it."""
     size = float(n_bytes)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:

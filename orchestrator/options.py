@@ -10,13 +10,21 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aliquot import manifest
 from aliquot.errors import BadOption, BadReference
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type
 from aliquot.readers.sources import INDEX
+
+
+class ReferenceSize(NamedTuple):
+    """A reference, and how large it is."""
+
+    path: str
+    sha256: str
+    size_bytes: int
 
 
 def resolve_options(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,6 +43,20 @@ def describe_reference(flag: str, value: Any) -> dict[str, str]:
     except OSError as err:
         raise BadOption(flag, f"{value}: {err.strerror}") from err
     return {"path": str(path), "sha256": digest}
+
+
+def measure_files(path: Path) -> int:
+    """Bytes of a file, or of all that a folder holds."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(each.stat().st_size for each in files if each.is_file())
+
+
+def measure_references(plain: Mapping[str, Any]) -> tuple[ReferenceSize, ...]:
+    """How large the references among a request's options are."""
+    found = [value for value in plain.values() if isinstance(value, Mapping) and "sha256" in value]
+    return tuple(
+        ReferenceSize(each["path"], each["sha256"], measure_files(Path(each["path"]))) for each in found
+    )
 
 
 def check_references(job: Job, plain: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ from aliquot.supervisor import Limits, Supervisor
 from orchestrator.chain_probe import Rest, run_rest
 from orchestrator.local.settings import ResolvedSettings
 from orchestrator.local.tasks import LocalTasks
+from orchestrator.options import measure_files
 from orchestrator.request import Request
 
 SAMPLE_RECORDS = 200
@@ -127,7 +128,8 @@ class Probe:
     """What a sample of a dataset showed.
 
     Args:
-        start_s: wall time to prepare and open the job.
+        start_s: wall time to prepare and open the job; open_s: to open it alone.
+        prepared_bytes: that it wrote when it was prepared.
         record_s: wall time of each record run alone, by its place in the chunk; of one of a host's threads
             where it has several.
         batch_s: of all of them run in batches, as in a real run.
@@ -143,6 +145,8 @@ class Probe:
     n_failed: int
     peak_mib: float
     rest: Rest
+    open_s: float = 0.0
+    prepared_bytes: int = 0
 
     @property
     def rest_s(self) -> float:
@@ -167,8 +171,11 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
         started_s = time.monotonic()
         try:
             launcher.prepare()
-            threads = settings.threads or launcher.open().threads
-            start_s = time.monotonic() - started_s
+            prepared_s = time.monotonic()
+            threads = launcher.open().threads
+            start_s, open_s = time.monotonic() - started_s, time.monotonic() - prepared_s
+            threads = settings.threads or threads
+            prepared_bytes = measure_files(prepared)
             launcher.limit(replace(limits, threads=threads, keeps_all=True))
             runner = _ProbeRunner(launcher, settings, chunk, threads)
             batched = runner.run([Task(runner.id, runner.id.all_records)])
@@ -191,6 +198,8 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
         n_failed=sum(len(outcome.failures) for _, outcome, _ in batched),
         peak_mib=max(rest.peak_mib, *(outcome.peak_mib for _, outcome, _ in [*batched, *alone])),
         rest=rest,
+        open_s=open_s,
+        prepared_bytes=prepared_bytes,
     )
 
 

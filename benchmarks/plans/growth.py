@@ -94,6 +94,7 @@ def grow(n_records: int, record_s: float, tariff: Tariff, window: int = _WINDOW)
         n_sampled=0,
         n_failed=0,
         start_s=1.0,
+        open_s=1.0,
         is_in_s3=True,
     )
     load, place = make_load(dataset), Place(tariff, window)

@@ -8,27 +8,32 @@ were told.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
+from aliquot.aws import S3Store
+from aliquot.carried import REFERENCES
 from aliquot.keys import PaidKey
 from aliquot.ranges import PART_BYTES
 from aliquot.spending import MOST_CUTTERS, Tariff, measure_preparing
 from aliquot.ticks import may_wait
+from orchestrator.aws.room import Carry, check_room, name_sizes
 from orchestrator.aws.settings import CloudSettings, make_tariff
+from orchestrator.aws.site import make_link
 from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
-from orchestrator.estimate import Estimate
+from orchestrator.estimate import Estimate, describe_bytes
 from orchestrator.forecast.draws import STACK_ERROR, USD_ERROR, Interval, find_interval, forecast_all
 from orchestrator.forecast.limits import Strain, find_limit, list_strained
 from orchestrator.forecast.place import Load, Place, find_rung
-from orchestrator.progress import describe_count, describe_range, describe_usd
+from orchestrator.progress import describe_count, describe_range, describe_seconds, describe_usd
 from orchestrator.quotas import PROVISIONED, STANDARD
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.outputs import find_stack
 
 _ARCHITECTURE, _TIMEOUT_S, _CONCURRENCY = "arm64", 150.0, 500  # the template's defaults, for a rehearsal
+_TMP_MIB = 2048
 _UPLOAD_BYTES_PER_S = 10e6
 # of one function: a table was counted at 60 MB/s here and cut at 38, which makes 23; the rest is for S3
 _CUT_BYTES_PER_S = 15e6
@@ -46,6 +51,7 @@ class StackEstimate:
         wall_s, usd: median, and the 90% interval.
         limit: what decides how long it takes, and what lifts it.
         strained: the quota of which it uses most.
+        carry: what each worker fetches first, and loading_usd: the part of `usd` that this is.
     """
 
     local: Estimate
@@ -54,6 +60,8 @@ class StackEstimate:
     usd: Interval
     limit: str
     strained: Strain
+    carry: Carry = field(default_factory=lambda: Carry({}))
+    loading_usd: float = 0.0
 
     def __str__(self) -> str:
         mean, low, high = self.usd
@@ -65,10 +73,23 @@ class StackEstimate:
             f"time     {describe_range(*self.wall_s)} with at most "
             f"{describe_count(self.place.window, 'task')} at a time\n"
             f"cost     {cost}\n"
+            f"{self.describe_loading()}"
             f"memory   {describe_rung(self.local.memory_mib // self.local.workers)}\n"
             f"limit    {self.limit}\n"
             f"{self.local.describe_probe('here')}"
         )
+
+    def describe_loading(self) -> str:
+        """What workers fetch before they can begin, as a line; empty where it takes hardly any time."""
+        if not self.carry.is_told:
+            return ""
+        taken = f"{describe_seconds(self.carry.fetch_s)}, {describe_usd(self.loading_usd)} of the cost"
+        said = f"loading  each worker first fetches {describe_bytes(self.carry.n_bytes)}: {taken}"
+        if self.carry.unsent_bytes:
+            sent_s = self.carry.unsent_bytes / _UPLOAD_BYTES_PER_S
+            sent = describe_bytes(self.carry.unsent_bytes)
+            said += f"; uploaded once: {sent}, {describe_seconds(sent_s)}"
+        return f"{said}\n"
 
     def describe_strain(self) -> str:
         """The quota that it meets first, and what lifts it; else what decides how long it takes."""
@@ -102,8 +123,11 @@ def estimate_for(
         is_cut: the dataset lies in S3, where the stack cuts it.
     Raises:
         MissingTool, BadOption, AwsRefused, NoSuchStack: the stack was not found, or cannot do it.
+        BadReference: its workers have no room for what the run carries.
     """
     if target.is_rehearsal:
+        name, tmp_mib = "rehearsal", _TMP_MIB
+        has: Callable[[str], bool] = frozenset[str]().__contains__
         window = settings.window or _CONCURRENCY
         facts: dict[str, Any] = {
             "window": window,
@@ -112,27 +136,45 @@ def estimate_for(
         }
         tariff, ramp = Tariff(read_prices(), _ARCHITECTURE, _TIMEOUT_S), STANDARD
     else:
-        stack = find_stack(target.stack, make_session(target.profile, target.region))
+        session = make_session(target.profile, target.region)
+        stack = find_stack(target.stack, session)
+        name, tmp_mib = stack.name, stack.tmp_mib
+        has = S3Store(make_link(session).s3, stack.bucket, REFERENCES).has
         facts, tariff = settings.fit(stack, is_cut=is_cut).freeze(stack), make_tariff(stack)
         ramp = replace(PROVISIONED, most=stack.concurrency) if stack.is_provisioned else STANDARD
-    return estimate_at(estimate_here(), Place(tariff, facts["window"], may_wait(facts), ramp))
+    local = estimate_here()
+    check_room(name, tmp_mib, _carry(local).sizes)
+    local = replace(local, sent=frozenset(each.sha256 for each in local.references if has(each.sha256)))
+    return estimate_at(local, Place(tariff, facts["window"], may_wait(facts), ramp))
 
 
 def estimate_at(local: Estimate, place: Place) -> StackEstimate:
     """The same in a known place."""
-    load = make_load(local)
+    load, carry = make_load(local), _carry(local)
     found = forecast_all(local.draws, load, place)
     cut_usd = price_cutting(local.n_bytes, place.tariff) if local.is_in_s3 else 0.0
-    wall_s = find_interval([each.wall_s for each in found], STACK_ERROR)
-    usd = find_interval([each.usd + cut_usd for each in found], USD_ERROR)
+    begin_s = local.start_s - local.open_s + carry.unsent_bytes / _UPLOAD_BYTES_PER_S
+    fetch_usd = carry.n_requests * place.tariff.prices.s3_get
+    wall_s = find_interval([begin_s + each.wall_s for each in found], STACK_ERROR)
+    usd = find_interval([each.usd + cut_usd + fetch_usd * each.n_workers for each in found], USD_ERROR)
     typical = min(zip(found, local.draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
     strained = list_strained(typical[0], place, load)[0]
-    return StackEstimate(local, place, wall_s, usd, find_limit(typical[1], typical[0], load, place), strained)
+    loading_usd = typical[0].n_workers * (fetch_usd + carry.fetch_s * place.tariff.worker_s("small"))
+    limit = find_limit(typical[1], typical[0], load, place)
+    return StackEstimate(local, place, wall_s, usd, limit, strained, carry, loading_usd)
 
 
 def make_load(local: Estimate) -> Load:
     """What is submitted: uploaded from here, or cut in the stack."""
-    return Load(local.n_records, local.n_chunks, _submit_s(local), local.start_s)
+    open_s = local.open_s + _carry(local).fetch_s
+    return Load(local.n_records, local.n_chunks, _submit_s(local), open_s)
+
+
+def _carry(local: Estimate) -> Carry:
+    """What is prepared is sent by each run anew."""
+    sizes = name_sizes([(each.path, each.size_bytes) for each in local.references], local.prepared_bytes)
+    unsent = [each.size_bytes for each in local.references if each.sha256 not in local.sent]
+    return Carry(sizes, sum(unsent) + local.prepared_bytes)
 
 
 def price_cutting(n_bytes: int, tariff: Tariff) -> float:

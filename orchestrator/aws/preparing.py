@@ -46,6 +46,11 @@ class Preparing:
         """End what is under way in another thread."""
         self._opening.abort()
 
+    @property
+    def n_bytes(self) -> int:
+        """Of what `prepare` wrote."""
+        return sum(path.stat().st_size for path in _list_files(self._opening.prepared))
+
     def upload(self, run: CloudRun) -> None:
         """Put what `prepare` wrote, file by file, unless it is there; raises StoreError."""
         folder = self._opening.prepared

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aliquot.carried import REFERENCES
-from aliquot.errors import AlreadyPut, BadReference
+from aliquot.errors import AlreadyPut, BadReference, StoreError
 from orchestrator.aws.run import CloudRun
 from orchestrator.local.folder import explained as explained_disk
 from orchestrator.stack.aws import explained
@@ -59,6 +59,11 @@ def upload_reference(
         if n_bytes > part_bytes:
             # of another size is of another content: it is replaced, where else the first to be there stays
             _send_parts(run, sha256, pieces, {} if there_bytes is not None else {"IfNoneMatch": "*"})
+            if run.references.measure(sha256) != n_bytes:
+                raise StoreError(
+                    f"{REFERENCES}{sha256}",
+                    "another submission was first and ended: run the same command again",
+                )
         elif there_bytes is None:
             with suppress(AlreadyPut):
                 run.references.put_once(sha256, b"".join(pieces))

@@ -23,11 +23,13 @@ from orchestrator.aws.folder import CloudAddress, make_token, name_run, write_ad
 from orchestrator.aws.package import Package, build_package
 from orchestrator.aws.preparing import Preparing
 from orchestrator.aws.references import list_references, upload_reference
+from orchestrator.aws.room import check_room, name_sizes
 from orchestrator.aws.run import CloudRun
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import Site
 from orchestrator.local.folder import RunFolder
 from orchestrator.local.tasks import Submission
+from orchestrator.options import measure_references
 from orchestrator.request import Request, check_frozen, check_same, make_manifest
 from orchestrator.submit import PutsAtOnce, submit_chunks
 
@@ -100,16 +102,21 @@ class Submitting:
         Args:
             before: the address of the run in this folder, begun with the same request.
         Raises:
-            UsageError: the job's own, or FolderInUse where its code has changed since.
+            UsageError: the job's own, BadReference where workers have no room for what it carries, or
+                FolderInUse where its code has changed since.
         """
         package = self._build_package()
         sha256 = package.sha256 if package is not None else ""
+        sizes = [(each.path, each.size_bytes) for each in measure_references(self._request.options)]
+        check_room(site.stack.name, site.stack.tmp_mib, name_sizes(sizes, 0))
         self._preparing = Preparing(
             self._request, settings.record_timeout_s, self._folder.ledger_path, self._say
         )
         with self._preparing.closing():
             self._check_interrupt()
             opened = self._preparing.open()
+            carried = name_sizes(sizes, self._preparing.n_bytes)
+            check_room(site.stack.name, site.stack.tmp_mib, carried)
             now = make_manifest(self._request, settings.freeze(site.stack), sha256)
             now |= {"code": opened.code, "versions": dict(opened.versions)}
             now["reads"] = describe_reads(self._request.known.job.reads)  # for a stack that cuts

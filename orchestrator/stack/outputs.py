@@ -44,6 +44,7 @@ class StackOutputs:
         inbox: the bucket that begins runs.
         is_provisioned: whether its pollers are.
         record_timeout_s: what one record may take at most.
+        tmp_mib: of its workers' /tmp; 0 for stacks from before the output.
     """
 
     name: str
@@ -60,6 +61,7 @@ class StackOutputs:
     record_timeout_s: float = _DEFAULT_RECORD_TIMEOUT_S
     inbox: str = ""
     is_provisioned: bool = False
+    tmp_mib: int = 0
 
 
 def parse_place(on: str) -> str:
@@ -124,6 +126,7 @@ def read_outputs(described: Mapping[str, Any], region: str) -> StackOutputs:
         record_timeout_s=float(found.get("RecordTimeout", _DEFAULT_RECORD_TIMEOUT_S)),
         inbox=found.get("InboxBucket", ""),
         is_provisioned="pollers" in found.get("Concurrency", ""),
+        tmp_mib=int(found.get("TmpMiB", 0)),
     )
 
 

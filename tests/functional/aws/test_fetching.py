@@ -70,7 +70,7 @@ class Broken:
 
 @pytest.fixture
 def objects(monkeypatch):
-    monkeypatch.setattr(aws, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(aws, "PIECE_BYTES", 1000)
     return Objects()
 
 
@@ -121,7 +121,7 @@ def test_what_has_no_digest_of_its_own_is_held_to_the_one_it_was_put_with(object
 
 
 def test_memory_does_not_grow_with_the_file(objects, tmp_path, monkeypatch):
-    monkeypatch.setattr(aws, "_PIECE_BYTES", MIB // 4)
+    monkeypatch.setattr(aws, "PIECE_BYTES", MIB // 4)
     body = bytes(24 * MIB)
     tracemalloc.start()
     try:
@@ -161,7 +161,7 @@ class Worker:
 
 @pytest.fixture
 def worker(objects, tmp_path, monkeypatch):
-    monkeypatch.setattr(aws, "_PIECE_BYTES", MIB)
+    monkeypatch.setattr(aws, "PIECE_BYTES", MIB)
     return Worker(objects, tmp_path / "cache", room_mib=4)
 
 

@@ -15,7 +15,7 @@ from moto import mock_aws
 from aliquot import cutting
 from aliquot.chunk import ChunkReader
 from aliquot.cutting import cut_chunks, encode_chunk
-from aliquot.errors import DatasetError, FolderInUse, StoreError
+from aliquot.errors import BadReference, DatasetError, FolderInUse, StoreError
 from orchestrator.aws import session
 from orchestrator.aws.folder import find_address
 from orchestrator.aws.run import CloudRun, Link
@@ -100,7 +100,7 @@ class Bench:
         self.write_records(N_RECORDS)
         monkeypatch.setattr(session, "open_site", self._open)
         monkeypatch.setattr(cutting, "CHUNK_RECORDS", 10)
-        self._n_writes = sys.maxsize
+        self._n_writes, self.tmp_mib = sys.maxsize, 2048
 
     def write_records(self, n_records, name="data.csv"):
         (self.folder / name).write_text("id\n" + "".join(f"r{i}\n" for i in range(n_records)))
@@ -115,7 +115,8 @@ class Bench:
 
     @contextmanager
     def _open(self, _target, _request):
-        stack = StackOutputs("prod", REGION, BUCKET, {}, "letters", self.arn, allow_code=True)
+        place = ("prod", REGION, BUCKET, {}, "letters", self.arn)
+        stack = StackOutputs(*place, allow_code=True, tmp_mib=self.tmp_mib)
         count = Countdown(self._n_writes)
         link = Link(Cut(self.s3, count), Cut(self.states, count))
         yield Site(stack, link, Pace(0.01, 0.01), is_rehearsal=False, check=self._publish)
@@ -196,6 +197,33 @@ def test_code_that_changed_is_refused_with_the_way_on(bench):
     bench.run.objects._client.delete_object(Bucket=BUCKET, Key=f"runs/{bench.run.address.run}/sealed")
     with pytest.raises(FolderInUse, match="aliquot resume"):
         bench.submit()
+
+
+def test_reference_without_room_in_the_workers_is_refused_before_anything_is_put(bench):
+    """Uploaded, it would take an hour to learn that no worker can open the job."""
+    bench.tmp_mib = 33
+    with (bench.folder / "templates").open("ab") as file:
+        file.truncate(2 << 20)
+    with pytest.raises(BadReference, match=r"templates: has 2 MiB, .* room for 1 MiB .*TmpMiB=512"):
+        bench.submit()
+    assert bench.list_keys("") == []
+    bench.tmp_mib = 34
+    with pytest.raises(BadReference, match=r"with what goes beside it"):  # what was prepared of it
+        bench.submit()
+    assert bench.list_keys("") == []
+
+
+def test_second_run_with_the_same_reference_uploads_it_not_again(bench):
+    """Each run of a stack has its own code and prepared files; a stock of gigabytes is there once."""
+    bench.submit()
+    kept = bench.s3.list_objects_v2(Bucket=BUCKET, Prefix="references/")["Contents"]
+    for each in kept:  # bytes of the same size that only a second upload would replace
+        bench.s3.put_object(Bucket=BUCKET, Key=each["Key"], Body=b"-" * each["Size"])
+    bench.out = bench.folder / "again"
+    bench.submit()
+    bodies = [bench.s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read() for each in kept]
+    assert all(set(body) == {ord("-")} for body in bodies)
+    assert len(bodies) == len(bench.list_keys("references/")) == 2
 
 
 def test_records_given_anew_must_be_the_same(bench):

@@ -262,6 +262,16 @@ def test_reference_is_copied_once_under_its_digest(desk):
     assert desk.answer("accepted", "july")["references"] == {"templates": sha256}
 
 
+def test_reference_without_room_in_the_workers_is_refused(desk):
+    """Else the run would begin, and none of its workers could open the job."""
+    desk.around = replace(desk.around, tmp_mib=33)
+    desk.put("references/templates.csv", bytes(1 << 20))
+    assert desk.take(desk.drop()).run
+    desk.put("references/templates.csv", bytes((1 << 20) + 1))
+    assert desk.take(desk.drop("july")).field == "options.templates"
+    assert "workers have room for 1 MiB in /tmp" in desk.answer("rejected", "july")["reason"]
+
+
 def test_reference_that_is_there_is_named_by_its_digest(desk):
     run = desk.take(desk.drop()).run
     sha256 = desk.manifest(run)["options"]["templates"]["sha256"]

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from aliquot.errors import BadOption
+from aliquot.errors import BadOption, BadReference
 from aliquot.prices import Prices
 from aliquot.spending import Tariff
 from orchestrator.aws.estimate import StackEstimate, estimate_at, estimate_for
+from orchestrator.aws.room import check_room
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.target import Target
 from orchestrator.budget import PRICES, read_prices
@@ -18,6 +19,7 @@ from orchestrator.estimate import Estimate
 from orchestrator.forecast.limits import Strain
 from orchestrator.forecast.place import Place
 from orchestrator.forecast.work import measure_work
+from orchestrator.options import ReferenceSize
 from orchestrator.quotas import QUOTAS
 
 NOTHING = dict.fromkeys(
@@ -44,6 +46,7 @@ LOCAL = Estimate(
     n_sampled=200,
     n_failed=0,
     start_s=3.0,
+    open_s=3.0,
     draws=(measure_work([0.6] * 1000),),
 )
 WINDOW = 8
@@ -195,6 +198,65 @@ def test_prices_of_the_users_are_what_a_plan_counts_by(override):
     found = estimate_for(Target("rehearsal"), CloudSettings(WINDOW), lambda: LOCAL)
     billed_s = 650 + 12.3 * 3008 / 1769
     assert found.usd[0] == pytest.approx(billed_s * 1769 / 1024 * 0.0133334, rel=1e-2)
+
+
+GB = 1_000_000_000
+STOCK = ReferenceSize("/data/stock.bin", "5" * 64, 3 * GB)
+
+
+def test_loading_is_in_the_time_and_the_price_of_every_cold_start():
+    """3 GB at 50 MB/s are 60 s for each of 8 workers; on the way there, at 10 MB/s, 300 s, once."""
+    a_dollar = price(lambda_gb_s_arm64=1024 / 1769)
+    light, heavy = estimate(LOCAL, a_dollar), estimate(replace(LOCAL, references=(STOCK,)), a_dollar)
+    assert heavy.usd[0] - light.usd[0] == pytest.approx(8 * 60, rel=0.02)
+    assert heavy.wall_s[0] - light.wall_s[0] == pytest.approx(300 + 60, rel=0.05)
+    assert heavy.loading_usd == pytest.approx(8 * 60)
+    sent = estimate(replace(LOCAL, references=(STOCK,), sent=frozenset({STOCK.sha256})), a_dollar)
+    assert heavy.wall_s[0] - sent.wall_s[0] == pytest.approx(300)
+    assert sent.usd == heavy.usd
+
+
+def test_every_request_of_loading_is_in_the_price():
+    """Ranges of 16 MiB, and a HEAD, of each of 8 workers; prepared files count as references do."""
+    light = estimate(LOCAL, price(s3_get=1.0)).usd[0]
+    loaded = replace(LOCAL, references=(STOCK,), prepared_bytes=100)
+    assert estimate(loaded, price(s3_get=1.0)).usd[0] - light == pytest.approx(8 * (1 + 179 + 1 + 1), abs=8)
+
+
+def test_plan_speaks_of_loading_where_it_matters():
+    tariff = Tariff(Prices(), "arm64", 150.0)
+    said = str(estimate(replace(LOCAL, references=(STOCK,)), tariff))
+    assert "\nloading  each worker first fetches 3 GB: 60 s, $0.01" in said
+    assert "; uploaded once: 3 GB, 5.0 min\n" in said
+    assert "loading" not in str(estimate(replace(LOCAL, prepared_bytes=10_000_000), tariff))
+
+
+def test_what_is_prepared_here_is_not_prepared_by_each_worker():
+    """Only opening is: of crossref, a fifth of a second out of three."""
+    slow = replace(LOCAL, start_s=103.0)
+    assert estimate(slow, price()).wall_s[0] - estimate(LOCAL, price()).wall_s[0] == pytest.approx(100)
+    a_dollar = price(lambda_gb_s_arm64=1024 / 1769)
+    assert estimate(slow, a_dollar).usd == estimate(LOCAL, a_dollar).usd
+
+
+def test_plan_refuses_what_has_no_room_in_the_workers():
+    with pytest.raises(BadReference, match=r"stock.bin: has 2,861 MiB, and .* 2,016 .*TmpMiB=3072 or more"):
+        estimate_for(
+            Target("rehearsal"), CloudSettings(), lambda: replace(LOCAL, references=(STOCK,)), is_cut=False
+        )
+
+
+def test_room_counts_all_that_a_run_carries_and_says_what_to_do():
+    mib = 1 << 20
+    check_room("prod", 2048, {"a": 1000 * mib, "b": 1016 * mib})
+    check_room("old", 0, {"a": 99_999 * mib})
+    with pytest.raises(
+        BadReference,
+        match=r"^b: has 1,017 MiB, with what goes beside it 2,017, .*'prod' .* 2,016 MiB .*=2560",
+    ):
+        check_room("prod", 2048, {"a": 1000 * mib, "b": 1017 * mib})
+    with pytest.raises(BadReference, match=r"Lambda has 10,240 at most: give the job less"):
+        check_room("prod", 2048, {"a": 10_240 * mib})
 
 
 def test_wrong_prices_are_told_before_anything_is_run(override):

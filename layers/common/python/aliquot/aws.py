@@ -32,8 +32,12 @@ _DENIED = frozenset({"AccessDenied", "403"})
 _DENIED_TO_STACK = "may not be read by the stack: name its bucket in the stack's DataBuckets"
 _CONFLICT = "ConditionalRequestConflict"  # 409: another conditional put is under way
 _MOST_CONFLICTS = 5
-_PIECE_BYTES = 8 << 20  # of an object that becomes a file
-_PIECES = 4  # of them on their way at a time: S3 gives one request some 85 MB/s, and 32 MiB are in memory
+# Of an object that becomes a file. 1,000 workers that begin at once ask for 3,100 of these a second, at
+# 50 MB/s each, and S3 gives 5,500 GETs a second of a prefix.
+PIECE_BYTES = 16 << 20
+_PIECES = (
+    2  # on their way at a time, and so many in memory: S3 gives one request 85 MB/s, functions hardly more
+)
 _MOST_READS = 4  # of one range: botocore tries a request again, not a body that breaks off
 _MOST_FETCHES = 2  # of a file whose content is not what it should be
 _SHA256 = "sha256"  # under which an object's metadata say it
@@ -148,7 +152,7 @@ class S3Store:
 
     def _read_pieces(self, key: str, n_bytes: int, etag: str) -> Iterator[bytes]:
         """An object's content in order, several pieces on their way at a time."""
-        spans = iter([(at, min(_PIECE_BYTES, n_bytes - at)) for at in range(0, n_bytes, _PIECE_BYTES)])
+        spans = iter([(at, min(PIECE_BYTES, n_bytes - at)) for at in range(0, n_bytes, PIECE_BYTES)])
         with ThreadPoolExecutor(_PIECES) as pool:
             waiting: deque[Future[bytes]] = deque()
             try:

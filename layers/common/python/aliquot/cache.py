@@ -22,7 +22,7 @@ from pathlib import Path
 
 from aliquot.errors import NoRoom
 
-_SPARED_BYTES = 32 << 20  # of /tmp: for what jobs write there
+SPARED_BYTES = 32 << 20  # of /tmp: for what jobs write there
 _CONTENT = re.compile(r"references/[0-9a-f]{64}(/.+)?")  # what has a digest, and may outlive the process
 _UNFINISHED = re.compile(r".*\.[0-9a-f]{32}")  # what a fetch was at when it was killed
 _Stamp = tuple[int, int, int, int]
@@ -108,7 +108,7 @@ class Cache:
         kept = self._list()
         used_bytes = sum(each.size_bytes for each in kept.values())
         free_bytes = self._free_bytes(self.folder)
-        room_bytes = min(self._most_bytes - used_bytes, free_bytes) - _SPARED_BYTES
+        room_bytes = min(self._most_bytes - used_bytes, free_bytes) - SPARED_BYTES
         evicted = choose_evicted(kept.values(), self._is_held, n_bytes - room_bytes)
         if evicted is None:
             held_bytes = sum(each.size_bytes for each in kept.values() if self._is_held(each.name))

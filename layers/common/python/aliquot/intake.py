@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aliquot.aws import S3Objects, S3Store
+from aliquot.cache import SPARED_BYTES
 from aliquot.carried import REFERENCES
 from aliquot.cloud import RESULTS, RUNS
 from aliquot.cutter import describe_reads
@@ -180,6 +181,7 @@ class Intake:
             settings = choose_settings(request, permits, around.timeout_s, self._now_s())
             sources = self._find_sources(request)
             options = resolve_options(job, request.options, self._find_reference, _spell_option)
+            self._check_room(options)
         except BadOption as err:
             raise RequestRefused(err.option, err.reason) from err
         frozen = Frozen(
@@ -285,6 +287,19 @@ class Intake:
         except DatasetError as err:
             raise RequestRefused(said, str(err)) from err
         return {"path": found.path, "sha256": sha256}
+
+    def _check_room(self, options: Mapping[str, Any]) -> None:
+        """Raise RequestRefused where workers have no room for all references at a time."""
+        found = {name: value["sha256"] for name, value in options.items() if isinstance(value, Mapping)}
+        sizes = {name: self._references.measure(sha256) or 0 for name, sha256 in found.items()}
+        room_bytes = (self._around.tmp_mib << 20) - SPARED_BYTES
+        if sum(sizes.values()) > room_bytes:
+            largest = max(sizes, key=lambda name: sizes[name])
+            raise RequestRefused(
+                _spell_option(largest),
+                f"has {sizes[largest] >> 20:,} MiB of the {sum(sizes.values()) >> 20:,} that it carries, "
+                f"and workers have room for {room_bytes >> 20:,} MiB in /tmp: deploy with a larger TmpMiB",
+            )
 
     def _start(self, run: str) -> None:
         """Have the run driven; one that was started already stays as it is."""
