@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-screen bench-plan bench-growth verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-screen bench-plan bench-growth bench-references verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -102,6 +102,9 @@ bench-screen: setup ## 5 million fingerprints searched beside FPSim2 and chemfp 
 
 bench-plan: setup ## 100 plans against what was measured, some minutes (ARGS="--here 2 --simulated 8")
 	$(BIN)/python -m benchmarks.plans $(or $(ARGS),--write)
+
+bench-references: setup ## what hosts that map one reference have in memory, by PSS (Linux; ARGS="--only mapped")
+	$(BIN)/python -m benchmarks.references $(or $(ARGS),--write)
 
 bench-growth: setup ## what 10^4 to 10^9 records take on a stack, by the plan's model, checked at the small end
 	$(BIN)/python -m benchmarks.plans.growth --write
