@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from aliquot import manifest
 from aliquot.errors import BadOption, BadReference
+from aliquot.folders import MOST_BYTES, list_folder
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type
 from aliquot.readers.sources import INDEX
@@ -25,6 +26,7 @@ class ReferenceSize(NamedTuple):
     path: str
     sha256: str
     size_bytes: int
+    is_folder: bool = False
 
 
 def resolve_options(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,12 +34,19 @@ def resolve_options(job: Job, given: Mapping[str, Any]) -> dict[str, Any]:
     return manifest.resolve_options(job, given, describe_reference, name_flag)
 
 
-def describe_reference(flag: str, value: Any) -> dict[str, str]:
-    """A reference's absolute path and SHA-256; raises BadOption where it cannot be read."""
+def describe_reference(flag: str, value: Any) -> dict[str, Any]:
+    """A reference's absolute path and SHA-256, of a file or a folder; raises BadOption where unreadable."""
     if not isinstance(value, str | os.PathLike):
         raise BadOption(flag, f"{value!r} is a {type(value).__name__}; it takes a path")
     path = Path(value).resolve()
     try:
+        if path.is_dir():
+            listing = list_folder(path)
+            if len(listing.to_bytes()) > MOST_BYTES:
+                raise BadOption(
+                    flag, f"{value} has {len(listing.members):,} files: join them into larger ones"
+                )
+            return {"path": str(path), "sha256": listing.sha256, "is_folder": True}
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as err:
@@ -55,7 +64,8 @@ def measure_references(plain: Mapping[str, Any]) -> tuple[ReferenceSize, ...]:
     """How large the references among a request's options are."""
     found = [value for value in plain.values() if isinstance(value, Mapping) and "sha256" in value]
     return tuple(
-        ReferenceSize(each["path"], each["sha256"], measure_files(Path(each["path"]))) for each in found
+        ReferenceSize(each["path"], each["sha256"], measure_files(Path(each["path"])), "is_folder" in each)
+        for each in found
     )
 
 

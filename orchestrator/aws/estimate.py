@@ -84,7 +84,8 @@ class StackEstimate:
         if not self.carry.is_told:
             return ""
         taken = f"{describe_seconds(self.carry.fetch_s)}, {describe_usd(self.loading_usd)} of the cost"
-        said = f"loading  each worker first fetches {describe_bytes(self.carry.n_bytes)}: {taken}"
+        fetches = "fetches up to" if self.carry.has_folders else "first fetches"
+        said = f"loading  each worker {fetches} {describe_bytes(self.carry.n_bytes)}: {taken}"
         if self.carry.unsent_bytes:
             sent_s = self.carry.unsent_bytes / _UPLOAD_BYTES_PER_S
             sent = describe_bytes(self.carry.unsent_bytes)
@@ -174,7 +175,8 @@ def _carry(local: Estimate) -> Carry:
     """What is prepared is sent by each run anew."""
     sizes = name_sizes([(each.path, each.size_bytes) for each in local.references], local.prepared_bytes)
     unsent = [each.size_bytes for each in local.references if each.sha256 not in local.sent]
-    return Carry(sizes, sum(unsent) + local.prepared_bytes)
+    has_folders = any(each.is_folder for each in local.references)
+    return Carry(sizes, sum(unsent) + local.prepared_bytes, has_folders)
 
 
 def price_cutting(n_bytes: int, tariff: Tariff) -> float:

@@ -3,9 +3,9 @@
     there already, of this size? -> nothing;  else in parts, four on their way, each tried again by itself
       -> all read, and is it still what was named? -> put, unless another submission was first
 
-A file's digest is taken once more while it is sent: what has changed since it was told is never stored under
-it. Owns that check. Imports the core's errors. When it is wrong, workers compute with another file than the
-one that was named.
+A folder is its files, each under its own digest, and their list. A digest is taken once more while a file is
+sent: what has changed since it was told is never stored under it. Owns that check. Imports the core's errors.
+When it is wrong, workers compute with another file than the one that was named.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from aliquot.carried import REFERENCES
 from aliquot.errors import AlreadyPut, BadReference, StoreError
+from aliquot.folders import list_folder
 from orchestrator.aws.run import CloudRun
 from orchestrator.local.folder import explained as explained_disk
 from orchestrator.stack.aws import explained
@@ -36,6 +37,26 @@ def list_references(options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     for value in options.values():
         if isinstance(value, Mapping) and "sha256" in value:
             yield Path(value["path"]), value["sha256"]
+
+
+def upload_any(run: CloudRun, path: Path, sha256: str, check: Callable[[], None]) -> None:
+    """Put a reference, file or folder, unless it is there; of a folder each file, and its listing last.
+
+    Raises as `upload_reference`.
+    """
+    if not path.is_dir():
+        upload_reference(run, path, sha256, check)
+        return
+    if run.references.has(sha256):
+        return
+    with explained_disk(path):
+        listing = list_folder(path)
+    if listing.sha256 != sha256:
+        raise BadReference(str(path), "changed while it was read: run the same command again")
+    for name, member in listing.members.items():
+        upload_reference(run, path / name, member.sha256, check)
+    with suppress(AlreadyPut):
+        run.references.put_once(sha256, listing.to_bytes())
 
 
 def upload_reference(

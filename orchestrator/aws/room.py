@@ -29,10 +29,12 @@ class Carry:
     Args:
         sizes: bytes of each reference by its path, and of what was prepared.
         unsent_bytes: of them, which the stack has not yet.
+        has_folders: of which workers fetch the files that they come to need; it is counted as all of them.
     """
 
     sizes: Mapping[str, int]
     unsent_bytes: int = 0
+    has_folders: bool = False
 
     @property
     def n_bytes(self) -> int:

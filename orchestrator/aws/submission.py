@@ -22,7 +22,7 @@ from aliquot.readers import Batch
 from orchestrator.aws.folder import CloudAddress, make_token, name_run, write_address
 from orchestrator.aws.package import Package, build_package
 from orchestrator.aws.preparing import Preparing
-from orchestrator.aws.references import list_references, upload_reference
+from orchestrator.aws.references import list_references, upload_any
 from orchestrator.aws.room import check_room, name_sizes
 from orchestrator.aws.run import CloudRun
 from orchestrator.aws.settings import CloudSettings
@@ -126,7 +126,7 @@ class Submitting:
             run = CloudRun(address, site.link)
             self._say("uploading")
             for path, digest in list_references(self._request.options):
-                upload_reference(run, path, digest, self._check_interrupt)
+                upload_any(run, path, digest, self._check_interrupt)
             if package is not None and not run.references.has(sha256):
                 run.references.put(sha256, package.body)
             self._check_interrupt()

@@ -6,6 +6,9 @@ import hashlib
 import io
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,14 @@ from aliquot import aws
 from aliquot.aws import S3Store
 from aliquot.cache import Cache
 from aliquot.carried import Carried
-from aliquot.errors import OpenFailed, StoreError
+from aliquot.errors import BadReference, OpenFailed, StoreError
+from aliquot.folders import list_folder
+from aliquot.host import HostLimits
+from aliquot.job import Job, Reference, Stage
+from aliquot.launch import ZygoteLauncher
+from aliquot.loading import JobSpec, make_options
+from aliquot.page import Page
+from aliquot.processes import can_fork
 
 MIB = 1 << 20
 SPARED = 32 * MIB
@@ -203,3 +213,130 @@ def test_prepared_file_damaged_between_two_opens_is_fetched_again(worker):
     path.write_bytes(b"other")
     worker.open("a")
     assert path.read_bytes() == b"table"
+
+
+# ---- folders
+
+
+class Shards(Worker):
+    """A worker whose runs have a folder of shards, 1 MiB each."""
+
+    def put_folder(self, folder: Path, n_shards: int) -> dict[str, Any]:
+        """The option of a run that has it."""
+        folder.mkdir()
+        for number in range(n_shards):
+            (folder / f"shard-{number}").write_bytes(bytes([number]) * MIB)
+        listing = list_folder(folder)
+        for name, member in listing.members.items():
+            self.objects.bodies[f"references/{member.sha256}"] = (folder / name).read_bytes()
+        self.objects.bodies[f"references/{listing.sha256}"] = listing.to_bytes()
+        return {"path": str(folder), "sha256": listing.sha256, "is_folder": True}
+
+    def localize(self, run: str, option: dict[str, Any]) -> tuple[JobSpec, Reference]:
+        """What hosts are sent, and what a job then has."""
+        spec = self._carried.localize(run, {"job": "toy", "options": {"stock": option}})
+        return spec, make_options(JOB, spec.options).stock
+
+    def close(self) -> None:
+        self._carried.close()
+
+
+@dataclass(frozen=True)
+class Options:
+    stock: Reference
+
+
+def open_shards(options: Options, _prepared: Path) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """Answers with the bytes of the shard that a record names."""
+    options.stock.file("shard-0")
+    return lambda records: ([{"first": options.stock.file(r["shard"]).read_bytes()[0]}] for r in records)
+
+
+JOB = Job("shards", 1, Options, (Stage("look", open_shards),))
+
+
+@pytest.fixture
+def shards(objects, tmp_path, monkeypatch):
+    monkeypatch.setattr(aws, "PIECE_BYTES", MIB)
+    made = Shards(objects, tmp_path / "cache", room_mib=4)
+    yield made
+    made.close()
+
+
+@pytest.mark.skipif(not can_fork(), reason="functions run on Linux")
+def test_hosts_fetch_only_the_shards_that_they_ask_for_each_once(shards, tmp_path):
+    """Of a stock in 200 shards a worker needs those that its keys fall in."""
+    option = shards.put_folder(tmp_path / "stock", 10)
+    spec, stock = shards.localize("run", option)
+    assert shards.list_kept() == {"listing"}
+    page = Page.create()
+    launcher = ZygoteLauncher(replace(spec, address=f"{__file__}:JOB"), HostLimits(60.0, 1000), page)
+    try:
+        launcher.open()  # in a process of its own, which has no client of S3
+        assert shards.list_kept() == {"listing", "shard-0"}
+    finally:
+        launcher.close()
+        page.close()
+    with ThreadPoolExecutor(4) as pool:
+        bodies = [path.read_bytes() for path in pool.map(stock.file, ["shard-3"] * 8)]
+    assert set(bodies) == {bytes([3]) * MIB}
+    assert shards.list_kept() == {"listing", "shard-0", "shard-3"}
+    assert shards.objects.counts["get"] == 1 + 2
+
+
+def test_shard_without_room_is_refused_for_good_and_those_that_are_open_stay(shards, tmp_path):
+    _, stock = shards.localize("run", shards.put_folder(tmp_path / "stock", 5))
+    for number in range(3):
+        stock.file(f"shard-{number}")
+    with pytest.raises(BadReference, match=r"shard-3: .* has 1 MiB, .*TmpMiB"):
+        stock.file("shard-3")
+    assert stock.file("shard-0").read_bytes() == bytes(MIB)
+
+
+def test_shard_that_s3_does_not_give_now_is_a_lost_connection(shards, tmp_path):
+    """Of which the engine tries a record again; another process's word for it is no StoreError there."""
+    option = shards.put_folder(tmp_path / "stock", 2)
+    _, stock = shards.localize("run", option)
+    kept = dict(shards.objects.bodies)
+    shards.objects.bodies.clear()
+    with pytest.raises(ConnectionError, match="no such object"):
+        stock.file("shard-1")
+    shards.objects.bodies.update(kept)
+    assert stock.file("shard-1").read_bytes() == bytes([1]) * MIB
+    with pytest.raises(BadReference, match="is no file of this folder"):
+        stock.file("../../x")
+
+
+def test_shard_damaged_between_two_runs_is_fetched_again(shards, tmp_path):
+    option = shards.put_folder(tmp_path / "stock", 2)
+    _, stock = shards.localize("a", option)
+    stock.file("shard-1").write_bytes(b"other")
+    _, stock = shards.localize("b", option)
+    assert stock.file("shard-1").read_bytes() == bytes([1]) * MIB
+
+
+def test_folders_that_nobody_holds_make_room_shard_by_shard(shards, tmp_path):
+    old, new = (shards.put_folder(tmp_path / name, n) for name, n in (("old", 3), ("new", 2)))
+    _, stock = shards.localize("a", old)
+    for number in (2, 1, 0):
+        stock.file(f"shard-{number}")
+    _, stock = shards.localize("b", new)
+    stock.file("shard-0")
+    stock.file("shard-1")
+    assert sum(each.stat().st_size for each in shards.folder.rglob("shard-*")) <= 4 * MIB
+
+
+def test_another_stage_of_the_run_leaves_open_hosts_their_answers(shards, tmp_path):
+    """Each stage is opened by itself; hosts of the one before it are still there, and still ask."""
+    option = shards.put_folder(tmp_path / "stock", 2)
+    _, stock = shards.localize("run", option)
+    _, later = shards.localize("run", option)
+    assert stock.file("shard-0") == later.file("shard-0")
+    assert stock.file("shard-1").read_bytes() == bytes([1]) * MIB
+
+
+def test_run_that_is_over_is_answered_no_more(shards, tmp_path):
+    _, stock = shards.localize("run", shards.put_folder(tmp_path / "stock", 1))
+    shards.close()
+    with pytest.raises(ConnectionError):
+        stock.file("shard-0")

@@ -20,11 +20,12 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from aliquot.errors import BadReference, Interrupted, SettlingFailed, StoreError, TooManyFailed
+from aliquot.folders import list_folder, read_listing
 from orchestrator.aws import references
 from orchestrator.aws.executions import Executions, shorten_cause
 from orchestrator.aws.fetch import Fetching, fetch, mark_fetched
 from orchestrator.aws.folder import CloudAddress
-from orchestrator.aws.references import upload_reference
+from orchestrator.aws.references import upload_any, upload_reference
 from orchestrator.aws.run import CloudRun, Link
 from orchestrator.aws.session import WatchSession, take_up
 from orchestrator.aws.site import make_link
@@ -140,6 +141,28 @@ def test_reference_that_changed_is_never_stored_under_the_old_digest(run, tmp_pa
         upload_reference(run, path, digest)
     assert not run.references.has(digest)
     assert run.link.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+
+
+def test_folder_is_sent_file_by_file_once_and_its_list_last(run, tmp_path):
+    """Of a stock that grew by a shard one file is sent; a folder that is there whole is not read again."""
+    stock = tmp_path / "stock"
+    stock.mkdir()
+    for number in range(3):
+        (stock / f"shard-{number}").write_text(str(number))
+    sent = []
+    for _ in range(2):
+        watched = watch(run)
+        upload_any(watched, stock, list_folder(stock).sha256, lambda: None)
+        sent.append(watched.link.s3.counts["put_object"])
+    (stock / "shard-3").write_text("3")
+    watched, digest = watch(run), list_folder(stock).sha256
+    upload_any(watched, stock, digest, lambda: None)
+    assert [*sent, watched.link.s3.counts["put_object"]] == [3 + 1, 0, 1 + 1]
+    listing = read_listing(digest, run.references.get(digest))
+    assert all(run.references.has(member.sha256) for member in listing.members.values())
+    (stock / "shard-0").write_text("other")
+    with pytest.raises(BadReference, match="changed"):
+        upload_any(run, stock, "0" * 64, lambda: None)
 
 
 def test_part_that_is_refused_is_sent_again_by_itself(run, tmp_path):

@@ -15,6 +15,7 @@ from moto import mock_aws
 from aliquot import intake as intake_module
 from aliquot.aws import S3Store
 from aliquot.errors import StoreError, Undecodable
+from aliquot.folders import list_folder
 from aliquot.inbox import Dropped
 from aliquot.intake import Intake, Permits, choose_settings, name_run
 from aliquot.ledger import Ledger
@@ -278,6 +279,23 @@ def test_reference_that_is_there_is_named_by_its_digest(desk):
     assert desk.take(desk.drop("july", options={"templates": {"sha256": sha256}})).run
     for value in ({"sha256": "0" * 64}, {"sha256": "0"}, {"path": "a"}, 7, ""):
         assert desk.take(desk.drop("july", options={"templates": value})).field == "options.templates"
+
+
+def test_folder_that_is_there_is_named_by_its_digest_and_as_one(desk, tmp_path):
+    """A command has sent it; the request says that the digest is of a folder."""
+    (tmp_path / "shard").write_bytes(bytes(2 << 20))
+    listing = list_folder(tmp_path)
+    desk.put(f"references/{listing.sha256}", listing.to_bytes(), "runs")
+    option = {"sha256": listing.sha256, "is_folder": True}
+    run = desk.take(desk.drop(options={"templates": option})).run
+    path = f"s3://runs/references/{listing.sha256}"
+    assert desk.manifest(run)["options"]["templates"] == {**option, "path": path}
+    desk.around = replace(desk.around, tmp_mib=33)  # its files count, not its list
+    assert desk.take(desk.drop("july", options={"templates": option})).field == "options.templates"
+    desk.put(f"references/{'0' * 64}", b"no list", "runs")
+    option = {"sha256": "0" * 64, "is_folder": True}
+    assert desk.take(desk.drop("may", options={"templates": option})).field == "options.templates"
+    assert "is no folder" in desk.answer("rejected", "may")["reason"]
 
 
 def test_reference_outside_of_the_inbox_is_refused(desk):

@@ -228,6 +228,8 @@ def test_plan_speaks_of_loading_where_it_matters():
     said = str(estimate(replace(LOCAL, references=(STOCK,)), tariff))
     assert "\nloading  each worker first fetches 3 GB: 60 s, $0.01" in said
     assert "; uploaded once: 3 GB, 5.0 min\n" in said
+    folder = str(estimate(replace(LOCAL, references=(STOCK._replace(is_folder=True),)), tariff))
+    assert "each worker fetches up to 3 GB" in folder
     assert "loading" not in str(estimate(replace(LOCAL, prepared_bytes=10_000_000), tariff))
 
 

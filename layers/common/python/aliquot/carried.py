@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 import uuid
 import zipfile
 import zlib
@@ -23,13 +24,15 @@ from typing import Any
 
 from aliquot.aws import S3Store
 from aliquot.cache import Cache
-from aliquot.errors import NoRoom, OpenFailed, StoreError
+from aliquot.errors import NoRoom, OpenFailed, StoreError, Undecodable
+from aliquot.fetching import FileServer
+from aliquot.folders import Listing, read_listing
 from aliquot.job import Job
 from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, make_options
 
 REFERENCES = "references/"
 PREPARED = "prepared/"
-_PACKAGES = "packages/"
+_PACKAGES, _FILES = "packages/", "files"
 MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
 MOST_CODE_FILES = 20_000
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA takes the memory that it is told to
@@ -49,20 +52,29 @@ class Carried:
         self, store: Callable[[str], S3Store], jobs: Mapping[str, str], cache: Cache, *, allows_code: bool
     ) -> None:
         self._store, self._jobs, self._cache, self._allows_code = store, jobs, cache, allows_code
+        self._folders: dict[str, Listing] = {}
+        self._server: FileServer | None = None
+        self._served_run = ""
+        self._lock = threading.Lock()  # of the cache: hosts ask while another stage of their run is opened
 
     def localize(self, run: str, manifest: Mapping[str, Any]) -> JobSpec:
         """What hosts need to open the run's job, everything fetched; all else may be removed from the cache.
+
+        Called again for the same run (another of its stages), it leaves hosts that are open what they have.
 
         Raises:
             OpenFailed: the stack does not run such a job, or its functions have no room for it.
             StoreError: something is not there, or is not what it should be.
         """
+        if run != self._served_run:
+            self.close()
+            self._served_run = run
         self._hold(run, manifest)
         try:
             address, search_path = self._find_code(manifest)
             options = {name: self._localize_option(value) for name, value in manifest["options"].items()}
             return JobSpec(address, search_path, options, str(self._fetch_prepared(run)))
-        except NoRoom as err:  # however often it is tried
+        except (NoRoom, Undecodable) as err:  # however often it is tried
             raise OpenFailed(manifest["job"], str(err)) from err
 
     def describe(self, run: str, manifest: Mapping[str, Any]) -> tuple[Job, Any, Path]:
@@ -83,11 +95,20 @@ class Carried:
             job = replace(job, summary=None)
         return job, make_options(job, manifest["options"]), prepared
 
+    def close(self) -> None:
+        """Fetch nothing more for the hosts of the run that was localized."""
+        if self._server is not None:
+            self._server.close()
+        self._server, self._served_run = None, ""
+        self._folders.clear()
+
     def spell_references(self, text: str, options: Mapping[str, Any]) -> str:
         """A text in which references have the names that the user gave them, not those of the cache."""
         for value in options.values():
             if isinstance(value, Mapping) and "sha256" in value:
-                text = text.replace(str(self._cache.folder / REFERENCES / value["sha256"]), value["path"])
+                path = self._cache.folder / REFERENCES / value["sha256"]
+                for spelt in (path / _FILES, path):
+                    text = text.replace(str(spelt), value["path"])
         return text
 
     def put_prepared(self, run: str, path: Path, folder: Path) -> None:
@@ -120,7 +141,34 @@ class Carried:
         """A reference's option with the path at which its content lies here; other values as they are."""
         if not isinstance(value, Mapping) or "sha256" not in value:
             return value
+        if value.get("is_folder"):
+            return self._localize_folder(value["sha256"])
         return {"path": str(self._fetch_reference(value["sha256"])), "sha256": value["sha256"]}
+
+    def _localize_folder(self, sha256: str) -> dict[str, Any]:
+        """A folder's option: its files are fetched when hosts ask for them; those that lie here are sound."""
+        name = f"{REFERENCES}{_check_digest(sha256)}/listing"
+        path = self._fetch(name, self._store(REFERENCES), sha256, sha256)
+        listing = self._folders[sha256] = read_listing(name, path.read_bytes())
+        for member, said in listing.members.items():
+            with self._lock:
+                self._cache.find(f"{REFERENCES}{sha256}/{_FILES}/{member}", said.sha256)
+        if self._server is None:
+            self._server = FileServer(self._fetch_member)
+        folder = self._cache.folder / REFERENCES / sha256 / _FILES
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"path": str(folder), "sha256": sha256, "port": self._server.port}
+
+    def _fetch_member(self, sha256: str, member: str) -> None:
+        """Have one file of a folder in the cache; raises OpenFailed where it cannot be, StoreError."""
+        found = self._folders[sha256].members.get(member)
+        if found is None:
+            raise OpenFailed(member, "is no file of this folder")
+        name = f"{REFERENCES}{sha256}/{_FILES}/{member}"
+        try:
+            self._fetch(name, self._store(REFERENCES), found.sha256, found.sha256)
+        except NoRoom as err:
+            raise OpenFailed(member, str(err)) from err
 
     def _fetch_reference(self, sha256: str) -> Path:
         name = f"{REFERENCES}{_check_digest(sha256)}"
@@ -128,12 +176,13 @@ class Carried:
 
     def _fetch(self, name: str, store: S3Store, key: str, sha256: str = "") -> Path:
         """A file of the cache, fetched unless it is there as it was."""
-        found = self._cache.find(name, sha256)
-        if found is None:
-            make_room = partial(self._cache.make_room, name)
-            store.get_file(key, self._cache.folder / name, sha256, make_room)
-            found = self._cache.keep(name)
-        return found
+        with self._lock:
+            found = self._cache.find(name, sha256)
+            if found is None:
+                make_room = partial(self._cache.make_room, name)
+                store.get_file(key, self._cache.folder / name, sha256, make_room)
+                found = self._cache.keep(name)
+            return found
 
     def _fetch_package(self, sha256: str) -> Path:
         """The folder of a package of code, unpacked once."""

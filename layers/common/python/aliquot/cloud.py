@@ -275,6 +275,7 @@ class Cloud:
     def close(self) -> None:
         """End the processes that the last run's stages live in; an environment does so at its end."""
         self._opened.close()
+        self._carried.close()
 
     def _find_forward(self, message: TaskMessage, manifest: Mapping[str, Any]) -> Forward | None:
         """The stage that a task's outcomes go on to, None from the last of a leg."""

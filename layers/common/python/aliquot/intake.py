@@ -24,7 +24,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aliquot.aws import S3Objects, S3Store
-from aliquot.cache import SPARED_BYTES
 from aliquot.carried import REFERENCES
 from aliquot.cloud import RESULTS, RUNS
 from aliquot.cutter import describe_reads
@@ -38,14 +37,14 @@ from aliquot.manifest import Frozen, check_columns, freeze, resolve_options, sta
 from aliquot.prices import Prices
 from aliquot.processes import read_own_age_s
 from aliquot.readers import Source
-from aliquot.readers.objects import SCHEME, find_objects, is_object, split_url
+from aliquot.readers.objects import SCHEME, find_objects, split_url
 from aliquot.request_file import RequestRefused, RunRequest, check_size
+from aliquot.request_references import RequestReferences, spell_option, spell_url
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
 from aliquot.surroundings import Surroundings
 
 MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that lists them
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ROOM = 2.0  # over the least budget, in the advice
 _TAIL_MS, _PUTS = 1000, 3  # after a run was begun: it is started, and the request answered; with its manifest
 
@@ -175,13 +174,14 @@ class Intake:
     def _freeze(self, request: RunRequest, dropped: Dropped) -> dict[str, Any]:
         """The manifest of a request, all that it names found, and allowed; raises RequestRefused."""
         permits, around = self._permits, self._around
+        references = RequestReferences(around.bucket, self._references, self._inbox, around.tmp_mib)
         job, address = self._find_job(request)
         try:
             check_columns(job, request.columns, request.keep, str)
             settings = choose_settings(request, permits, around.timeout_s, self._now_s())
             sources = self._find_sources(request)
-            options = resolve_options(job, request.options, self._find_reference, _spell_option)
-            self._check_room(options)
+            options = resolve_options(job, request.options, references.find, spell_option)
+            references.check_room(options)
         except BadOption as err:
             raise RequestRefused(err.option, err.reason) from err
         frozen = Frozen(
@@ -225,7 +225,7 @@ class Intake:
 
     def _find_sources(self, request: RunRequest) -> tuple[Source, ...]:
         """The objects of the dataset, pinned; raises RequestRefused."""
-        urls = [_spell_url(item, self._permits.inbox) for item in request.data]
+        urls = [spell_url(item, self._permits.inbox) for item in request.data]
         for url in urls:
             self._check_place(url)
         try:
@@ -256,49 +256,6 @@ class Intake:
                 "data",
                 f"{url} lies where this stack reads no datasets; it reads the inbox {permits.inbox}, "
                 f"s3://{self._around.bucket}/{RESULTS}, and its DataBuckets{others or ' (none)'}",
-            )
-
-    def _find_reference(self, said: str, value: Any) -> dict[str, str]:
-        """A reference, copied under its digest unless it is there; raises RequestRefused.
-
-        Args:
-            value: a key of the inbox, or {"sha256": ...} of one that is there.
-        """
-        if isinstance(value, Mapping):
-            sha256 = value.get("sha256")
-            if set(value) != {"sha256"} or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-                raise RequestRefused(said, 'takes a key of the inbox, or {"sha256": 64 hexadecimal digits}')
-            if not self._references.has(sha256):
-                raise RequestRefused(said, f"{REFERENCES}{sha256} is not in this stack's bucket")
-            return {"path": f"{SCHEME}{self._around.bucket}/{REFERENCES}{sha256}", "sha256": sha256}
-        if not isinstance(value, str) or not value:
-            raise RequestRefused(said, 'takes a key of the inbox, or {"sha256": ...}')
-        url = _spell_url(value, self._permits.inbox)
-        bucket, _, key = url.removeprefix(SCHEME).partition("/")
-        if bucket != self._permits.inbox:
-            raise RequestRefused(
-                said, f"{value!r} is not in the inbox: drop the file there, or give its SHA-256"
-            )
-        try:
-            found = self._inbox.find(key)
-            sha256 = self._inbox.digest(found)
-            if not self._references.has(sha256):
-                self._inbox.copy(found, self._around.bucket, f"{REFERENCES}{sha256}")
-        except DatasetError as err:
-            raise RequestRefused(said, str(err)) from err
-        return {"path": found.path, "sha256": sha256}
-
-    def _check_room(self, options: Mapping[str, Any]) -> None:
-        """Raise RequestRefused where workers have no room for all references at a time."""
-        found = {name: value["sha256"] for name, value in options.items() if isinstance(value, Mapping)}
-        sizes = {name: self._references.measure(sha256) or 0 for name, sha256 in found.items()}
-        room_bytes = (self._around.tmp_mib << 20) - SPARED_BYTES
-        if sum(sizes.values()) > room_bytes:
-            largest = max(sizes, key=lambda name: sizes[name])
-            raise RequestRefused(
-                _spell_option(largest),
-                f"has {sizes[largest] >> 20:,} MiB of the {sum(sizes.values()) >> 20:,} that it carries, "
-                f"and workers have room for {room_bytes >> 20:,} MiB in /tmp: deploy with a larger TmpMiB",
             )
 
     def _start(self, run: str) -> None:
@@ -380,15 +337,6 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
 
 def _digest(dropped: Dropped) -> str:
     return hashlib.sha256(json.dumps([dropped.bucket, dropped.key, dropped.version]).encode()).hexdigest()
-
-
-def _spell_url(item: str, inbox: str) -> str:
-    """A key of the inbox as a URL; one that is a URL stays."""
-    return item if is_object(item) else f"{SCHEME}{inbox}/{item}"
-
-
-def _spell_option(name: str) -> str:
-    return f"options.{name}"
 
 
 def _is_final(err: StoreError) -> bool:

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol, get_args, get_origin, get_type_hints
 
-from aliquot.errors import JobError
+from aliquot.errors import BadReference, JobError
 
 RECORD = "record"  # the column that says which record of the dataset a row came from
 MOST_STAGES = 16
@@ -33,14 +33,34 @@ MOST_THREADS = 64  # of a host: each has its words on the shared page, and they 
 
 @dataclass(frozen=True)
 class Reference:
-    """A file that all records are worked against (templates, a stock, a model), known by its content.
+    """A file or folder that all records are worked against (templates, a stock, a model), by its content.
 
-    As the type of an option it makes a flag that takes a path. A job gets `path`, where the file lies on
-    the machine that the job runs on, and `sha256`, the digest of its content.
+    As the type of an option it makes a flag that takes a path. A job gets `path`, where it lies on the
+    machine that the job runs on, and `sha256`, the digest of its content; of a folder `file(name)` says
+    where each file lies, and on a stack has it there: `path` alone may hold a few of them.
     """
 
     path: Path
     sha256: str
+    fetch: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
+
+    def file(self, name: str) -> Path:
+        """One file of a folder, on disk, to be mapped; the first use on a stack fetches it.
+
+        In a record that takes of the record's deadline: 60 s are some 3 GB.
+
+        Args:
+            name: from the folder on: `shard-07.npy`, `deep/table`.
+        Raises:
+            BadReference: the folder has no such file, or workers have no room for it.
+            ConnectionError: it could not be fetched now; the engine tries the record again.
+        """
+        path = self.path / name
+        if self.fetch is not None and not path.exists():
+            self.fetch(name)
+        if not path.is_file():
+            raise BadReference(str(self.path), f"holds no file {name!r}")
+        return path
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class JobSpec:
     Args:
         address: `module:attribute`, or `path/to/file.py:attribute`.
         search_path: folders put before `sys.path`, so that the user's modules are found.
-        options: the options' values; a reference is a map of `path` and `sha256`.
+        options: the options' values; a reference is a map of `path` and `sha256`, of a folder on a stack
+            also of `port`, where `fetching` answers.
         prepared: folder that `prepare` writes and `open` reads.
         stage: which of its stages is opened; the first where none is named.
     """
@@ -111,7 +112,7 @@ def make_options(job: Job, plain: Mapping[str, Any]) -> Any:
     for option in read_fields(job.options):
         if Reference in (option.type, *get_args(option.type)) and values.get(option.name) is not None:
             given = values[option.name]
-            values[option.name] = Reference(Path(given["path"]), given["sha256"])
+            values[option.name] = _make_reference(given)
     try:
         return job.options(**values)
     except TypeError as err:
@@ -131,6 +132,16 @@ def list_columns(job: Job, stages: Stages, place: int) -> tuple[str, ...]:
     """Declared columns of a stage's rows, empty where they are dicts."""
     writes = job.writes if place == len(stages) - 1 else stages[place].writes
     return writes._fields if writes is not None else ()  # type: ignore[attr-defined]
+
+
+def _make_reference(given: Mapping[str, Any]) -> Reference:
+    """The reference of an option; of a folder on a stack, `port` is where its files are asked for."""
+    path, sha256, fetch = Path(given["path"]), given["sha256"], None
+    if "port" in given:
+        from aliquot.fetching import ask_for_file
+
+        fetch = partial(ask_for_file, given["port"], sha256, path)
+    return Reference(path, sha256, fetch)
 
 
 def digest_code(address: str) -> str:

@@ -32,7 +32,7 @@ from aliquot.stages import StageNote, are_stages
 
 FORMAT = "aliquot/run/1"
 
-FindReference = Callable[[str, Any], Mapping[str, str]]
+FindReference = Callable[[str, Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,8 @@ def resolve_options(
     """All options of a job as plain values, defaults included; raises BadOption.
 
     Args:
-        find_reference: gives `path` and `sha256` of what an option (as it is spelt) names.
+        find_reference: gives `path` and `sha256` of what an option (as it is spelt) names, and of a folder
+            `is_folder`.
         spell: an option's name as the user knows it.
     """
     known = {option.name: option for option in read_fields(job.options)}
