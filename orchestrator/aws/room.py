@@ -1,7 +1,7 @@
 """What a run carries to its workers: how much it is, how long fetching it takes, whether `/tmp` holds it.
 
-Owns these figures, which plans count by and submissions are refused by. Imports the core's cache and its
-fetching. When it is wrong, a run is submitted whose workers cannot open it, or costs more than was told.
+Owns these figures, which plans count by and submissions are refused by. Imports the core's cache.
+When it is wrong, a run is submitted whose workers cannot open it, or costs more than was told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from aliquot.aws import PIECE_BYTES
 from aliquot.cache import SPARED_BYTES
 from aliquot.errors import BadReference
 
@@ -19,6 +18,7 @@ from aliquot.errors import BadReference
 FETCH_BYTES_PER_S = 50e6
 MOST_TMP_MIB = 10_240
 _MIB, _STEP_MIB = 1 << 20, 512
+_REQUESTS = 2  # of a file: what it is, and its content
 _TOLD_S = 1.0  # of fetching, from which on a plan speaks of it
 
 
@@ -49,7 +49,7 @@ class Carry:
     @property
     def n_requests(self) -> int:
         """GETs and HEADs of a cold start."""
-        return sum(1 + ceil(size / PIECE_BYTES) for size in self.sizes.values())
+        return _REQUESTS * len(self.sizes)
 
     @property
     def is_told(self) -> bool:

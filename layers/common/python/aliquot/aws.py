@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -32,12 +30,7 @@ _DENIED = frozenset({"AccessDenied", "403"})
 _DENIED_TO_STACK = "may not be read by the stack: name its bucket in the stack's DataBuckets"
 _CONFLICT = "ConditionalRequestConflict"  # 409: another conditional put is under way
 _MOST_CONFLICTS = 5
-# Of an object that becomes a file. 1,000 workers that begin at once ask for 3,100 of these a second, at
-# 50 MB/s each, and S3 gives 5,500 GETs a second of a prefix.
-PIECE_BYTES = 16 << 20
-_PIECES = (
-    2  # on their way at a time, and so many in memory: S3 gives one request 85 MB/s, functions hardly more
-)
+_PIECE_BYTES = 1 << 20
 _MOST_READS = 4  # of one range: botocore tries a request again, not a body that breaks off
 _MOST_FETCHES = 2  # of a file whose content is not what it should be
 _SHA256 = "sha256"  # under which an object's metadata say it
@@ -151,32 +144,25 @@ class S3Store:
         return digest.hexdigest(), head.get("Metadata", {}).get(_SHA256, "")
 
     def _read_pieces(self, key: str, n_bytes: int, etag: str) -> Iterator[bytes]:
-        """An object's content in order, several pieces on their way at a time."""
-        spans = iter([(at, min(PIECE_BYTES, n_bytes - at)) for at in range(0, n_bytes, PIECE_BYTES)])
-        with ThreadPoolExecutor(_PIECES) as pool:
-            waiting: deque[Future[bytes]] = deque()
-            try:
-                for span in spans:
-                    waiting.append(pool.submit(self._read_range, key, etag, *span))
-                    if len(waiting) == _PIECES:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for each in waiting:
-                    each.cancel()
+        """An object's content in order; from where a connection breaks off on another one goes on."""
+        at, n_fruitless = 0, 0
+        while at < n_bytes:
+            began, reason = at, "it ended early"
+            with _explained(self._name(key)):
+                try:
+                    for piece in self._open_from(key, at, etag).iter_chunks(_PIECE_BYTES):
+                        at += len(piece)
+                        yield piece
+                except BotoCoreError as err:
+                    reason = str(err)
+            n_fruitless = n_fruitless + 1 if at == began else 0
+            if n_fruitless == _MOST_READS:
+                raise StoreError(self._name(key), f"gives nothing from byte {at:,} on: {reason}")
 
-    def _read_range(self, key: str, etag: str, first: int, n_bytes: int) -> bytes:
-        def read() -> bytes:
-            span = f"bytes={first}-{first + n_bytes - 1}"
-            found = self._client.get_object(
-                Bucket=self._bucket, Key=self._prefix + key, Range=span, IfMatch=etag
-            )
-            body: bytes = found["Body"].read()
-            return body
-
-        with _explained(self._name(key)):
-            return _read_whole(read, self._name(key), first, n_bytes)
+    def _open_from(self, key: str, first: int, etag: str) -> Any:
+        return self._client.get_object(
+            Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={first}-", IfMatch=etag
+        )["Body"]
 
     def has(self, key: str) -> bool:
         """Whether there is such an object; raises StoreError where that cannot be told."""
@@ -261,11 +247,18 @@ class _ObjectFile(io.RawIOBase):
         return n_bytes
 
     def _fetch(self, first: int, n_bytes: int) -> bytes:
-        try:
-            span = f"bytes={first}-{first + n_bytes - 1}"
-            return _read_whole(lambda: self._get(span), self._path, first, n_bytes)
-        except ClientError as err:
-            raise self._judge(err) from err
+        for attempt in range(_MOST_READS):
+            try:
+                body = self._get(f"bytes={first}-{first + n_bytes - 1}")
+            except ClientError as err:
+                raise self._judge(err) from err
+            except BotoCoreError as err:  # a body that broke off among them
+                if attempt == _MOST_READS - 1:
+                    raise StoreError(self._path, str(err)) from err
+            else:
+                if len(body) == n_bytes:
+                    return body
+        raise StoreError(self._path, f"gives other than {n_bytes:,} bytes from byte {first:,} on")
 
     def _get(self, span: str) -> bytes:
         pin = {"IfMatch": f'"{self._etag}"'} if self._etag else {}
@@ -282,20 +275,6 @@ class _ObjectFile(io.RawIOBase):
         if code in _DENIED:
             return DatasetError(self._path, self._denied)
         return StoreError(self._path, _describe(err))
-
-
-def _read_whole(read: Callable[[], bytes], name: str, first: int, n_bytes: int) -> bytes:
-    """What `read` gives, tried again where it breaks off or is short; raises StoreError."""
-    for attempt in range(_MOST_READS):
-        try:
-            body = read()
-        except BotoCoreError as err:  # a body that broke off among them
-            if attempt == _MOST_READS - 1:
-                raise StoreError(name, str(err)) from err
-        else:
-            if len(body) == n_bytes:
-                return body
-    raise StoreError(name, f"gives other than {n_bytes:,} bytes from byte {first:,} on")
 
 
 @contextmanager
