@@ -18,7 +18,6 @@ from aliquot.errors import BadReference
 FETCH_BYTES_PER_S = 50e6
 MOST_TMP_MIB = 10_240
 _MIB, _STEP_MIB = 1 << 20, 512
-_REQUESTS = 2  # of a file: what it is, and its content
 _TOLD_S = 1.0  # of fetching, from which on a plan speaks of it
 
 
@@ -48,8 +47,8 @@ class Carry:
 
     @property
     def n_requests(self) -> int:
-        """GETs and HEADs of a cold start."""
-        return _REQUESTS * len(self.sizes)
+        """GETs of a cold start."""
+        return len(self.sizes)
 
     @property
     def is_told(self) -> bool:

@@ -41,21 +41,17 @@ class Objects:
         self.damages: list[str] = []
         self.read_from: list[int] = []
 
-    def head_object(self, **asked: str) -> dict[str, Any]:
-        self.counts["head"] += 1
-        body, metadata = self._find(asked["Key"]), self.metadata.get(asked["Key"], {})
-        return {"ContentLength": len(body), "ETag": '"1"', "Metadata": metadata}
-
     def get_object(self, **asked: str) -> dict[str, Any]:
         self.counts["get"] += 1
-        assert asked["IfMatch"] == '"1"', "pieces of two contents would be one file"
-        first = int(asked["Range"].removeprefix("bytes=").removesuffix("-"))
+        first = int(asked.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        assert asked.get("IfMatch") == ('"1"' if "Range" in asked else None), "two contents would be one file"
         self.read_from.append(first)
         body = self._find(asked["Key"])[first:]
         damage = self.damages.pop(0) if self.damages else ""
         if damage == "altered":
             body = bytes([body[0] ^ 1]) + body[1:]
-        return {"Body": Body(body, damage)}
+        said = {"ContentLength": len(body), "ETag": '"1"', "Metadata": self.metadata.get(asked["Key"], {})}
+        return {**said, "Body": Body(body, damage)}
 
     def get_paginator(self, _name: str) -> Objects:
         return self
@@ -66,7 +62,7 @@ class Objects:
 
     def _find(self, key: str) -> bytes:
         if key not in self.bodies:
-            raise ClientError({"Error": {"Code": "404"}}, "HeadObject")
+            raise ClientError({"Error": {"Code": "404"}}, "GetObject")
         return self.bodies[key]
 
 
@@ -75,6 +71,9 @@ class Body:
 
     def __init__(self, body: bytes, damage: str) -> None:
         self._body, self._damage = body, damage
+
+    def close(self) -> None:
+        """As often as anybody likes."""
 
     def iter_chunks(self, n_bytes: int) -> Iterator[bytes]:
         n_pieces = {"broken off": 2, "short": 2, "dead": 0}.get(self._damage, len(self._body))
@@ -104,7 +103,7 @@ def test_pieces_become_the_file_in_order(objects, tmp_path, n_bytes):
     body = bytes(number * 7 % 251 for number in range(n_bytes))
     fetch(objects, body, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == body
-    assert objects.counts == Counter(head=1, get=min(1, n_bytes))
+    assert objects.counts["get"] == 1
 
 
 @pytest.mark.parametrize("damage", ["broken off", "short"])
@@ -128,7 +127,7 @@ def test_content_that_was_altered_on_its_way_is_fetched_again(objects, tmp_path)
     objects.damages = ["altered"]
     fetch(objects, bytes(3000), tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == bytes(3000)
-    assert objects.counts == Counter(head=2, get=2)
+    assert objects.counts == Counter(get=2)
 
 
 def test_object_that_is_another_is_refused_and_named_and_nothing_is_left(objects, tmp_path):
@@ -198,7 +197,7 @@ def test_warm_environment_fetches_a_reference_once_for_all_its_runs(worker):
     digest = worker.put(1, 1)
     for run in ("a", "b", "c"):
         worker.open(run, digest)
-    assert worker.objects.counts == Counter(head=1, get=1)
+    assert worker.objects.counts == Counter(get=1)
 
 
 def test_runs_with_other_references_take_the_place_of_the_oldest(worker):

@@ -15,7 +15,7 @@ import hashlib
 import io
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -134,23 +134,25 @@ class S3Store:
         """The digest of what was written, and what the object says itself that it is."""
         digest = hashlib.sha256()
         with _explained(self._name(key)):
-            head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
-        if make_room is not None:
-            make_room(head["ContentLength"])
-        with path.open("wb") as file:
-            for piece in self._read_pieces(key, head["ContentLength"], head["ETag"]):
+            found = self._open(key)
+        with closing(found["Body"]), path.open("wb") as file:
+            if make_room is not None:
+                make_room(found["ContentLength"])
+            for piece in self._read_pieces(key, found):
                 digest.update(piece)
                 file.write(piece)
-        return digest.hexdigest(), head.get("Metadata", {}).get(_SHA256, "")
+        return digest.hexdigest(), found.get("Metadata", {}).get(_SHA256, "")
 
-    def _read_pieces(self, key: str, n_bytes: int, etag: str) -> Iterator[bytes]:
-        """An object's content in order; from where a connection breaks off on another one goes on."""
-        at, n_fruitless = 0, 0
-        while at < n_bytes:
+    def _read_pieces(self, key: str, found: Mapping[str, Any]) -> Iterator[bytes]:
+        """An object's content in order; from where a connection breaks off another one goes on."""
+        body, at, n_fruitless = found["Body"], 0, 0
+        while at < found["ContentLength"]:
             began, reason = at, "it ended early"
             with _explained(self._name(key)):
                 try:
-                    for piece in self._open_from(key, at, etag).iter_chunks(_PIECE_BYTES):
+                    if at or n_fruitless:
+                        body = self._open(key, Range=f"bytes={at}-", IfMatch=found["ETag"])["Body"]
+                    for piece in body.iter_chunks(_PIECE_BYTES):
                         at += len(piece)
                         yield piece
                 except BotoCoreError as err:
@@ -159,10 +161,9 @@ class S3Store:
             if n_fruitless == _MOST_READS:
                 raise StoreError(self._name(key), f"gives nothing from byte {at:,} on: {reason}")
 
-    def _open_from(self, key: str, first: int, etag: str) -> Any:
-        return self._client.get_object(
-            Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={first}-", IfMatch=etag
-        )["Body"]
+    def _open(self, key: str, **asked: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **asked)
+        return found
 
     def has(self, key: str) -> bool:
         """Whether there is such an object; raises StoreError where that cannot be told."""
