@@ -40,8 +40,8 @@ class Bucket:
         self.n_gets += 1
         return {"Body": io.BytesIO(self._find(Key))}
 
-    def head_object(self, Key: str, **_: Any) -> None:  # noqa: N803
-        self._find(Key)
+    def head_object(self, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        return {"ContentLength": len(self._find(Key))}
 
     def get_paginator(self, _name: str) -> "Bucket":
         return self
