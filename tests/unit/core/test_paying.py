@@ -9,14 +9,17 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from aliquot.chunk import Chunk
 from aliquot.cutter import Cutter, describe_reads
 from aliquot.errors import StoreError, Undecodable
-from aliquot.keys import PaidKey
+from aliquot.keys import ChunkId, PaidKey
 from aliquot.ledger import BUDGET_REACHED, SETTLED, TIME_REACHED, Ledger
+from aliquot.outcome import Outcome
 from aliquot.paying import Bill, Purse
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
 from aliquot.readers import Source
+from aliquot.rows import make_block
 from aliquot.spending import Tariff, estimate_least_usd, estimate_stake_usd, measure_preparing
 from aliquot.stages import StageNote
 from aliquot.store import FolderStore
@@ -251,6 +254,28 @@ def test_tick_counts_what_was_paid_before_it(
     ticker = Ticker("run", ledger, manifest, _NoQueues(), lambda _: None, 180)  # type: ignore[arg-type,return-value]
     assert ticker.tick(None)["phase"] == "running"
     assert ledger.is_stopped(0) == is_stopped
+
+
+@pytest.mark.parametrize(
+    ("budget_usd", "phase", "reason"), [(0.06, "exchanging", None), (0.002, "running", BUDGET_REACHED)]
+)
+def test_an_exchange_that_the_budget_cannot_pay_is_not_begun(
+    ledger: Ledger, budget_usd: float, phase: str, reason: str | None
+) -> None:
+    manifest = make_manifest("a.csv", budget_usd)
+    manifest["stages"].append(StageNote("behind", exchange="key").to_plain())
+    chunk = ChunkId(0, 1)
+    ledger.put_chunk(chunk, Chunk(0, 1, {"id": ["a"]}, provenance=((0, 0, 1),)).to_bytes())
+    ledger.seal(1, 1)
+    block = make_block(0, [[{"key": "a"}]], [None], ())
+    ledger.put_outcome(
+        "work", chunk, chunk.all_records, Outcome({0: block.pack()}, {}, 1), 1000, rung="small"
+    )
+    ticker = Ticker("run", ledger, manifest, _NoQueues(), lambda _: None, 180)  # type: ignore[arg-type,return-value]
+    said = ticker.tick(None)
+    stop = ledger.read_stop(0)
+    assert (said["phase"], stop and stop.reason) == (phase, reason)
+    assert bool(said["groups_key"]) == (phase == "exchanging")
 
 
 class _NoQueues(TaskQueues):

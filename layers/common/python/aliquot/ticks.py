@@ -45,6 +45,7 @@ from aliquot.reducer import Reducer
 from aliquot.spending import (
     Spend,
     Tariff,
+    estimate_settling,
     is_beyond,
     measure_duplicates,
     measure_preparing,
@@ -53,7 +54,7 @@ from aliquot.spending import (
     write_invoice,
 )
 from aliquot.stages import Leg, StageNote, choose_rung, read_legs
-from aliquot.tally import TickPlan, TickState, plan_drain, plan_tick
+from aliquot.tally import SHORTEST_WAIT_S, TickPlan, TickState, plan_drain, plan_tick
 
 _MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
 _TAIL_MS = 100  # billed after a tick has measured itself
@@ -177,7 +178,9 @@ class Ticker:
         n_records = coverage.n_records if is_sealed else sys.maxsize
         if limit.stops(coverage.n_failed, coverage.n_answered, n_records):
             return TOO_MANY_FAILED, {}
-        if self._is_beyond_budget(plan.state, depths):
+        leg = self._legs[plan.state.leg]
+        in_flight = {**depths, **dict.fromkeys(map(self._choose_rung, leg.stages), self._window(leg))}
+        if self._is_beyond_budget(plan.state, in_flight):
             return BUDGET_REACHED, {"budget_usd": self._settings["budget_usd"]}
         until_s = self._settings.get("until_s")
         if until_s is not None and self._now_s() >= until_s:
@@ -187,7 +190,12 @@ class Ticker:
         said = self._find_open_failure(plan.state.epoch)
         return (OPEN_FAILED, {"message": said}) if said else ("", {})
 
-    def _is_beyond_budget(self, state: TickState, depths: Mapping[str, int]) -> bool:
+    def _is_beyond_budget(self, state: TickState, in_flight: Mapping[str, int], n_exchanges: int = 0) -> bool:
+        """Whether what was spent and what is at stake might reach the budget.
+
+        Args:
+            n_exchanges: to be paid besides, each about as much as settling in both of its steps.
+        """
         budget_usd = self._settings.get("budget_usd")
         if budget_usd is None:
             return False
@@ -200,7 +208,8 @@ class Ticker:
         spent = measure_spend(tariff, outcomes, redelivered, n_chunks, n_ticks, tally_ms)
         spent += self._exchanging.measure(tariff, *place)
         spent += earlier.settling + measure_before(self._ledger, self._manifest, n_chunks)
-        in_flight = {**depths, self._rung: self._settings["window"]}
+        for _ in range(2 * n_exchanges):
+            spent += estimate_settling(tariff, len(outcomes))
         return is_beyond(tariff, budget_usd, spent, in_flight, len(outcomes))
 
     def _find_open_failure(self, epoch: int) -> str:
@@ -228,6 +237,10 @@ class Ticker:
         """Settle the run, or exchange what the leg gave: unless it is exchanged, a step is begun."""
         if state.leg == len(self._legs) - 1:
             return self._settle(state)
+        if self._is_beyond_budget(state, {}, n_exchanges=1):
+            facts = {"budget_usd": self._settings["budget_usd"], "at": self._now_s()}
+            self._ledger.stop(state.epoch, BUDGET_REACHED, facts)
+            return self._wait(TickPlan(state, wait_s=SHORTEST_WAIT_S))
         ledger = self._ledger.enter_leg(state.epoch, state.leg)
         try:
             roster = ledger.settle(self._legs[state.leg].last.name, state.epoch)
