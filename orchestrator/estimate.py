@@ -16,7 +16,7 @@ import numpy as np
 from aliquot.errors import DatasetError
 from aliquot.readers.streams import Opener
 from orchestrator.forecast.draws import find_interval, forecast_here
-from orchestrator.forecast.exchanges import Exchanged
+from orchestrator.forecast.exchanges import Exchanged, forecast_exchange_here
 from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
 from orchestrator.options import ReferenceSize, measure_references
@@ -80,7 +80,8 @@ class Estimate:
 
     def at(self, workers: int) -> Estimate:
         """The same on so many hosts, each with a core of its own."""
-        wall_s = forecast_here(self.draws, workers, self.start_s)
+        besides_s = self.start_s + sum(map(forecast_exchange_here, self.exchanges))
+        wall_s = forecast_here(self.draws, workers, besides_s)
         memory_mib = self.memory_mib // self.workers * workers
         return replace(self, workers=workers, wall_s=wall_s, memory_mib=memory_mib)
 
@@ -122,13 +123,15 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         resolved.record_timeout_s,
         np.random.default_rng(SEED),
     )
+    exchanges = [each.scale(size.n_records / probe.n_sampled) for each in probe.rest.exchanges]
+    besides_s = probe.start_s + sum(map(forecast_exchange_here, exchanges))
     return Estimate(
         n_records=size.n_records,
         n_chunks=size.n_chunks,
         n_bytes=size.n_bytes,
         workers=resolved.workers,
         record_ms=find_interval([1e3 * work.total_s / work.n_records for work in draws]),
-        wall_s=forecast_here(draws, resolved.workers, probe.start_s),
+        wall_s=forecast_here(draws, resolved.workers, besides_s),
         memory_mib=ceil(probe.peak_mib) * resolved.workers,
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
@@ -139,7 +142,7 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         share_read=size.share_read,
         is_in_s3=request.is_in_s3,
         draws=draws,
-        exchanges=[each.scale(size.n_records / probe.n_sampled) for each in probe.rest.exchanges],
+        exchanges=exchanges,
     )
 
 

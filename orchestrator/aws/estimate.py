@@ -7,7 +7,7 @@ were told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
@@ -25,6 +25,7 @@ from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
 from orchestrator.estimate import Estimate, describe_bytes
 from orchestrator.forecast.draws import STACK_ERROR, USD_ERROR, Interval, find_interval, forecast_all
+from orchestrator.forecast.exchanges import ExchangeForecast, forecast_exchange
 from orchestrator.forecast.limits import Strain, find_limit, list_strained
 from orchestrator.forecast.place import Load, Place, find_rung
 from orchestrator.progress import describe_count, describe_range, describe_seconds, describe_usd
@@ -51,6 +52,7 @@ class StackEstimate:
         wall_s, usd: median, and the 90% interval.
         limit: what decides how long it takes, and what lifts it.
         strained: the quota of which it uses most.
+        exchanges: between the legs of a chain.
         carry: what each worker fetches first, and loading_usd: the part of `usd` that this is.
     """
 
@@ -62,6 +64,7 @@ class StackEstimate:
     strained: Strain
     carry: Carry = field(default_factory=lambda: Carry({}))
     loading_usd: float = 0.0
+    exchanges: Sequence[ExchangeForecast] = ()
 
     def __str__(self) -> str:
         mean, low, high = self.usd
@@ -74,6 +77,7 @@ class StackEstimate:
             f"{describe_count(self.place.window, 'task')} at a time\n"
             f"cost     {cost}\n"
             f"{self.describe_loading()}"
+            f"{''.join(map(describe_exchange, self.exchanges))}"
             f"memory   {describe_rung(self.local.memory_mib // self.local.workers)}\n"
             f"limit    {self.limit}\n"
             f"{self.local.describe_probe('here')}"
@@ -102,6 +106,14 @@ class StackEstimate:
     def at(self, window: int) -> StackEstimate:
         """The same with so many tasks at a time, wherever they come from."""
         return estimate_at(self.local, replace(self.place, window=window, may_wait=True))
+
+
+def describe_exchange(found: ExchangeForecast) -> str:
+    """What goes through an exchange, as a line."""
+    moved = f"{describe_count(found.n_rows, 'row')} in {describe_count(found.n_partitions, 'partition')}"
+    asked = f"{describe_count(found.n_reads + found.n_puts, 'request')}"
+    taken = f"{describe_seconds(found.wall_s)}, {describe_usd(found.usd)} of the cost"
+    return f"exchange {moved} before stage {found.stage}: {asked}, {taken}\n"
 
 
 def describe_rung(need_mib: int) -> str:
@@ -156,13 +168,17 @@ def estimate_at(local: Estimate, place: Place) -> StackEstimate:
     cut_usd = price_cutting(local.n_bytes, place.tariff) if local.is_in_s3 else 0.0
     begin_s = local.start_s - local.open_s + carry.unsent_bytes / _UPLOAD_BYTES_PER_S
     fetch_usd = carry.n_requests * place.tariff.prices.s3_get
+    n_outcomes = round(sum(each.n_tasks for each in found) / len(found))
+    exchanges = [forecast_exchange(each, n_outcomes, place) for each in local.exchanges]
+    begin_s += sum(each.wall_s for each in exchanges)
+    besides_usd = cut_usd + sum(each.usd for each in exchanges)
     wall_s = find_interval([begin_s + each.wall_s for each in found], STACK_ERROR)
-    usd = find_interval([each.usd + cut_usd + fetch_usd * each.n_workers for each in found], USD_ERROR)
+    usd = find_interval([each.usd + besides_usd + fetch_usd * each.n_workers for each in found], USD_ERROR)
     typical = min(zip(found, local.draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
     strained = list_strained(typical[0], place, load)[0]
     loading_usd = typical[0].n_workers * (fetch_usd + carry.fetch_s * place.tariff.worker_s("small"))
     limit = find_limit(typical[1], typical[0], load, place)
-    return StackEstimate(local, place, wall_s, usd, limit, strained, carry, loading_usd)
+    return StackEstimate(local, place, wall_s, usd, limit, strained, carry, loading_usd, exchanges)
 
 
 def make_load(local: Estimate) -> Load:

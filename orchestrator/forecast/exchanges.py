@@ -53,6 +53,11 @@ class ExchangeForecast:
     usd: float
 
 
+def forecast_exchange_here(found: Exchanged) -> float:
+    """Seconds of an exchange on this machine, where the orchestrator does all of it."""
+    return 2 * found.n_rows * _ROW_S
+
+
 def forecast_exchange(found: Exchanged, n_outcomes: int, place: Place) -> ExchangeForecast:
     """One exchange of a leg that left so many outcomes."""
     n_parts = max(1, min(300, ceil(n_outcomes / LEAST_OUTCOMES)))
