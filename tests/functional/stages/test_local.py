@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from aliquot.outcome import OutcomeReader
 from tests.functional.stages.chains import Options, expect
 
 SHAPES = ["", "f", "ff", "x", "fx", "xf", "xr", "r", "fxr", "sxr", "xfr", "fff"]
@@ -169,3 +170,50 @@ def test_columns_cannot_be_kept_across_an_exchange(desk):
     said = run(desk, Options("x"), "--keep", "id")
     assert said.code == 2
     assert "rows behind an exchange" in said.err
+
+
+APPETITE = """
+from dataclasses import dataclass
+from aliquot import Job, Stage
+
+@dataclass(frozen=True)
+class Options:
+    expand: int = 1
+
+def open_expand(options, prepared):
+    return lambda records: ([{"n": int(r["id"][1:]), "of": k} for k in range(3)] for r in records)
+
+def open_stock(options, prepared):
+    stock = bytearray(b"x" * (60 << 20))
+    def look(rows):
+        for row in rows:
+            stock[row["n"]] = row["of"]
+            yield [{"n": row["n"], "of": row["of"]}]
+    return look
+
+def stages(options):
+    return (
+        Stage("expand", open_expand, concurrency=options.expand),
+        Stage("stock", open_stock, concurrency=1, memory_mib=200, fork_safe=False),
+    )
+
+job = Job("appetite", 1, Options, stages)
+"""
+
+
+def test_more_hosts_of_one_stage_leave_the_memory_of_another_as_it_is(desk):
+    """Stages of opposite appetite scale apart: the second's peak stays within 5%."""
+    desk.write("appetite.py", APPETITE)
+    desk.write_texts(400, n_odd=0)
+    peaks = []
+    for n_hosts in (1, 2):
+        out = f"out-{n_hosts}"
+        said = desk.aliquot(
+            *("run", "appetite:job", "data.csv", "--out", out, "--workers", "2", "--quiet"),
+            f"--expand={n_hosts}",
+        )
+        assert said.code == 0, said.err
+        outcomes = [*(desk.folder / out / "ledger/outcomes/stock").rglob("*~*")]
+        peaks.append(max(OutcomeReader(path.read_bytes()).peak_mib for path in outcomes))
+    assert peaks[0] > 55
+    assert abs(peaks[1] / peaks[0] - 1) < 0.05
