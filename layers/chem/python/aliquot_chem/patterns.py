@@ -61,6 +61,10 @@ class PatternTable:
 
         self._read = lru_cache(_PATTERNS_KEPT)(read)
 
+    def __len__(self) -> int:
+        """How many patterns there are."""
+        return len(self._required)
+
     def open_screen(self, molecule: Molecule) -> Screen:
         """What tells by bits alone which patterns the molecule cannot hold."""
         return Screen(self._required, ~self.offers.pack_offer(molecule))
@@ -89,6 +93,10 @@ class PatternTable:
             holds = molecule.mol.HasSubstructMatch
             is_held[[p for p in self.screen(molecule, patterns).tolist() if holds(self._read(p))]] = True
         return is_held
+
+    def holds(self, molecule: Molecule, pattern: int) -> bool:
+        """Whether the molecule holds the pattern, chirality not regarded."""
+        return molecule.mol.HasSubstructMatch(self._read(pattern))
 
     def list_matches(self, molecule: Molecule, pattern: int) -> Matches | None:
         """Every match of the pattern, None where it has too many to list."""
