@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-screen bench-plan bench-growth bench-references verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-retro verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,13 @@ bench-cloud: setup ## count a stack's requests on the rehearsal, time the worker
 
 bench-crossref: setup ## measure the main job on real data
 	$(BIN)/python benchmarks/crossref.py
+
+# AiZynthFinder wants an older RDKit and NumPy: a venv of its own, and the benchmark says where it is not there.
+bench-retro: setup ## retrosynthesis on real data, beside a plain program and AiZynthFinder (ARGS="--only recovery")
+	@build/aizynth-venv/bin/python -c 'import aizynthfinder' 2>/dev/null || { $(BIN)/python -m venv --clear build/aizynth-venv && \
+	    build/aizynth-venv/bin/python -m pip --disable-pip-version-check install --quiet 'aizynthfinder>=4.4' 'pyarrow<19' \
+	        || echo "AiZynthFinder does not install here" >&2; }
+	nice -n 10 $(BIN)/python -m benchmarks.retro $(or $(ARGS),--write)
 
 # Peers are installed one by one, apart from the lock; the benchmark names the one that is not there.
 bench-engine: setup ## the same work on Aliquot and on its peers, hours (ONLY=a,c SCALE=0.1 TURNS=1 for less)

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aliquot.errors import BadOption, FolderInUse, JobError, OverBudget
+from aliquot.job import read_fields
 from aliquot.launch import IN_HOST
+from aliquot.manifest import list_choices
 from orchestrator.aws.folder import find_address, read_address, refuse_place
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.target import LOCAL, Target
 from orchestrator.budget import parse_duration
-from orchestrator.catalog import list_jobs
+from orchestrator.catalog import find_job, list_jobs
 from orchestrator.limits import check_threads
 from orchestrator.local.folder import LEDGER, open_folder
 from orchestrator.local.session import Resume, Session
@@ -185,7 +187,7 @@ def plan(
         record_timeout: seconds that one record may take.
         memory: MiB of private memory a worker; by default 80% of what is free, divided by the workers.
         max_failed: how many records may fail: "5%" or "12".
-        format: "parquet" or "csv".
+        format: "parquet" or "csv", or one that the job has besides, as Parquet.
         threads: of each worker, for records that wait (HTTP, databases); by default as many as the job
             declares, for a plain function 1.
         on: "local", "aws:STACK", or "rehearsal", the stack on this machine.
@@ -199,6 +201,8 @@ def plan(
         guard = 'put it under `if __name__ == "__main__":`'
         raise JobError(str(job), f"a script made a plan while a host imported it: {guard}")
     target = Target(on, profile, region)
+    if _has_format(job, format):
+        options, format = {**options, "format": format}, "parquet"  # noqa: A001 - as above
     settings: Settings | CloudSettings
     if target.is_local:
         settings = Settings(workers, record_timeout, memory, str(max_failed), format, threads=threads)
@@ -214,6 +218,14 @@ def plan(
             "--code", f"a stack does not have {address}: add `--code .` to send this folder along"
         )
     return RunPlan(request, settings, target)
+
+
+def _has_format(job: str | Callable[[Any], Any], name: str) -> bool:
+    """Whether it is a format that the job itself knows, by its option `format`."""
+    if not isinstance(job, str) or ":" in job:
+        return False
+    options = read_fields(find_job(job).job.options)
+    return any(option.name == "format" and name in list_choices(option) for option in options)
 
 
 def resume(

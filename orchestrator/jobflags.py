@@ -6,6 +6,7 @@ Owns the mapping from an options dataclass to click's parameters. Imports click 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from typing import Any
 
 import click
@@ -27,8 +28,9 @@ class JobCommand(click.Command):
         own = [parameter for parameter in self.params if not (parameter.name or "").startswith(_PREFIX)]
         job = _find_named_job(args, own, is_asking=ctx.resilient_parsing)
         taken = {flag for parameter in own for flag in parameter.opts}
-        flags = [make_flag(option) for option in list_told(job)] if job is not None else []
-        self.params = [*own, *(flag for flag in flags if not taken & set(flag.opts))]
+        options = list_told(job) if job is not None else ()
+        flags = [flag for flag in map(make_flag, options) if not taken & set(flag.opts)]
+        self.params = [*(_widen(parameter, options) for parameter in own), *flags]
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -41,6 +43,17 @@ class JobCommand(click.Command):
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
+
+
+def _widen(parameter: click.Parameter, options: Sequence[FieldSpec]) -> click.Parameter:
+    """A flag of the command; with the choices of the job's option of that name besides its own."""
+    own = [option for option in options if name_flag(option.name) in parameter.opts]
+    choices = [value for option in own for value in list_choices(option)]
+    if not choices or not isinstance(parameter.type, click.Choice):
+        return parameter
+    wider = copy(parameter)
+    wider.type = click.Choice(list(dict.fromkeys([*parameter.type.choices, *choices])))
+    return wider
 
 
 def make_flag(option: FieldSpec) -> click.Option:

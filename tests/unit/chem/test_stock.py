@@ -46,7 +46,10 @@ def test_a_stock_holds_what_was_put_in_and_nothing_else(tmp_path_factory, keys, 
     hash_all = collide if collides else hash_keys
     path = write(tmp_path_factory.mktemp("stock") / "s", keys, hash_all=hash_all, held_keys=held)
     asked = [*keys, *others, ""]
-    is_held = Stock(path, hash_all).find(asked)
+    stock = Stock(path, hash_all)
+    is_held = stock.find(asked)
+    stock.release()
+    assert (stock.find(asked) == is_held).all()
     assert is_held.tolist() == [key in set(keys) for key in asked]
     assert read_footer(path).n_keys == len(set(keys))
 

@@ -14,10 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from aliquot.errors import BadOption, BadReference
 from aliquot.job import Column
+
+if TYPE_CHECKING:
+    from aliquot_chem.stockfile import Footer
 
 _AHEAD = 4  # batches a worker, so that none waits for the one before it
 
@@ -45,6 +48,17 @@ def describe_key() -> str:
     from rdkit import rdBase
 
     return f"canonical SMILES of RDKit {rdBase.rdkitVersion}"
+
+
+def check_keys(path: Path) -> Footer:
+    """What the stock at `path` says of itself; raises BadReference where its keys are not of this RDKit."""
+    from aliquot_chem.stockfile import read_footer
+
+    footer, own = read_footer(path), describe_key()
+    if footer.key != own:
+        reason = f"its molecules are known by {footer.key!r} and this has {own!r}: make it again"
+        raise BadReference(str(path), f"{reason} with `aliquot index stock FILES... --out STOCK`")
+    return footer
 
 
 def write_key(smiles: str) -> str | None:

@@ -14,6 +14,7 @@ that does not hold them, or the other way round.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -136,8 +137,9 @@ class Stock:
         self.footer = footer = read_footer(path)
         self._hash_all = hash_all
         blocks_end = footer.blocks_at + 8 * (_count_blocks(footer.n_keys) + 1)
-        # a map of no bytes is refused, so the whole file is mapped once
-        whole = np.asarray(np.memmap(path, np.uint8, "r"))
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        whole = np.frombuffer(self._map, np.uint8)
         self._keys = whole[: footer.hashes_at]
         self._hashes = whole[footer.hashes_at : footer.blocks_at].view("<u8")
         self._blocks = whole[footer.blocks_at : blocks_end].view("<u8")
@@ -155,6 +157,10 @@ class Stock:
         for at, place, own in zip(likely.tolist(), places[likely].tolist(), asked[likely], strict=True):
             is_held[order[at]] = self._holds(place, own, wanted[order[at]])
         return is_held
+
+    def release(self) -> None:
+        """Let go of the pages that look-ups have touched; the system keeps them while it has room."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def number_shards(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """In which shard each of the keys lies, or would, shape (n_keys,)."""

@@ -1,0 +1,1 @@
+"""The job `retro` on real data: see `__main__`."""

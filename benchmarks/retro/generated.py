@@ -1,0 +1,72 @@
+"""Generated stocks, written as they lie on disk: sorted by construction, so that 400 million take minutes.
+
+The hash is a mixing of 64 bits that can be turned round (that of SplitMix64). Hashes are spread evenly with
+some noise, and a key is the number that mixes to its hash, in 16 hexadecimal digits. Owns this file and
+which keys it holds. Imports the stock's layout; a stock of real keys is written by `stockwriting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aliquot_chem.stock import describe_key
+from aliquot_chem.stockfile import BLOCK_KEYS, FORMAT, MAGIC, Footer, Hashes
+from aliquot_chem.stockwriting import choose_shards
+
+_KEY_BYTES = 17  # a line feed after it
+_AT_A_TIME = BLOCK_KEYS << 12
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix_keys(keys: Sequence[bytes]) -> Hashes:
+    """The hash of each key."""
+    z = np.array([int(key, 16) for key in keys], np.uint64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def unmix(hashes: Hashes) -> Hashes:
+    """The numbers that mix to these hashes."""
+    z = hashes ^ (hashes >> np.uint64(31)) ^ (hashes >> np.uint64(62))
+    z = z * np.uint64(0x319642B2D24D8EC3)
+    z = z ^ (z >> np.uint64(27)) ^ (z >> np.uint64(54))
+    z = z * np.uint64(0x96DE1B173F119089)
+    return z ^ (z >> np.uint64(30)) ^ (z >> np.uint64(60))
+
+
+def spread_hashes(places: NDArray[np.uint64], n_keys: int) -> Hashes:
+    """The hash at each place of a stock of so many keys, ascending with it."""
+    step = np.uint64((1 << 64) // n_keys)
+    return places * step + (places * _GOLDEN) % step
+
+
+def write_keys(hashes: Hashes) -> NDArray[np.uint8]:
+    """The keys of these hashes, each with its line feed, shape (n_keys, 17)."""
+    nibbles = unmix(hashes)[:, None] >> np.arange(60, -1, -4, dtype=np.uint64)
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)[(nibbles & np.uint64(15)).astype(np.intp)]
+    return np.concatenate([digits, np.full((len(hashes), 1), ord("\n"), np.uint8)], axis=1)
+
+
+def write_generated(path: Path, n_keys: int) -> Footer:
+    """Write a stock of so many keys, divided as a real one."""
+    hashes_at = -(-(len(MAGIC) + _KEY_BYTES * n_keys) // 8) * 8
+    blocks_at = hashes_at + 8 * n_keys
+    with path.open("wb") as out:
+        out.write(MAGIC)
+        for first in range(0, n_keys, _AT_A_TIME):
+            own = spread_hashes(np.arange(first, min(n_keys, first + _AT_A_TIME), dtype=np.uint64), n_keys)
+            out.seek(len(MAGIC) + _KEY_BYTES * first)
+            out.write(write_keys(own).tobytes())
+            out.seek(hashes_at + 8 * first)
+            out.write(own.tobytes())
+        starts = len(MAGIC) + _KEY_BYTES * np.arange(0, n_keys, BLOCK_KEYS, dtype=np.uint64)
+        out.seek(blocks_at)
+        out.write(starts.tobytes() + (len(MAGIC) + _KEY_BYTES * n_keys).to_bytes(8, "little"))
+        footer = Footer(FORMAT, describe_key(), n_keys, choose_shards(n_keys), hashes_at, blocks_at, "")
+        out.write(footer.pack())
+    return footer
