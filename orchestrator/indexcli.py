@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from orchestrator.flags import settings_options, split_column
+from orchestrator.flags import json_option, settings_options, split_column
 
 _SHOWN_REASONS = 10
 
@@ -23,6 +23,7 @@ def index() -> None:
 
     \b
     aliquot index fingerprints library.smi.gz --out library.index
+    aliquot index stock building-blocks.smi.gz --out stock
     """  # noqa: D301 - the backspace is for click
 
 
@@ -42,7 +43,8 @@ def index() -> None:
     help="Divide it, so that `retro` sends each molecule to the worker with its part; a power of two.  "
     "[default: 1, so that each worker maps the whole; more past 134 million molecules]",
 )
-def stock(data: tuple[str, ...], out: Path, column: tuple[str, ...], **words: Any) -> None:
+@json_option
+def stock(data: tuple[str, ...], out: Path, column: tuple[str, ...], as_json: bool, **words: Any) -> None:
     """Make the stock that `retro` looks molecules up in.
 
     FILES are files, globs, folders, or - for a pipe: .smi .csv .tsv .jsonl .parquet, also .gz. A molecule is
@@ -52,9 +54,15 @@ def stock(data: tuple[str, ...], out: Path, column: tuple[str, ...], **words: An
     aliquot index stock building-blocks.smi.gz zinc/*.csv --out stock
     """  # noqa: D301 - the backspace is for click
     from orchestrator.indexing import make_index
+    from orchestrator.readable import write_json
 
     figures = make_index("stock", data, out, dict(map(split_column, column)), **words)
-    click.echo(_describe_stock(out, figures))
+    click.echo(write_json(_document_stock(out, figures)) if as_json else _describe_stock(out, figures))
+
+
+def _document_stock(out: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+    reasons = [{"reason": reason, "count": count} for reason, count in figures["reasons"].items()]
+    return {"format": "aliquot/index/1", "kind": "stock", "path": str(out), **figures, "reasons": reasons}
 
 
 def _describe_stock(out: Path, figures: Mapping[str, Any]) -> str:

@@ -36,7 +36,7 @@ def list_fields(document):
 
 def test_commands_run_and_their_fields_are_documented(desk, project_root):
     text = (project_root / "docs" / "json.md").read_text()
-    documented, formats = set(re.findall(r"`([a-z_.]+)`", text)), set()
+    documented, formats = set(re.findall(r"`([a-z0-9_.]+)`", text)), set()
     commands = list_commands(text)
     assert len(commands) >= 6
     for _, *words in commands:
