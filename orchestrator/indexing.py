@@ -7,7 +7,11 @@ it is wrong, records of a file are left out of an index without being counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +21,8 @@ from aliquot.readers import find_sources, read_batches
 
 GROUP = "aliquot.indexes"
 Batch = tuple[Sequence[Any], Sequence[str]]
+Spread = Callable[[Callable[[Batch], Any], Iterable[Batch]], Iterator[Any]]
+_AHEAD = 4  # batches a worker, so that none waits for the one before it
 
 
 class Index(Protocol):
@@ -24,8 +30,13 @@ class Index(Protocol):
 
     reads: type
 
-    def build(self, batches: Iterable[Batch], out: Path, workers: int, shards: int | None) -> dict[str, Any]:
-        """Make the index of the records in `batches` at `out`; its figures."""
+    def build(
+        self, batches: Iterable[Batch], out: Path, spread: Spread, shards: int | None
+    ) -> dict[str, Any]:
+        """Make the index of the records in `batches` at `out`; its figures.
+
+        `spread` is as `map`, and does its work in several processes.
+        """
 
 
 def make_index(
@@ -54,7 +65,8 @@ def make_index(
     if out.is_dir():
         raise BadOption("--out", f"{out} is a folder: name the file that is to be the {kind}")
     index = find_index(kind)
-    return index.build(_read(index, data, column), out, workers or count_cores(), shards)
+    spread = partial(_map_in_order, workers or count_cores())
+    return index.build(_read(index, data, column), out, spread, shards)
 
 
 def find_index(kind: str) -> Index:
@@ -79,3 +91,19 @@ def _read(index: Index, data: Sequence[str], column: Mapping[str, str]) -> Itera
         values = batch.columns[field.name]
         reasons = [reason for reason, _ in batch.bad.values()]
         yield [value for at, value in enumerate(values) if at not in batch.bad], reasons
+
+
+def _map_in_order(workers: int, function: Callable[[Batch], Any], batches: Iterable[Batch]) -> Iterator[Any]:
+    """What the function gives of each batch, in order; of those under way there are a few a worker."""
+    if workers == 1:
+        yield from map(function, batches)
+        return
+    # whoever calls may have threads, with which a fork is unsafe
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(function, batch))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -86,7 +86,7 @@ def test_a_stock_is_divided_when_a_worker_cannot_map_it_whole():
 
 
 def test_writing_takes_no_more_memory_for_more_keys(tmp_path):
-    """What is held is a bounded number of keys and one part of them, in bytes about a megabyte here."""
+    """What is held is a bounded number of keys and one part of them."""
     tracemalloc.start()
     try:
         peaks = [trace_peak(tmp_path / "s", n_keys) for n_keys in (40_000, 10_000, 40_000)]
@@ -96,12 +96,12 @@ def test_writing_takes_no_more_memory_for_more_keys(tmp_path):
 
 
 def trace_peak(path: Path, n_keys: int) -> int:
-    """Bytes that writing so many keys of 88 bytes takes."""
+    """Bytes that writing so many keys of half a kilobyte takes."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     with StockWriter(path, "test", held_keys=10_000) as writer:
         for first in range(0, n_keys, 1000):
-            writer.add([b"C" * 50 + str(number).encode() for number in range(first, first + 1000)])
+            writer.add([b"C" * 500 + str(number).encode() for number in range(first, first + 1000)])
         writer.finish()
     return tracemalloc.get_traced_memory()[1] - before
 

@@ -9,10 +9,8 @@ are not found that the stock has.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -21,8 +19,6 @@ from aliquot.job import Column
 
 if TYPE_CHECKING:
     from aliquot_chem.stockfile import Footer
-
-_AHEAD = 4  # batches a worker, so that none waits for the one before it
 
 
 class Molecule(NamedTuple):
@@ -41,6 +37,9 @@ class Keys(NamedTuple):
 
     keys: list[bytes]
     rejected: Counter[str]
+
+
+Spread = Callable[[Callable[[Batch], Keys], Iterable[Batch]], Iterator[Keys]]
 
 
 def describe_key() -> str:
@@ -103,13 +102,15 @@ def _find_fault(text: str) -> str:
     return f"does not sanitise: {problems[0].GetType()}" if problems else "does not sanitise"
 
 
-def build(batches: Iterable[Batch], out: Path, workers: int = 1, shards: int | None = None) -> dict[str, Any]:
+def build(
+    batches: Iterable[Batch], out: Path, spread: Spread = map, shards: int | None = None
+) -> dict[str, Any]:
     """Write the stock of the molecules in `batches` to `out`.
 
     Args:
         batches: the records; a batch is what a worker gets at a time.
         out: the file that it becomes, replaced where it is there.
-        workers: processes that read molecules.
+        spread: applies a function to each batch, as `map` does, in whichever processes; in order.
         shards: into how many shards it is divided; see `stockwriting.choose_shards` where None.
 
     Returns:
@@ -128,7 +129,7 @@ def build(batches: Iterable[Batch], out: Path, workers: int = 1, shards: int | N
     rejected: Counter[str] = Counter()
     n_taken = 0
     with StockWriter(out, describe_key()) as writer:
-        for found in _map_in_order(batches, workers):
+        for found in spread(list_keys, batches):
             writer.add(found.keys)
             n_taken += len(found.keys)
             rejected.update(found.rejected)
@@ -148,19 +149,3 @@ def build(batches: Iterable[Batch], out: Path, workers: int = 1, shards: int | N
 
 def _list_reasons(rejected: Counter[str]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common()) or "there is none"
-
-
-def _map_in_order(batches: Iterable[Batch], workers: int) -> Iterator[Keys]:
-    """The keys of each batch, in order; of those under way there are a few a worker."""
-    if workers == 1:
-        yield from map(list_keys, batches)
-        return
-    # whoever calls may have threads, with which a fork is unsafe
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        waiting: deque[Future[Keys]] = deque()
-        for batch in batches:
-            waiting.append(pool.submit(list_keys, batch))
-            if len(waiting) >= _AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
