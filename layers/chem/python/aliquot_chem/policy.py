@@ -23,7 +23,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from aliquot.errors import BadReference
 from aliquot_chem.molecules import Molecule
 from aliquot_chem.rowsets import Rows
-from aliquot_chem.table import derive_template_id, read_template_rows
+from aliquot_chem.table import TEMPLATES, derive_template_id, read_rows
 
 _RADIUS = 2
 _LEAST_SCORE = -20.0
@@ -36,7 +36,7 @@ def prepare_policy(model: Path, table: Path, ids: list[str], into: Path) -> None
     Raises:
         BadReference: the model cannot be used, or is not about the rows of the table.
     """
-    rows = read_template_rows(table)
+    rows = read_rows(table, TEMPLATES)
     n_outputs = _Network(model).n_outputs
     if n_outputs != len(rows):
         reason = (
@@ -44,7 +44,7 @@ def prepare_policy(model: Path, table: Path, ids: list[str], into: Path) -> None
         )
         raise BadReference(str(model), reason)
     places = {template_id: place for place, template_id in enumerate(ids)}
-    own = [places.get(row.id or derive_template_id(row.smarts), -1) for row in rows]
+    own = [places.get(row.id or derive_template_id(row.text), -1) for row in rows]
     np.save(into / _ROW_OF_OUTPUT, np.array(own, np.int32))
 
 
