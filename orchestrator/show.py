@@ -90,6 +90,7 @@ def _describe_result(told: Explained) -> list[str]:
         f"rows      {summary['rows']:,} in {told.folder / 'result'}",
         f"time      {describe_seconds(summary['elapsed_s'])}, {summary['cpu_s']:,.1f} s of CPU",
     ]
+    lines += map(_describe_exchange, summary.get("exchanges", ()))
     if len(told.sessions_s) > 1:
         lines.append(f"sessions  {', '.join(map(describe_seconds, told.sessions_s))}")
     if invoice["total"]:
@@ -102,6 +103,13 @@ def _describe_result(told: Explained) -> list[str]:
             f"cost      {describe_usd(invoice['total'])} ({', '.join(stages)}, the rest around them){of_it}"
         )
     return lines
+
+
+def _describe_exchange(found: Mapping[str, Any]) -> str:
+    """What went through an exchange, and how uneven its groups are."""
+    moved = f"{found['rows']:,} rows in {found['groups']:,} groups"
+    largest = f"the largest, {found['largest_key']}, has {found['largest_rows']:,} rows"
+    return f"exchange  {moved} before {found['stage']}; {largest}"
 
 
 def _describe_times(told: Explained) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from aliquot.crossing import SettledLeg
 from aliquot.delivery import Subject, gather_columns, write_closing, write_tables
+from aliquot.exchange import tell_exchanges
 from aliquot.fates import gather_legs
 from aliquot.figures import Columns, Figures
 from aliquot.grouped_delivery import write_fates, write_rows
@@ -59,6 +60,8 @@ def deliver(
         aside.mkdir(parents=True)
         write = _write_one_leg if n_legs == 1 else partial(_write_legs, n_legs)
         columns, figures, summary = write(delivery, settled, aside)
+        exchanges = tell_exchanges(ledger for _, ledger, _ in settled[1:])
+        facts = {**facts, **({"exchanges": exchanges} if exchanges else {})}
         said = write_closing(delivery.subject, columns, figures, summary, facts, aside, delivery.ending)
         place_delivery(aside, delivery.folder, delivery.epoch, delivery.ending)
     return said

@@ -44,6 +44,8 @@ def check(desk, texts, options, out="out"):
     summary = json.loads((desk.folder / out / "summary.json").read_text())
     assert (summary["records"], summary["failed"]) == (len(texts), len(failed))
     assert (summary["done"], summary["rows"]) == (len(texts) - len(failed), len(rows))
+    exchanged = [f"stage{place}" for place, letter in enumerate(options.shape, 1) if letter in "xsr"]
+    assert [each["stage"] for each in summary.get("exchanges", ())] == exchanged
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -64,6 +64,8 @@ def test_a_chain_on_a_stack_gives_what_it_gives_here(desk, shape, fault, at):
     assert desk.failed() == failed
     summary = json.loads((desk.folder / "out" / "summary.json").read_text())
     assert (summary["done"], summary["failed"]) == (len(texts) - len(failed), len(failed))
+    exchanged = [f"stage{place}" for place, letter in enumerate(shape, 1) if letter in "xsr"]
+    assert [each["stage"] for each in summary.get("exchanges", ())] == exchanged
     invoice = json.loads((desk.folder / "out" / "invoice.json").read_text())
     assert list(invoice["stages"]) == [f"stage{place}" for place in range(len(shape) + 1)]
     assert all(spend["compute"] > 0 for spend in invoice["stages"].values())

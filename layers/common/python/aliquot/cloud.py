@@ -227,6 +227,7 @@ class Cloud:
         next epoch.
         """
         from aliquot.announcement import describe_published
+        from aliquot.exchanging import Exchanging
         from aliquot.tally import TickState, is_state
         from aliquot.ticks import write_run_invoice
 
@@ -239,10 +240,13 @@ class Cloud:
         manifest = self._read_manifest(run, ledger)
         subject = self._describe_subject(run, manifest)
 
-        def tell_facts() -> dict[str, float]:
+        def tell_facts() -> dict[str, Any]:
             with decoding(MANIFEST):
                 elapsed = datetime.now(UTC) - datetime.fromisoformat(manifest["created"])
-            return {"elapsed_s": round(elapsed.total_seconds(), 3)}
+            told = Exchanging(run, ledger, read_legs(manifest)).tell(
+                epoch, (event.get("state") or {}).get("leg", 0)
+            )
+            return {"elapsed_s": round(elapsed.total_seconds(), 3), **({"exchanges": told} if told else {})}
 
         def tell_invoice(n_groups: int, reduce_ms: int) -> dict[str, Any]:
             own_ms = (time.monotonic_ns() - began_ns) // 1_000_000 + _PUBLISH_TAIL_MS

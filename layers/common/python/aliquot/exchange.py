@@ -18,7 +18,7 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -45,6 +45,7 @@ CHUNK_BYTES = 1 << 20
 LEAST_OUTCOMES = 256  # that one step compacts
 _INDEX = "exchange/index"
 SAID = "exchange/said.json"  # what is known of an exchange that is over
+_TOLD = ("rows", "groups", "partitions", "largest_rows")
 _COUNTS = ("groups", "rows", "largest_rows", "wall_ms")
 
 
@@ -207,6 +208,20 @@ def gather(passage: Passage, index: Index, partition: int, check: Callable[[], N
     note: dict[str, Any] = {"groups": cutter.n_groups, "rows": cutter.n_rows, "largest_rows": largest_rows}
     note |= {"largest_key": str(largest_key), "wall_ms": _measure_ms(began_ns)}
     store.put(_name_gathered(partition), json.dumps(note).encode())
+
+
+def tell_exchanges(ledgers: Iterable[Ledger]) -> list[dict[str, Any]]:
+    """What `summary.json` says of exchanges: rows, groups and partitions, and how large the largest group is.
+
+    Args:
+        ledgers: of the legs behind them.
+    """
+    told: list[dict[str, Any]] = []
+    for ledger in ledgers:
+        said = read_note(SAID, ledger.leg.get(SAID))
+        check_fields(SAID, said, stage=is_text, **dict.fromkeys(_TOLD, is_count))
+        told.append({name: said[name] for name in ("stage", *_TOLD, "largest_key")})
+    return told
 
 
 def seal(passage: Passage, n_partitions: int) -> dict[str, Any]:

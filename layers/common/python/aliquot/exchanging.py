@@ -18,7 +18,17 @@ from typing import Any
 
 from aliquot.crossing import enter_next
 from aliquot.envelope import is_count
-from aliquot.exchange import SAID, Passage, compact, gather, plan, read_index, seal, split_work
+from aliquot.exchange import (
+    SAID,
+    Passage,
+    compact,
+    gather,
+    plan,
+    read_index,
+    seal,
+    split_work,
+    tell_exchanges,
+)
 from aliquot.keys import OutcomeKey
 from aliquot.ledger import Ledger
 from aliquot.notes import check_event, check_fields, is_epoch, read_note
@@ -110,6 +120,10 @@ class Exchanging:
             check_fields(SAID, said, **dict.fromkeys(("wall_ms", "outcomes", "steps"), is_count))
             spent += measure_settling(tariff, said["wall_ms"], said["outcomes"], said["steps"])
         return spent
+
+    def tell(self, epoch: int, leg: int) -> list[dict[str, Any]]:
+        """What is told of the exchanges before a leg; see `exchange.tell_exchanges`."""
+        return tell_exchanges(self._ledger.enter_leg(epoch, number) for number in range(1, leg + 1))
 
     def _find_passage(self, epoch: int, leg: int) -> Passage:
         before, behind = (self._ledger.enter_leg(epoch, number) for number in (leg, leg + 1))
