@@ -33,7 +33,6 @@ def measure_stocks(folder: Path, sizes: Sequence[int]) -> bool:
     """Writing, and looking up in generated stocks of these sizes."""
     say("## Large stocks\n")
     wrote = run_child("write", str(folder / "written"))
-    say(f"Writing {_N_WRITTEN:,} keys, hashed and sorted, takes {wrote['cpu_s']:.0f} s of CPU and at most")
     cpu_s, peak_mib = wrote["cpu_s"], wrote["peak_mib"]
     say(f"Writing {_N_WRITTEN:,} keys, hashed and sorted, takes {cpu_s:.0f} s of CPU, {peak_mib:.0f} MiB.")
     say(f"Below, each of two processes at once looks up {_N_LOOKED_UP:,} keys, half of them held, in a")
