@@ -15,6 +15,7 @@ import click
 from orchestrator.flags import json_option, settings_options, split_column
 
 _SHOWN_REASONS = 10
+_OF_THE_FILE = {"sections", "parts"}  # where what lies in it, which is its readers' alone
 
 
 @click.group()
@@ -57,12 +58,13 @@ def stock(data: tuple[str, ...], out: Path, column: tuple[str, ...], as_json: bo
     from orchestrator.readable import write_json
 
     figures = make_index("stock", data, out, dict(map(split_column, column)), **words)
-    click.echo(write_json(_document_stock(out, figures)) if as_json else _describe_stock(out, figures))
+    click.echo(write_json(_document("stock", out, figures)) if as_json else _describe_stock(out, figures))
 
 
-def _document_stock(out: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+def _document(kind: str, out: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     reasons = [{"reason": reason, "count": count} for reason, count in figures["reasons"].items()]
-    return {"format": "aliquot/index/1", "kind": "stock", "path": str(out), **figures, "reasons": reasons}
+    told = {name: value for name, value in figures.items() if name not in _OF_THE_FILE}
+    return {"format": "aliquot/index/1", **told, "kind": kind, "path": str(out), "reasons": reasons}
 
 
 def _describe_stock(out: Path, figures: Mapping[str, Any]) -> str:
@@ -86,7 +88,10 @@ def _describe_stock(out: Path, figures: Mapping[str, Any]) -> str:
 @click.option("--bits", type=int, default=2048, show_default=True, help="To which fingerprints are folded.")
 @settings_options
 @click.option("--quiet", is_flag=True, help="No progress.")
-def fingerprints(data: tuple[str, ...], out: Path, column: tuple[str, ...], **words: Any) -> None:
+@json_option
+def fingerprints(
+    data: tuple[str, ...], out: Path, column: tuple[str, ...], as_json: bool, **words: Any
+) -> None:
     """Compute the fingerprints of a library once, for `screen` to map.
 
     LIBRARY is files, globs or folders: .smi .sdf .csv .tsv .jsonl .parquet, also .gz. Molecules that do not
@@ -98,11 +103,16 @@ def fingerprints(data: tuple[str, ...], out: Path, column: tuple[str, ...], **wo
     aliquot run screen library.index --queries queries.smi --top 20 --out runs/hits
     """  # noqa: D301 - the backspace is for click
     from orchestrator.indexrun import make_index_by_run
+    from orchestrator.readable import write_json
 
     options = {name: words.pop(name) for name in ("radius", "bits")}
     columns = dict(map(split_column, column))
     figures = make_index_by_run("fingerprints", data, out, columns, options, **words)
-    click.echo(_describe_fingerprints(out, figures))
+    click.echo(
+        write_json(_document("fingerprints", out, figures))
+        if as_json
+        else _describe_fingerprints(out, figures)
+    )
 
 
 def _describe_fingerprints(out: Path, figures: Mapping[str, Any]) -> str:

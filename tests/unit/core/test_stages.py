@@ -76,6 +76,10 @@ def test_options_may_decide_the_chain():
         ((Stage("a", _open, best=Best(0, "q", "s")), Stage("b", _open, exchange="q")), "at least 1 goes on"),
         ((Stage("a", _open, best=Best(1, "q", "s")), Stage("b", _open)), "has to exchange by that column"),
         (
+            (Stage("a", _open), Stage("b", _open, exchange="leaf", origin="of"), Stage("c", _open)),
+            "'c' names no origin, and 'b' before it does",
+        ),
+        (
             (Stage("a", _open), Stage("b", _open, exchange="leaf", origin="of", writes=Leaf)),
             "names the origin 'of', which is no column",
         ),
@@ -84,6 +88,12 @@ def test_options_may_decide_the_chain():
 def test_what_cannot_be_a_chain_is_refused_where_it_is_declared(stages, said):
     with pytest.raises(JobError, match=said):
         _job(*stages)
+
+
+def test_records_without_rows_are_not_known_behind_an_exchange():
+    stages = (Stage("a", _open), Stage("b", _open, exchange=RECORD))
+    with pytest.raises(JobError, match="count them in its summary"):
+        Job("toy", 1, Options, stages, without_rows="unsolved")
 
 
 def test_a_manifest_holds_all_of_a_stage():

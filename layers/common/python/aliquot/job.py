@@ -222,20 +222,29 @@ class Job:
             if record is not None and not hasattr(record, "_fields"):
                 raise JobError(self.name, f"{role} must be a NamedTuple, found {record!r}")
         if not callable(self.stages):
-            _check_stages(self.name, self.stages)
+            self._check(self.stages)
 
     def list_stages(self, options: Any) -> Stages:
         """The chain for these options; raises JobError where it cannot be one."""
         if not callable(self.stages):
             return self.stages
         stages = tuple(self.stages(options))
-        _check_stages(self.name, stages)
+        self._check(stages)
         return stages
+
+    def _check(self, stages: Stages) -> None:
+        _check_stages(self.name, stages)
+        if self.without_rows and any(stage.exchange for stage in stages):
+            said = (
+                f"lists records without rows ({self.without_rows!r}), which behind an exchange are not known"
+            )
+            raise JobError(self.name, f"{said}: count them in its summary")
 
 
 def _check_stages(job: str, stages: Stages) -> None:
     if not 1 <= len(stages) <= MOST_STAGES:
         raise JobError(job, f"declares {len(stages)} stages; a job has 1 to {MOST_STAGES}")
+    _check_origins(job, stages)
     names = [stage.name for stage in stages]
     if len(set(names)) < len(names):
         raise JobError(job, f"its stages are named {', '.join(names)}; each needs a name of its own")
@@ -245,6 +254,17 @@ def _check_stages(job: str, stages: Stages) -> None:
         if stage.best is not None and stage.best.by != to:
             said = f"stage {stage.name!r} keeps the best rows of each {stage.best.by!r}"
             raise JobError(job, f"{said}: the stage behind it has to exchange by that column")
+
+
+def _check_origins(job: str, stages: Stages) -> None:
+    """Raise JobError where a stage would lose which records its rows came from."""
+    told = ""
+    for stage in stages:
+        told = "" if stage.exchange else told
+        if told and not stage.origin:
+            said = f"stage {stage.name!r} names no origin, and {told!r} before it does"
+            raise JobError(job, f"{said}: its rows would all count to their group's first record")
+        told = stage.name if stage.origin else told
 
 
 def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
