@@ -48,7 +48,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "torn": ('{"format": ', "file", "is not JSON"),
     "other-format": ({"format": "aliquot/request/9"}, "format", "this release reads 'aliquot/request/1'"),
     "unknown-field": ({"bugdet_usd": 1}, "bugdet_usd", "there are format, job, data"),
-    "no-such-job": ({"job": "rm"}, "job", "'rm' is not on this stack's allow-list (crossref)"),
+    "no-such-job": ({"job": "rm"}, "job", "'rm' is not on this stack's allow-list (crossref, screen, retro)"),
     "others-bucket": ({"data": "s3://others/a.csv"}, "data", "its DataBuckets, data-bucket"),
     "own-runs": ({"data": "s3://RUNS/runs/x/chunks/"}, "data", "reads no datasets"),
     "no-data": ({"data": "nothing/*.rsmi"}, "data", "matches no object"),

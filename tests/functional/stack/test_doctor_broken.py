@@ -26,6 +26,8 @@ WELL = [
     "memory",
     "code storage",
     "job crossref",
+    "job retro",
+    "job screen",
     "disk",
     "reserved",
     "recursion",
@@ -297,7 +299,12 @@ def test_other_releases_job_is_found(stack, account):
         if each["OutputKey"] == "Versions":
             each["OutputValue"] = json.dumps({**json.loads(each["OutputValue"]), "rdkit": "2020.1"})
     account.answers["DescribeStacks"] = lambda _: describe
-    assert "rdkit is 2020.1 on the stack" in find_trouble("job crossref", "fail")
+    status, lines = ask_doctor()
+    found = {each.subject: each for each in lines if each.level != "ok" and each.subject != "template"}
+    assert (status, set(found)) == (1, {"job crossref", "job retro", "job screen"})
+    assert all(
+        each.level == "fail" and "rdkit is 2020.1 on the stack" in each.text for each in found.values()
+    )
 
 
 def test_what_may_not_be_asked_is_a_warning_each(account):
