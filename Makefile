@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-retro verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-retro verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ $(STAMP): $(LOCK) pyproject.toml
 
 test: setup ## run the tests
 	$(PYTEST)
+
+test-long: setup ## run the further cases that make test leaves out, minutes
+	$(PYTEST) -m long
 
 lint: setup
 	$(BIN)/ruff check .

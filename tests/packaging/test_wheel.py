@@ -225,7 +225,7 @@ def read_commands(readme: Path) -> list[list[str]]:
     return [shlex.split(line) for line in said if "aws:" not in line and not line.startswith("deploy")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_new_project_is_tested_and_run_as_its_readme_says(bare, tmp_path):
     """From `aliquot new` to the same rows on a rehearsed stack, with nothing written in between."""
     run(bare / "aliquot", "new", "demo", cwd=tmp_path)

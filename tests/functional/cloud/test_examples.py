@@ -7,6 +7,7 @@ import pytest
 pytestmark = pytest.mark.usefixtures("cloud")
 
 
+@pytest.mark.long
 def test_conformers_are_the_same_on_a_stack(desk, project_root):
     example = project_root / "examples" / "conformers"
     desk.write("conformers.py", (example / "conformers.py").read_text())

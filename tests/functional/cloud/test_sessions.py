@@ -144,7 +144,7 @@ def test_cancelled_run_gives_what_finished_and_resumes(desk, still):
     assert still.list_executions(run) == [f"{run}-0", f"{run}-1"]
 
 
-@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("is_cancelled", [pytest.param(False, marks=pytest.mark.long), True])
 def test_run_whose_execution_broke_says_so_and_resumes(desk, still, is_cancelled):
     """Somebody may stop an execution in the console; its run must not be lost with it."""
     data = desk.write_records(50)

@@ -11,7 +11,9 @@ import pytest
 from aliquot.outcome import OutcomeReader
 from tests.functional.stages.chains import Options, expect
 
-SHAPES = ["", "f", "ff", "x", "fx", "xf", "xr", "r", "fxr", "sxr", "xfr", "fff"]
+MORE = pytest.mark.long
+SHAPES = ["", "ff", "r", "fxr", "sxr", "xfr"]
+MORE_SHAPES = [pytest.param(shape, marks=MORE) for shape in ("f", "x", "fx", "xf", "xr", "fff")]
 
 
 def run(desk, options, *words, out="out"):
@@ -48,7 +50,7 @@ def check(desk, texts, options, out="out"):
     assert [each["stage"] for each in summary.get("exchanges", ())] == exchanged
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES + MORE_SHAPES)
 def test_a_chain_gives_what_a_plain_program_gives(desk, shape):
     texts = desk.write_texts(400)
     said = run(desk, Options(shape))
@@ -59,13 +61,13 @@ def test_a_chain_gives_what_a_plain_program_gives(desk, shape):
 @pytest.mark.parametrize(
     ("shape", "fault", "at"),
     [
-        ("ff", "raise", 0),
+        pytest.param("ff", "raise", 0, marks=MORE),
         ("ff", "raise", 1),
         ("fff", "crash", 2),
-        ("f", "hang", 1),
-        ("fx", "raise", 2),
+        pytest.param("f", "hang", 1, marks=MORE),
+        pytest.param("fx", "raise", 2, marks=MORE),
         ("xr", "crash", 1),
-        ("xfr", "raise", 2),
+        pytest.param("xfr", "raise", 2, marks=MORE),
         ("sxr", "raise", 2),
         ("fxr", "hang", 2),
         ("xr", "raise", 2),
@@ -94,7 +96,10 @@ def test_outcomes_go_on_at_once(desk):
     process.kill()
 
 
-@pytest.mark.parametrize(("shape", "at"), [("f", 1), ("x", 1), ("fxr", 2), ("xr", 2)])
+@pytest.mark.parametrize(
+    ("shape", "at"),
+    [("fxr", 2), *(pytest.param(*each, marks=MORE) for each in (("f", 1), ("x", 1), ("xr", 2)))],
+)
 def test_a_killed_chain_goes_on_from_where_it_was(desk, shape, at):
     """Whichever stage it was in: what is done is not done again but for what was in flight."""
     texts = desk.write_texts(500, n_odd=0)
@@ -113,7 +118,10 @@ def test_a_killed_chain_goes_on_from_where_it_was(desk, shape, at):
         assert first.read_text().count("\n") == n_first
 
 
-@pytest.mark.parametrize(("shape", "at"), [("f", 0), ("f", 1), ("xr", 0), ("xr", 1), ("xr", 2)])
+@pytest.mark.parametrize(
+    ("shape", "at"),
+    [("f", 1), ("xr", 1), *(pytest.param(*each, marks=MORE) for each in (("f", 0), ("xr", 0), ("xr", 2)))],
+)
 def test_what_failed_in_any_stage_is_retried_and_all_behind_it_follows(desk, shape, at):
     texts = desk.write_texts(200, n_odd=2)
     options = Options(shape, "raise", at)

@@ -36,7 +36,12 @@ def stack() -> Iterator[Stack]:
 
 @pytest.mark.parametrize(
     ("shape", "fault", "at"),
-    [("", "", 0), ("ff", "raise", 1), ("fxr", "raise", 2), ("sxr", "crash", 1)],
+    [
+        ("fxr", "raise", 2),
+        pytest.param("", "", 0, marks=pytest.mark.long),
+        pytest.param("ff", "raise", 1, marks=pytest.mark.long),
+        pytest.param("sxr", "crash", 1, marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.usefixtures("stack")
 def test_a_chain_on_a_stack_gives_what_it_gives_here(desk, shape, fault, at):
