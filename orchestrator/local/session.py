@@ -241,7 +241,6 @@ class Session:
                 raise
             except UnreadableOutcome as err:
                 epoch = closing.void(err, epoch)
-                self._is_redoing = True
 
     def _run_legs(self, closing: Closing, epoch: int) -> dict[str, Any]:
         """Run leg after leg and deliver; raises UnreadableOutcome where some is to be done again."""
@@ -256,6 +255,7 @@ class Session:
                 break
         self._say("delivering")
         if is_whole:
+            self._is_redoing = True  # what may still turn out damaged was answered once
             return closing.settle(epoch)
         return closing.give_up(epoch, TIME_REACHED if self._is_time_up() else TOO_MANY_FAILED)
 

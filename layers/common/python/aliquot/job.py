@@ -159,7 +159,7 @@ class Stage:
         threads: for records that wait (HTTP, databases): a host calls what `open` returned from so many
             threads at once, each with an iterable of its own. What they share must bear that.
         memory_mib: private memory that a host needs; chooses how many there are, and on a stack their rung.
-        concurrency: at most so many hosts (on a stack, tasks) at a time; None for no limit of its own.
+        concurrency: at most so many hosts at a time, on a stack so many tasks of its leg; None for no limit.
         writes: NamedTuple of the rows that it hands to the next stage; None where rows are dicts. Those of
             the last stage are the job's.
         exchange: the column of the stage before it by which its rows are grouped; `RECORD` for the record of
