@@ -105,6 +105,7 @@ def cloud(bucket: Bucket, queues: Queues) -> Cloud:
     return made
 
 
+@pytest.mark.long
 def test_hundred_thousand_outcomes_settle_within_the_limits(cloud, bucket, queues):
     said = cloud.tick({"run": RUN})
     assert said["phase"] == "running"

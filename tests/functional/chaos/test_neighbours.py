@@ -52,6 +52,7 @@ def test_runs_under_faults_lose_and_double_nothing(desk: Desk, number: int) -> N
     assert any(ran.faults for ran in runs)
 
 
+@pytest.mark.long
 def test_small_run_is_not_starved_by_a_large_one(desk: Desk) -> None:
     """A fair queue: a backlog of a hundred tasks lies in front, and the small run's go past it."""
     submitted = desk.submit(CALM)

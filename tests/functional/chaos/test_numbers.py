@@ -75,6 +75,7 @@ def test_hang_costs_its_deadline_and_a_second(desk: PlainDesk) -> None:
     assert slow["elapsed_s"] - quick["elapsed_s"] <= 2 - 0.3 + 1
 
 
+@pytest.mark.long
 def test_killed_run_of_20_000_reactions_redoes_only_what_was_in_flight(
     desk: PlainDesk, project_root: Path
 ) -> None:

@@ -29,6 +29,7 @@ def screen(desk, *words, out):
     return table.to_pylist(), json.loads((desk.folder / out / "summary.json").read_text())
 
 
+@pytest.mark.long
 def test_a_library_and_its_index_give_the_same_rows(library):
     assert library.aliquot("index", "fingerprints", "library.smi", "--out", "lib", "--quiet").code == 0
     asked = ("--queries", "queries.smi", "--top", "5")

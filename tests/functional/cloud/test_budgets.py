@@ -60,6 +60,7 @@ def test_budget_that_pays_for_nothing_is_refused(desk):
     assert "$0.001 cannot pay for one task and its merge" in said.err
 
 
+@pytest.mark.long
 def test_run_stops_when_its_time_is_up_and_goes_on_with_more(desk):
     """A minute's work, of which the rest is done at once when it is resumed."""
     slow = SLOW.replace("0.02", f"0 if Path({str(desk.folder / 'hurry')!r}).exists() else 0.1")

@@ -86,7 +86,7 @@ def test_progress_on_a_stack_says_what_was_spent_of_what(desk):
     desk.write(
         "slow.py", "import time\ndef f(record):\n    time.sleep(0.1)\n    assert record['id'] != 'r3'\n"
     )
-    words = ("run", "slow:f", desk.write_records(120), "--out", "out", "--on", ON, "--code", ".")
+    words = ("run", "slow:f", desk.write_records(70), "--out", "out", "--on", ON, "--code", ".")
     said = desk.aliquot(*words, "--budget-usd", "5", "--anyway")
     assert said.code == 0, said.err
     lines = [line for line in said.err.splitlines() if " records (" in line]

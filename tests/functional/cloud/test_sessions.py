@@ -44,6 +44,7 @@ def hold_chunks(cloud, monkeypatch, most: int) -> threading.Event:
     return released
 
 
+@pytest.mark.long
 def test_submission_that_was_killed_is_completed_by_resume(desk, cloud, large, monkeypatch):
     """The chunks that are there are passed over, the run is the same, and every record is there once."""
     released = hold_chunks(cloud, monkeypatch, 5)

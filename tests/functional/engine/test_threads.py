@@ -116,6 +116,7 @@ def test_memory_that_records_need_together_is_blamed_on_none(make_supervised_run
     _assert_only(make_supervised_run("one", ["hold 100"] * 5, threads=4, memory_mib=300), {}, 5)
 
 
+@pytest.mark.long
 def test_memory_that_runs_out_in_all_threads_at_once(make_supervised_run: MakeRun) -> None:
     run = make_supervised_run("one", ["meet and ask for too much"] * 8, threads=8, memory_mib=300)
     _assert_only(run, dict.fromkeys(range(8), "memory"), 8)

@@ -183,6 +183,7 @@ def test_columns_cannot_be_kept_across_an_exchange(desk):
 
 
 APPETITE = """
+import time
 from dataclasses import dataclass
 from aliquot import Job, Stage
 
@@ -198,6 +199,7 @@ def open_stock(options, prepared):
     stock[::4096] = b"x" * len(stock[::4096])
     def look(rows):
         for row in rows:
+            time.sleep(0.001)  # its memory is looked at 50 times a second
             stock[row["n"]] = row["of"]
             yield [{"n": row["n"], "of": row["of"]}]
     return look
