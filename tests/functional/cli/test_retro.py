@@ -34,7 +34,7 @@ def search(naive_retro, project_root):
         return naive_retro.Search(naive_retro.load_templates(rows, None), stock, 50), sample
 
 
-@pytest.mark.parametrize(("shards", "depth"), [("1", 1), ("4", 2)])
+@pytest.mark.parametrize(("shards", "depth"), [pytest.param("1", 1, marks=pytest.mark.long), ("4", 2)])
 def test_routes_are_those_of_the_plain_program(desk, naive_retro, search, shards, depth):
     """A stock that is mapped whole, and one whose parts are exchanged; what fails and what has no route."""
     naive, sample = search

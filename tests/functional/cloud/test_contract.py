@@ -169,6 +169,7 @@ def test_job_that_reads_ahead_is_served_alike(desk):
     assert desk.summary("there")["seen"] == 297
 
 
+@pytest.mark.long
 def test_record_that_overeats_costs_itself_alone(desk):
     """Here it has what `--memory` gives, there what the top rung has: the figures differ, the rest not."""
     data = write_data(desk, {5: "overeat"}, 12)

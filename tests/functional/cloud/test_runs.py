@@ -81,6 +81,7 @@ def test_scripts_and_people_read_a_run_of_a_stack(desk, cloud):
     assert watched == end
 
 
+@pytest.mark.long
 def test_progress_on_a_stack_says_what_was_spent_of_what(desk):
     """Lines every few seconds where there is no terminal."""
     desk.write(
