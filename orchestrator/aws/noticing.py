@@ -4,8 +4,8 @@
     outcomes with failures, a few at each look --> failures by kind
 
 The dollars are without the tallies of the epoch that is open, some 1% of a run: their count is the state
-machine's own. Owns both sums. Imports the core's `spending` and `ticks`. When it is wrong, people cancel a
-run that was cheap.
+machine's own. Owns the second sum; the first is the core's `ticks`. When it is wrong, people cancel a run
+that was cheap.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aliquot.errors import StoreError, Undecodable
-from aliquot.exchanging import Exchanging
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.ledger import Ledger
 from aliquot.spans import SpanSet
-from aliquot.spending import measure_spend
-from aliquot.stages import read_legs
-from aliquot.ticks import measure_before, measure_earlier, read_tariff
+from aliquot.tally import TickState
+from aliquot.ticks import measure_so_far
 
 _MOST_READ = 8  # outcomes at a look: what failed is told within seconds, and no look takes longer for it
 
@@ -62,21 +60,12 @@ class Noticing:
         """
         if leg != self._leg:
             self._leg, self._seen, self._failed, self._kinds = leg, set(), {}, Counter()
-        self.spent_usd = self._measure_spent(epoch)
+        spent, _ = measure_so_far(self._ledger, self._manifest, TickState(epoch=epoch, leg=leg))
+        self.spent_usd = spent.total
         fresh = (key for key in outcomes if key.n_failed and key not in self._seen)
         for _, key in zip(range(_MOST_READ), fresh, strict=False):
             self._seen.add(key)
             self._count_failures(held, key)
-
-    def _measure_spent(self, epoch: int) -> float:
-        tariff, ledger = read_tariff(self._manifest["settings"]), self._ledger
-        earlier = measure_earlier(tariff, ledger, epoch)
-        exchanging, place = Exchanging("", ledger, read_legs(self._manifest)), (epoch, self._leg)
-        outcomes = [key for keys in exchanging.list_outcomes(*place).values() for key in keys]
-        n_chunks, redelivered = exchanging.count_chunks(*place), ledger.count_redeliveries()
-        spent = measure_spend(tariff, outcomes, redelivered, n_chunks, earlier.n_ticks, earlier.tally_ms)
-        spent += earlier.settling + measure_before(ledger, self._manifest, n_chunks)
-        return (spent + exchanging.measure(tariff, *place)).total
 
     def _count_failures(self, held: Ledger, key: OutcomeKey) -> None:
         """Count what was not counted of another outcome; one that is damaged is a tally's to find."""

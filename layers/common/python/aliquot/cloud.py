@@ -227,7 +227,7 @@ class Cloud:
         next epoch.
         """
         from aliquot.announcement import describe_published
-        from aliquot.exchanging import Exchanging
+        from aliquot.reached import Reached
         from aliquot.tally import TickState, is_state
         from aliquot.ticks import write_run_invoice
 
@@ -240,17 +240,16 @@ class Cloud:
         manifest = self._read_manifest(run, ledger)
         subject = self._describe_subject(run, manifest)
 
+        state = TickState(**event.get("state") or {})
+
         def tell_facts() -> dict[str, Any]:
             with decoding(MANIFEST):
                 elapsed = datetime.now(UTC) - datetime.fromisoformat(manifest["created"])
-            told = Exchanging(run, ledger, read_legs(manifest)).tell(
-                epoch, (event.get("state") or {}).get("leg", 0)
-            )
+            told = Reached.up_to(ledger, read_legs(manifest), epoch, state.leg).tell_exchanges()
             return {"elapsed_s": round(elapsed.total_seconds(), 3), **({"exchanges": told} if told else {})}
 
         def tell_invoice(n_groups: int, reduce_ms: int) -> dict[str, Any]:
             own_ms = (time.monotonic_ns() - began_ns) // 1_000_000 + _PUBLISH_TAIL_MS
-            state = TickState(**event.get("state") or {})
             return write_run_invoice(ledger, manifest, epoch, state, n_groups, reduce_ms + own_ms)
 
         reason = stop.reason if stop is not None else SETTLED

@@ -19,7 +19,6 @@ from typing import Any
 from aliquot.crossing import enter_next
 from aliquot.envelope import is_count
 from aliquot.exchange import (
-    SAID,
     Passage,
     compact,
     gather,
@@ -27,13 +26,10 @@ from aliquot.exchange import (
     read_index,
     seal,
     split_work,
-    tell_exchanges,
 )
-from aliquot.keys import OutcomeKey
 from aliquot.ledger import Ledger
-from aliquot.notes import check_event, check_fields, is_epoch, read_note
+from aliquot.notes import check_event, is_epoch
 from aliquot.roster import Roster
-from aliquot.spending import Spend, Tariff, measure_settling
 from aliquot.stages import Leg
 
 PART, PARTITION = "part", "partition"
@@ -96,34 +92,6 @@ class Exchanging:
         else:
             gather(passage, read_index(passage.behind), number)
         return {"done": True}
-
-    def list_outcomes(self, epoch: int, leg: int) -> dict[str, list[OutcomeKey]]:
-        """All outcomes of the legs up to one, by stage: what workers are paid for."""
-        found: dict[str, list[OutcomeKey]] = {}
-        for each in self._legs[: leg + 1]:
-            ledger = self._ledger.enter_leg(epoch, each.number)
-            for stage in each.stages:
-                found[stage.name] = ledger.list_outcomes(stage.name)
-        return found
-
-    def count_chunks(self, epoch: int, leg: int) -> int:
-        """Chunks of the legs up to one."""
-        ledgers = (self._ledger.enter_leg(epoch, number) for number in range(leg + 1))
-        return sum(len(ledger.list_chunks()) for ledger in ledgers)
-
-    def measure(self, tariff: Tariff, epoch: int, leg: int) -> Spend:
-        """What the exchanges before a leg have cost."""
-        spent = Spend()
-        for number in range(1, leg + 1):
-            ledger = self._ledger.enter_leg(epoch, number)
-            said = read_note(SAID, ledger.leg.get(SAID))
-            check_fields(SAID, said, **dict.fromkeys(("wall_ms", "outcomes", "steps"), is_count))
-            spent += measure_settling(tariff, said["wall_ms"], said["outcomes"], said["steps"])
-        return spent
-
-    def tell(self, epoch: int, leg: int) -> list[dict[str, Any]]:
-        """What is told of the exchanges before a leg; see `exchange.tell_exchanges`."""
-        return tell_exchanges(self._ledger.enter_leg(epoch, number) for number in range(1, leg + 1))
 
     def _find_passage(self, epoch: int, leg: int) -> Passage:
         before, behind = (self._ledger.enter_leg(epoch, number) for number in (leg, leg + 1))

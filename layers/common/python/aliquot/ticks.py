@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from aliquot.coverage import Coverage, measure_coverage
@@ -41,6 +42,7 @@ from aliquot.notes import decoding
 from aliquot.open_work import find_open_work
 from aliquot.prices import Prices
 from aliquot.queues import TaskQueues
+from aliquot.reached import Reached
 from aliquot.reducer import Reducer
 from aliquot.spending import (
     Spend,
@@ -199,18 +201,11 @@ class Ticker:
         budget_usd = self._settings.get("budget_usd")
         if budget_usd is None:
             return False
-        tariff, place = read_tariff(self._settings), (state.epoch, state.leg)
-        outcomes = [key for keys in self._exchanging.list_outcomes(*place).values() for key in keys]
-        n_chunks = self._exchanging.count_chunks(*place)
-        redelivered = self._ledger.count_redeliveries()
-        earlier = measure_earlier(tariff, self._ledger, state.epoch)
-        n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
-        spent = measure_spend(tariff, outcomes, redelivered, n_chunks, n_ticks, tally_ms)
-        spent += self._exchanging.measure(tariff, *place)
-        spent += earlier.settling + measure_before(self._ledger, self._manifest, n_chunks)
+        tariff = read_tariff(self._settings)
+        spent, n_outcomes = measure_so_far(self._ledger, self._manifest, state)
         for _ in range(2 * n_exchanges):
-            spent += estimate_settling(tariff, len(outcomes))
-        return is_beyond(tariff, budget_usd, spent, in_flight, len(outcomes))
+            spent += estimate_settling(tariff, n_outcomes)
+        return is_beyond(tariff, budget_usd, spent, in_flight, n_outcomes)
 
     def _find_open_failure(self, epoch: int) -> str:
         """Why the job cannot be opened, once several environments have found so; else nothing."""
@@ -334,15 +329,27 @@ def measure_earlier(tariff: Tariff, ledger: Ledger, epoch: int) -> Earlier:
         return Earlier(sum(b["n_ticks"] for b in bills), sum(b["tally_ms"] for b in bills), settling)
 
 
+def measure_so_far(ledger: Ledger, manifest: Mapping[str, Any], state: TickState) -> tuple[Spend, int]:
+    """What a run has cost up to now, the merging of its open epoch apart; and how many outcomes it has."""
+    tariff = read_tariff(manifest["settings"])
+    reached = Reached.up_to(ledger, read_legs(manifest), state.epoch, state.leg)
+    outcomes, n_chunks = list(chain(*reached.list_outcomes().values())), reached.count_chunks()
+    earlier = measure_earlier(tariff, ledger, state.epoch)
+    n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
+    spent = measure_spend(tariff, outcomes, ledger.count_redeliveries(), n_chunks, n_ticks, tally_ms)
+    spent += reached.measure_exchanges(tariff) + earlier.settling
+    return spent + measure_before(ledger, manifest, n_chunks), len(outcomes)
+
+
 def write_run_invoice(
     ledger: Ledger, manifest: Mapping[str, Any], epoch: int, state: TickState, n_groups: int, reduce_ms: int
 ) -> dict[str, Any]:
     """What a run has cost, all epochs of it, see `spending.write_invoice`; this one's bill is noted."""
-    tariff, legs = read_tariff(manifest["settings"]), read_legs(manifest)
-    exchanging = Exchanging("", ledger, legs)
-    found = exchanging.list_outcomes(epoch, state.leg)
-    outcomes = [key for keys in found.values() for key in keys]
-    redelivered, n_chunks = ledger.count_redeliveries(), exchanging.count_chunks(epoch, state.leg)
+    tariff = read_tariff(manifest["settings"])
+    reached = Reached.up_to(ledger, read_legs(manifest), epoch, state.leg)
+    found = reached.list_outcomes()
+    outcomes = list(chain(*found.values()))
+    redelivered, n_chunks = ledger.count_redeliveries(), reached.count_chunks()
     earlier = measure_earlier(tariff, ledger, epoch)
     n_ticks, tally_ms = state.n_ticks + earlier.n_ticks, state.tally_ms + earlier.tally_ms
     first, *others = found.values()
@@ -350,15 +357,13 @@ def write_run_invoice(
     works += [measure_spend(tariff, each, {}, 0, 0, 0) for each in others]
     preparing = measure_before(ledger, manifest, n_chunks)
     settling = earlier.settling + measure_settling(tariff, reduce_ms, len(outcomes), n_groups)
-    settling += exchanging.measure(tariff, epoch, state.leg)
+    settling += reached.measure_exchanges(tariff)
     own = {"n_ticks": state.n_ticks, "tally_ms": state.tally_ms}
     ledger.note_bill(
         epoch, {**own, "n_groups": n_groups, "reduce_ms": reduce_ms, "n_outcomes": len(outcomes)}
     )
     duplicates_usd = sum(
-        measure_duplicates(tariff, found[leg.last.name], held.settle(leg.last.name, epoch))
-        for leg in legs[: state.leg + 1]
-        for held in [ledger.enter_leg(epoch, leg.number)]
+        measure_duplicates(tariff, found[stage], roster) for stage, roster in reached.settle(epoch).items()
     )
     estimated_usd = manifest["settings"].get("estimated_usd")
     stages = dict(zip(found, works, strict=True))
