@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.scheduling import schedule_greedily
-from benchmarks.simulated.stack import Place, SimulatedStack, Weather
+from benchmarks.simulated.place import Place, Weather
+from benchmarks.simulated.stack import SimulatedStack
 from benchmarks.times import cut, draw_times
 from orchestrator.quotas import STANDARD
 

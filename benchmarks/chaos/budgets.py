@@ -12,7 +12,8 @@ from aliquot.ledger import BUDGET_REACHED, SETTLED
 from aliquot.spans import SpanSet
 from aliquot.spending import choose_window, estimate_least_usd
 from benchmarks.chaos.report import Ran
-from benchmarks.simulated.stack import SimulatedStack, Weather, make_tariff
+from benchmarks.simulated.place import Weather, make_tariff
+from benchmarks.simulated.stack import SimulatedStack
 
 _SHARES = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import aliquot
-from benchmarks.simulated.stack import Place as SimulatedPlace
-from benchmarks.simulated.stack import SimulatedStack, Weather
+from benchmarks.simulated.place import Place as SimulatedPlace
+from benchmarks.simulated.place import Weather
+from benchmarks.simulated.stack import SimulatedStack
 from benchmarks.times import cut, draw_times
 from orchestrator.forecast.draws import STACK_ERROR, USD_ERROR, Interval, find_interval, forecast_all
 from orchestrator.forecast.local import forecast_wall_s

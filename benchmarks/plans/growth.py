@@ -23,8 +23,9 @@ import numpy as np
 from aliquot.cutting import CHUNK_BYTES
 from aliquot.spending import Tariff
 from benchmarks.plans.cases import OVERHEADS
-from benchmarks.simulated.stack import Place as SimulatedPlace
-from benchmarks.simulated.stack import SimulatedStack, Weather, make_tariff
+from benchmarks.simulated.place import Place as SimulatedPlace
+from benchmarks.simulated.place import Weather, make_tariff
+from benchmarks.simulated.stack import SimulatedStack
 from benchmarks.times import cut
 from orchestrator.aws.estimate import make_load, price_cutting
 from orchestrator.estimate import Estimate

@@ -4,6 +4,7 @@ Tallies, slices, hand-backs, burials, rosters and sums are the project's own cod
 
     bucket    objects in a dict and what they cost; the ledger as an invocation sees it that ends now
     pollers   how many tasks of a queue run at a time, and which of them find a warm environment
+    place     what the stack is like, and how often what goes wrong
     stack     the clock, queues and invocations, and everybody's bill
 
 Imports the core and the documented quotas. Used by benchmarks/chaos and benchmarks/balance.py.

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos.budgets import run_budget
-from benchmarks.simulated.stack import SimulatedStack, Weather
+from benchmarks.simulated.place import Weather
+from benchmarks.simulated.stack import SimulatedStack
 
 SEED = 7
 

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.balance import MOST_DRAWN_S, PLACE, Case, list_arrivals, run_case
 from benchmarks.scheduling import schedule_greedily
+from benchmarks.simulated.place import Weather
 from benchmarks.simulated.pollers import Rung
-from benchmarks.simulated.stack import SimulatedStack, Weather
+from benchmarks.simulated.stack import SimulatedStack
 from benchmarks.times import draw_times
 from orchestrator.quotas import STANDARD, Ramp
 

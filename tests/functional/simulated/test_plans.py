@@ -9,7 +9,7 @@ import pytest
 from benchmarks.plans.cases import LIGHT, Held, run_simulated
 from benchmarks.plans.growth import grow
 from benchmarks.plans.report import describe
-from benchmarks.simulated.stack import make_tariff
+from benchmarks.simulated.place import make_tariff
 
 
 @pytest.mark.parametrize("seed", [1000, 1004, 1013])
