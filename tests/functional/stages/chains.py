@@ -97,7 +97,7 @@ _FUNCTIONS: dict[str, Callable[[Options, int, Any], list[Row]]] = {
     "s": pass_on,
     "r": join,
 }
-_EXCHANGES = {"x": "word", "s": "word", "r": RECORD}
+EXCHANGES = {"x": "word", "s": "word", "r": RECORD}
 
 
 def _open(letter: str, place: int, options: Options, _prepared: Path) -> Any:
@@ -116,9 +116,9 @@ def list_chain(options: Options) -> tuple[Stage, ...]:
             f"stage{place}",
             partial(_open, letter, place),
             writes=Row,
-            exchange=_EXCHANGES.get(letter, ""),
+            exchange=EXCHANGES.get(letter, ""),
             splits=letter == "s",
-            origin="of" if set(options.shape[:place]) & set(_EXCHANGES) else "",
+            origin="of" if set(options.shape[:place]) & set(EXCHANGES) else "",
         )
         for place, letter in enumerate(["", *options.shape])
     )
@@ -141,7 +141,7 @@ def expect(texts: list[str], options: Options) -> tuple[list[tuple[int, Row]], d
     units = [Unit([number], [(number, {"text": text})]) for number, text in enumerate(texts)]
     is_grouped = False
     for place, letter in enumerate(["", *options.shape]):
-        if letter in _EXCHANGES:
+        if letter in EXCHANGES:
             units = _group(units, letter)
             is_grouped = True
         units = [unit for unit in units if _answer(unit, place, letter, options, failed, is_grouped)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.functional.desk import Desk
-from tests.functional.stages.chains import WORD
+from tests.functional.stages.chains import EXCHANGES, WORD, Options, expect
 
 WORDS = ["a", "b", "c", "d", "twice", "never"]
 
@@ -39,6 +40,17 @@ class ChainDesk(Desk):
         """The stage in which each failed record failed."""
         table = pyarrow.parquet.read_table(self.folder / out / "failures.parquet")
         return {row["record"]: row["stage"] for row in table.to_pylist()}
+
+    def check(self, texts: list[str], options: Options, out: str = "out") -> None:
+        """Hold what a run left against a plain program."""
+        rows, failed = expect(texts, options)
+        assert self.rows(out) == [(record, tuple(row)) for record, row in rows]
+        assert self.failed(out) == failed
+        summary = json.loads((self.folder / out / "summary.json").read_text())
+        assert (summary["records"], summary["failed"]) == (len(texts), len(failed))
+        assert (summary["done"], summary["rows"]) == (len(texts) - len(failed), len(rows))
+        exchanged = [f"stage{place}" for place, letter in enumerate(options.shape, 1) if letter in EXCHANGES]
+        assert [each["stage"] for each in summary.get("exchanges", ())] == exchanged
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from aliquot.outcome import OutcomeReader
-from tests.functional.stages.chains import Options, expect
+from tests.functional.stages.chains import Options
 
 MORE = pytest.mark.long
 SHAPES = ["", "ff", "r", "fxr", "sxr", "xfr"]
@@ -39,23 +39,12 @@ def run(desk, options, *words, out="out"):
     )
 
 
-def check(desk, texts, options, out="out"):
-    rows, failed = expect(texts, options)
-    assert desk.rows(out) == [(record, tuple(row)) for record, row in rows]
-    assert desk.failed(out) == failed
-    summary = json.loads((desk.folder / out / "summary.json").read_text())
-    assert (summary["records"], summary["failed"]) == (len(texts), len(failed))
-    assert (summary["done"], summary["rows"]) == (len(texts) - len(failed), len(rows))
-    exchanged = [f"stage{place}" for place, letter in enumerate(options.shape, 1) if letter in "xsr"]
-    assert [each["stage"] for each in summary.get("exchanges", ())] == exchanged
-
-
 @pytest.mark.parametrize("shape", SHAPES + MORE_SHAPES)
 def test_a_chain_gives_what_a_plain_program_gives(desk, shape):
     texts = desk.write_texts(400)
     said = run(desk, Options(shape))
     assert said.code == 0, said.err
-    check(desk, texts, Options(shape))
+    desk.check(texts, Options(shape))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +68,7 @@ def test_a_record_is_done_only_when_all_its_descendants_are(desk, shape, fault, 
     options = Options(shape, fault, at)
     said = run(desk, options, "--record-timeout=1")
     assert said.code == 0, said.err
-    check(desk, texts, options)
+    desk.check(texts, options)
 
 
 def test_outcomes_go_on_at_once(desk):
@@ -92,7 +81,7 @@ def test_outcomes_go_on_at_once(desk):
     seen = [desk.folder / f"seen-{place}" for place in range(2)]
     desk.wait_for(seen[1].exists)
     n_before = seen[0].read_text().count("\n")
-    desk.wait_for(lambda: seen[0].read_text().count("\n") > n_before)
+    assert desk.wait_for(lambda: seen[0].read_text().count("\n") > n_before)
     process.kill()
 
 
@@ -113,7 +102,7 @@ def test_a_killed_chain_goes_on_from_where_it_was(desk, shape, at):
     n_first = first.read_text().count("\n")
     said = desk.aliquot("resume", "out", "--quiet")
     assert said.code == 0, said.err
-    check(desk, texts, Options(shape))
+    desk.check(texts, Options(shape))
     if at > 1 or shape[0] in "xr":  # the first stage was settled
         assert first.read_text().count("\n") == n_first
 
@@ -126,11 +115,11 @@ def test_what_failed_in_any_stage_is_retried_and_all_behind_it_follows(desk, sha
     texts = desk.write_texts(200, n_odd=2)
     options = Options(shape, "raise", at)
     assert run(desk, options).code == 0
-    check(desk, texts, options)
+    desk.check(texts, options)
     desk.write("mended", "")
     said = desk.aliquot("resume", "out", "--retry", "failed", "--quiet")
     assert said.code == 0, said.err
-    check(desk, texts, Options(shape))
+    desk.check(texts, Options(shape))
 
 
 def test_a_damaged_outcome_between_two_stages_is_done_again(desk):
@@ -147,7 +136,7 @@ def test_a_damaged_outcome_between_two_stages_is_done_again(desk):
         path.write_bytes(path.read_bytes()[:-3])
     said = desk.aliquot("resume", "out", "--quiet")
     assert said.code == 0, said.err
-    check(desk, texts, Options("fx"))
+    desk.check(texts, Options("fx"))
     assert [*(desk.folder / "out/ledger/voids").rglob("*~*")]
 
 

@@ -13,7 +13,7 @@ from orchestrator.aws.rehearsal import Drain
 from orchestrator.installed_layers import assemble_layers, find_cache
 from orchestrator.rehearsal import Faults, Stack, rehearse
 from tests.functional.rights import list_missing
-from tests.functional.stages.chains import Options, expect
+from tests.functional.stages.chains import Options
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,13 +64,7 @@ def test_a_chain_on_a_stack_gives_what_it_gives_here(desk, shape, fault, at):
         *("--max-failed", "90%", f"--fault={fault}", f"--at={at}", *asked),
     )
     assert said.code == 0, said.err
-    rows, failed = expect(texts, options)
-    assert desk.rows() == [(record, tuple(row)) for record, row in rows]
-    assert desk.failed() == failed
-    summary = json.loads((desk.folder / "out" / "summary.json").read_text())
-    assert (summary["done"], summary["failed"]) == (len(texts) - len(failed), len(failed))
-    exchanged = [f"stage{place}" for place, letter in enumerate(shape, 1) if letter in "xsr"]
-    assert [each["stage"] for each in summary.get("exchanges", ())] == exchanged
+    desk.check(texts, options)
     invoice = json.loads((desk.folder / "out" / "invoice.json").read_text())
     assert list(invoice["stages"]) == [f"stage{place}" for place in range(len(shape) + 1)]
     assert all(spend["compute"] > 0 for spend in invoice["stages"].values())
