@@ -76,6 +76,10 @@ def test_options_may_decide_the_chain():
         ((Stage("a", _open, best=Best(0, "q", "s")), Stage("b", _open, exchange="q")), "at least 1 goes on"),
         ((Stage("a", _open, best=Best(1, "q", "s")), Stage("b", _open)), "has to exchange by that column"),
         (
+            (Stage("a", _open, best=Best(1, RECORD, "s")), Stage("b", _open, exchange=RECORD)),
+            "has to exchange by that column",
+        ),
+        (
             (Stage("a", _open), Stage("b", _open, exchange="leaf", origin="of"), Stage("c", _open)),
             "'c' names no origin, and 'b' before it does",
         ),

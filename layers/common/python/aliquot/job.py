@@ -251,9 +251,9 @@ def _check_stages(job: str, stages: Stages) -> None:
     for place, stage in enumerate(stages):
         _check_stage(job, stage, is_first=place == 0)
         to = stages[place + 1].exchange if place + 1 < len(stages) else ""
-        if stage.best is not None and stage.best.by != to:
+        if stage.best is not None and (stage.best.by != to or to == RECORD):
             said = f"stage {stage.name!r} keeps the best rows of each {stage.best.by!r}"
-            raise JobError(job, f"{said}: the stage behind it has to exchange by that column")
+            raise JobError(job, f"{said}: the stage behind it has to exchange by that column of its rows")
 
 
 def _check_origins(job: str, stages: Stages) -> None:

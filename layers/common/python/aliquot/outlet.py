@@ -54,7 +54,7 @@ class Keeper:
         Args:
             seq: of its chunk.
         """
-        bys, scores = (block.columns.get(name, ()) for name in (self._best.by, self._best.score))
+        bys, scores = block.columns[self._best.by], block.columns[self._best.score]
         places = list(_place_rows(block, seq))
         kept = [at for at, each in enumerate(zip(bys, scores, places, strict=True)) if self.keeps(*each)]
         counts = [0] * len(block.counts)
@@ -85,9 +85,6 @@ class Outlet:
         if self._origin:
             _check_column(block, self._origin, (int,), "an origin is the number of a record")
         if self._best is not None:
-            _check_column(
-                block, self._best.by, (int, str, bytes, bool, type(None)), "rows cannot be ranked by it"
-            )
             _check_column(block, self._best.score, (int, float, type(None)), "a score is a number")
 
     def keep(self, block: Block, seq: int) -> Block:
