@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
-from aliquot.exchange import CHUNK_BYTES, LEAST_OUTCOMES, PARTITION_BYTES
+from aliquot.exchange import CHUNK_BYTES, LEAST_OUTCOMES, MOST_RUNS, PARTITION_BYTES
 from aliquot.exchanging import STACK_RUN_BYTES
 from aliquot.spending import REDUCE_MB, measure_settling
 from aliquot.tally import SHORTEST_WAIT_S
@@ -60,7 +60,7 @@ def forecast_exchange_here(found: Exchanged) -> float:
 
 def forecast_exchange(found: Exchanged, n_outcomes: int, place: Place) -> ExchangeForecast:
     """One exchange of a leg that left so many outcomes."""
-    n_parts = max(1, min(300, ceil(n_outcomes / LEAST_OUTCOMES)))
+    n_parts = max(1, min(MOST_RUNS, ceil(n_outcomes / LEAST_OUTCOMES)))
     n_runs = max(n_parts, ceil(found.n_bytes / STACK_RUN_BYTES))
     n_partitions = max(1, ceil(found.n_bytes / PARTITION_BYTES))
     n_chunks = max(n_partitions, ceil(found.n_bytes / CHUNK_BYTES))

@@ -87,9 +87,10 @@ def _write_legs(
     leg, ledger, roster = settled[-1]
     if fates.is_cut:
         roster = Roster({}, {})
-    columns, _ = gather_columns(subject.job, ledger, roster)
+    columns, cpu_ms = gather_columns(subject.job, ledger, roster)
     rows, summary = write_rows(subject, ledger, leg, roster, fates, columns, aside, ending, check)
     _, ledger, roster = settled[0]
     figures = write_fates(subject, ledger, roster, fates, aside, ending, check)
-    figures.rows, figures.cpu_ms = rows.rows, sum(count_cpu_ms(*each[1:]) for each in settled)
+    others = settled if fates.is_cut else settled[:-1]
+    figures.rows, figures.cpu_ms = rows.rows, cpu_ms + sum(count_cpu_ms(*each[1:]) for each in others)
     return columns, figures, summary

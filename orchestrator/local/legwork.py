@@ -4,7 +4,7 @@
 
 A stage is over when the one before is, and nothing is left to do. What is not answered when a session begins
 is told by coverage: a gap of a stage is taken from the outcomes of the stage before. Owns this hand-over.
-Imports `hosting`, `writing` and the ledger. When it is wrong, records are done twice or wait forever.
+Imports `hosting`, `tasks`, `writing`, the ledger. When it is wrong, records are done twice or wait forever.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from aliquot.outcome import Outcome
 from aliquot.spans import SpanSet
 from aliquot.supervisor import Counts, Supervisor, TaskSource
 from orchestrator.local.hosting import StageHosts
+from orchestrator.local.tasks import LocalTasks
 from orchestrator.local.writing import OutcomeWriter
-
-_WAIT_S = 0.2
 
 
 class ForwardTasks:
@@ -147,9 +146,7 @@ class _StageWork:
             is_whole = self._drive(first, self._tasks)
             if is_whole and first.deferred:
                 last = self._hosts.supervise(self._ledger, writer.put, self._counts, has_all=True)
-                climbed = ForwardTasks(first.deferred)
-                climbed.end()
-                is_whole = self._drive(last, climbed)
+                is_whole = self._drive(last, LocalTasks(first.deferred))
         return is_whole
 
     def _drive(self, supervisor: Supervisor, tasks: TaskSource) -> bool:

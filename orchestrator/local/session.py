@@ -191,7 +191,8 @@ class Session:
             return
         self._close_hosts()
         self._check_interrupt()
-        stages = [stage for stage in self._request.stages if stage.name in {each.name for each in leg.stages}]
+        names = {each.name for each in leg.stages}
+        stages = [stage for stage in self._request.stages if stage.name in names]
         is_anew, ledger = self._resume.is_new_code and leg.number == 0, self._folder.ledger_path
         self._hosts = LegHosts(self._request, stages, self._resolved, ledger, is_anew=is_anew, say=self._say)
         self._leg = leg

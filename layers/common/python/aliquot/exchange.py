@@ -140,7 +140,7 @@ def plan(passage: Passage, n_parts: int) -> Index:
     """Cut the keys into partitions of about PARTITION_BYTES; the same for whoever asks again."""
     store = passage.behind.leg
     headers = [_read_header(store.get(_name_part(part)), "compacted") for part in range(n_parts)]
-    runs = [run for header in headers for run in _read_runs(header, _name_part(0))]
+    runs = [run for part, header in enumerate(headers) for run in _read_runs(header, _name_part(part))]
     index = Index(runs, choose_bounds(runs, PARTITION_BYTES))
     header = {
         "type": "index",
@@ -250,7 +250,7 @@ def seal(passage: Passage, n_partitions: int) -> dict[str, Any]:
 def _add_piece(passage: Passage, writer: RunWriter, piece: Piece, keeper: Keeper | None) -> None:
     """Add the rows of a piece."""
     block, seq = piece.block, piece.chunk.chunk.seq
-    if keeper is not None:
+    if keeper is not None and block.n_rows:
         block = keeper.keep(block, seq)
     if not block.n_rows:
         return

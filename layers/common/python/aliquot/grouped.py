@@ -35,7 +35,7 @@ class Groups:
     names: Sequence[str]
     keys: list[Key] = field(default_factory=list)
     records: list[list[int]] = field(default_factory=list)
-    columns: list[list[list[Any]]] = field(default_factory=list)
+    columns: list[list[list[Any]]] = field(init=False)
     n_rows: int = 0
 
     def __post_init__(self) -> None:

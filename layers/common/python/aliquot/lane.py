@@ -157,6 +157,11 @@ class Lane:
             return None
         return next((hand for hand in self.hands if hand.sent is None), None)
 
+    @property
+    def key(self) -> str:
+        """The object that holds what the lane is at."""
+        return self.make_task(self.todo).key
+
     def make_task(self, spans: SpanSet) -> Task:
         """A task for other records of what the lane is at."""
         assert self.chunk is not None  # noqa: S101 - it has a task

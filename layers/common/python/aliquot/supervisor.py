@@ -207,10 +207,10 @@ class Supervisor:
             self._launch(lane)
         assert lane.host is not None  # noqa: S101 - it was launched
         assert lane.chunk is not None  # noqa: S101 - it has a task
-        key = lane.make_task(lane.todo).key
-        if lane.loaded != key:
-            lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": self._read_object(key)})
-            lane.loaded = key
+        if lane.loaded != lane.key:
+            body = self._read_object(lane.key)
+            lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": body})
+            lane.loaded = lane.key
         first, end = lane.next_span()
         slot = lane.host.slots[hand.number]
         slot[READ] = slot[ANSWERED] = first
