@@ -61,3 +61,17 @@ def test_a_damaged_index_is_refused(tmp_path: Path, header: Any) -> None:
         path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(DatasetError, match="is an index that"):
         list(read_batches(find_sources([path]), FIELDS))
+
+
+@pytest.mark.parametrize(
+    ("at", "n_bytes", "text"),
+    [(32, 1 << 40, b"{}"), (32, 1 << 63, b"{}"), (1 << 63, 2, b"{}"), (32, 200_000, b"[" * 200_000)],
+)
+def test_an_index_that_says_too_much_of_its_header_is_refused(
+    tmp_path: Path, at: int, n_bytes: int, text: bytes
+) -> None:
+    """What it says decides how much memory is taken, and how deep JSON goes."""
+    path = tmp_path / "lib"
+    path.write_bytes(INDEX_MAGIC + at.to_bytes(8, "little") + n_bytes.to_bytes(8, "little") + text)
+    with pytest.raises(DatasetError, match="is an index that cannot be read"):
+        list(read_batches(find_sources([path]), FIELDS))

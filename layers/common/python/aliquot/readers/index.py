@@ -53,16 +53,18 @@ def read_index(source: Source, wanted: Wanted, limits: Limits, opener: Opener = 
 def _count_parts(source: Source, opener: Opener) -> int:
     try:
         with opener(source) as file:
-            n_parts = _read_header(file).get("parts")
-    except (OSError, ValueError, AttributeError) as err:
+            n_parts = _read_header(file, source.size_bytes or 0).get("parts")
+    except (OSError, ValueError, AttributeError, RecursionError) as err:
         raise DatasetError(source.path, f"is an index that cannot be read ({err}): make it again") from err
     if not is_count(n_parts):
         raise DatasetError(source.path, "is an index that does not say how many parts it has")
     return int(n_parts)
 
 
-def _read_header(file: BinaryIO) -> Any:
+def _read_header(file: BinaryIO, size_bytes: int) -> Any:
     start = file.read(len(INDEX_MAGIC) + 16)
     at, n_bytes = (int.from_bytes(start[place : place + 8], "little") for place in (16, 24))
+    if at + n_bytes > size_bytes:  # memory would be taken for all of it
+        raise ValueError(f"its header ends at byte {at + n_bytes:,} of {size_bytes:,}")
     file.seek(at)
     return json.loads(file.read(n_bytes))
