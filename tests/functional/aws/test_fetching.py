@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import threading
+import time
 import tracemalloc
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -236,6 +240,22 @@ def test_prepared_file_damaged_between_two_opens_is_fetched_again(worker):
 # ---- folders
 
 
+class OneAtATime(Cache):
+    """A cache that takes its time, and fails where it is asked meanwhile."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        super().__init__(folder, most_bytes)
+        self._asked = threading.Lock()
+
+    def find(self, name: str, sha256: str = "") -> Path | None:
+        assert self._asked.acquire(blocking=False), "two at a time"
+        try:
+            time.sleep(0.01)
+            return super().find(name, sha256)
+        finally:
+            self._asked.release()
+
+
 class Shards(Worker):
     """A worker whose runs have a folder of shards, 1 MiB each."""
 
@@ -351,6 +371,22 @@ def test_another_stage_of_the_run_leaves_open_hosts_their_answers(shards, tmp_pa
     _, later = shards.localize("run", option)
     assert stock.file("shard-0") == later.file("shard-0")
     assert stock.file("shard-1").read_bytes() == bytes([1]) * MIB
+
+
+def test_cache_is_used_by_one_at_a_time_when_a_stage_of_brought_code_is_opened(objects, tmp_path):
+    """Hosts of the stage before it ask meanwhile: a change of what is kept would end whoever answers them."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("job.py", "rows = 1")
+    sha256 = hashlib.sha256(package.getvalue()).hexdigest()
+    objects.bodies[f"references/{sha256}"] = package.getvalue()
+    cache = OneAtATime(tmp_path / "cache", 4 * MIB + SPARED)
+    carried = Carried(lambda prefix: S3Store(objects, "b", prefix), {}, cache, allows_code=True)
+    manifest = {"job": "toy", "package": sha256, "identity": {"job": "job:rows"}, "options": {}}
+    carried.localize("run", manifest)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: carried.localize("run", manifest).search_path, range(12)))
+    assert found == [(str(cache.folder / "packages" / sha256),)] * 12
 
 
 def test_run_that_is_over_is_answered_no_more(shards, tmp_path):

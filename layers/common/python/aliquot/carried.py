@@ -55,7 +55,7 @@ class Carried:
         self._folders: dict[str, Listing] = {}
         self._server: FileServer | None = None
         self._served_run = ""
-        self._lock = threading.Lock()  # of the cache: hosts ask while another stage of their run is opened
+        self._lock = threading.RLock()  # of the cache: hosts ask while another stage of their run is opened
 
     def localize(self, run: str, manifest: Mapping[str, Any]) -> JobSpec:
         """What hosts need to open the run's job, everything fetched; all else may be removed from the cache.
@@ -115,7 +115,8 @@ class Carried:
         """Put a file that the job's `prepare` wrote into `folder`; raises StoreError."""
         name = path.relative_to(folder).as_posix()
         self._store(f"runs/{run}/").put_file(f"{PREPARED}{name}", path)
-        self._cache.keep(f"{PREPARED}{run}/{name}")
+        with self._lock:
+            self._cache.keep(f"{PREPARED}{run}/{name}")
 
     def _hold(self, run: str, manifest: Mapping[str, Any]) -> None:
         """Keep what this run's job maps, and nothing of the run before it, from being removed."""
@@ -187,19 +188,21 @@ class Carried:
     def _fetch_package(self, sha256: str) -> Path:
         """The folder of a package of code, unpacked once."""
         name = f"{_PACKAGES}{_check_digest(sha256)}"
-        folder = self._cache.find(name)
-        if folder is None:
-            self._cache.drop(name)
-            folder = self._cache.folder / name
-            aside = folder.with_name(f"{sha256}.{uuid.uuid4().hex}")
-            try:
-                unpack_package(self._fetch_reference(sha256), aside, partial(self._cache.make_room, name))
-                aside.replace(folder)
-            except BaseException:
-                shutil.rmtree(aside, ignore_errors=True)
-                raise
-            self._cache.keep(name)
-        return folder
+        with self._lock:
+            folder = self._cache.find(name)
+            return self._unpack(name, sha256) if folder is None else folder
+
+    def _unpack(self, name: str, sha256: str) -> Path:
+        self._cache.drop(name)
+        folder = self._cache.folder / name
+        aside = folder.with_name(f"{sha256}.{uuid.uuid4().hex}")
+        try:
+            unpack_package(self._fetch_reference(sha256), aside, partial(self._cache.make_room, name))
+            aside.replace(folder)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        return self._cache.keep(name)
 
     def _fetch_prepared(self, run: str) -> Path:
         """The folder that the job's `prepare` wrote, fetched once."""
