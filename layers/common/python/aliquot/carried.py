@@ -10,7 +10,6 @@ it is wrong, whoever may send a message chooses what code runs.
 
 from __future__ import annotations
 
-import re
 import shutil
 import threading
 import uuid
@@ -19,14 +18,14 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from aliquot.aws import S3Store
 from aliquot.cache import Cache
 from aliquot.errors import NoRoom, OpenFailed, StoreError, Undecodable
 from aliquot.fetching import FileServer
-from aliquot.folders import Listing, read_listing
+from aliquot.folders import Listing, is_digest, is_inside, read_listing
 from aliquot.job import Job
 from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, make_options
 
@@ -36,7 +35,6 @@ _PACKAGES, _FILES = "packages/", "files"
 MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
 MOST_CODE_FILES = 20_000
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA takes the memory that it is told to
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Carried:
@@ -247,16 +245,15 @@ def unpack_package(package: Path, into: Path, make_room: Callable[[int], None] |
 
 def _check_digest(sha256: Any) -> str:
     """A SHA-256 as it was, if it is one: it names a file; raises StoreError."""
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+    if not is_digest(sha256):
         raise StoreError(
             f"{REFERENCES}{str(sha256)[:80]}", "is no digest, and references are named by theirs"
         )
-    return sha256
+    return str(sha256)
 
 
 def _check_relative(name: str, key: str) -> str:
     """A file's name as it was, if it stays in the folder that it is put into; raises StoreError."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
+    if not is_inside(name):
         raise StoreError(key, "leads out of the folder of prepared files")
     return name

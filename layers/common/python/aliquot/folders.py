@@ -85,9 +85,13 @@ def _are_files(value: Any) -> bool:
 def _is_file(value: Any) -> bool:
     if not (isinstance(value, list) and len(value) == 3 and is_text(value[0]) and is_count(value[1])):
         return False
-    path = PurePosixPath(value[0])
-    stays = not path.is_absolute() and bool(path.parts) and ".." not in path.parts and "\0" not in value[0]
-    return stays and is_digest(value[2])
+    return is_inside(value[0]) and is_digest(value[2])
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file of this name lies in the folder that it is put into."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and bool(path.parts) and ".." not in path.parts and "\0" not in name
 
 
 def is_digest(value: Any) -> bool:
