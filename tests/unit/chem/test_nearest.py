@@ -171,14 +171,16 @@ def test_an_empty_library_is_searched_in_vain(tmp_path: Path) -> None:
 
 
 def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "lib").write_text("CCO ethanol\n")
-    with pytest.raises(BadReference, match="is no index"):
-        FingerprintIndex(tmp_path / "lib")
+    for body in (b"CCO ethanol\n", b"", b"\xff" * 64, bytes(30) + b"\x01\x00"):
+        (tmp_path / "lib").write_bytes(body)
+        with pytest.raises(BadReference, match="is no index"):
+            FingerprintIndex(tmp_path / "lib")
     write_index(tmp_path / "lib", [Entry(0, "a", "C", b"\x01\x00")], [], "k", {"bits": 256})
     whole = (tmp_path / "lib").read_bytes()
-    (tmp_path / "lib").write_bytes(whole[:-5])
-    with pytest.raises(BadReference, match="cut short"):
-        FingerprintIndex(tmp_path / "lib")
+    for body in (whole[:-5], whole[:100], whole[:16] + b"\xff" * 16 + whole[32:]):
+        (tmp_path / "lib").write_bytes(body)
+        with pytest.raises(BadReference, match="cut short"):
+            FingerprintIndex(tmp_path / "lib")
 
 
 def test_an_index_is_known_by_library_and_settings() -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -124,17 +125,17 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             start = file.read(_START_BYTES)
+            if not start.startswith(MAGIC):
+                raise BadReference(str(path), "is no index: make one with `aliquot index fingerprints`")
             at, n_bytes = (int.from_bytes(start[place : place + 8], "little") for place in (16, 24))
+            if file.seek(0, os.SEEK_END) != at + n_bytes:
+                raise BadReference(str(path), "the index is cut short: make it again")
             file.seek(at)
-            text = file.read(n_bytes)
+            header: dict[str, Any] = json.loads(file.read())
     except OSError as err:
         raise BadReference(str(path), f"the index cannot be read: {err.strerror}") from err
-    if not start.startswith(MAGIC):
-        raise BadReference(str(path), "is no index: make one with `aliquot index fingerprints`")
-    try:
-        header: dict[str, Any] = json.loads(text)
     except ValueError as err:
-        raise BadReference(str(path), "the index is cut short: make it again") from err
+        raise BadReference(str(path), "the index's header cannot be read: make it again") from err
     if header.get("kind") != KIND:
         raise BadReference(str(path), f"is an index of {header.get('kind')!r}, not of {KIND}")
     return header
