@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
-import sys
 
 import pytest
 from rdkit import rdBase
 
-
-@pytest.fixture
-def naive_retro(project_root):
-    """The plain program."""
-    spec = importlib.util.spec_from_file_location("naive_retro", project_root / "benchmarks/naive_retro.py")
-    naive = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = naive
-    spec.loader.exec_module(naive)
-    return naive
+from benchmarks import naive_retro
 
 
 @pytest.fixture
-def search(naive_retro, project_root):
+def search(project_root):
     """The plain program over the sample's templates and molecules."""
     sample = project_root / "examples" / "crossref"
     with (sample / "templates.csv").open(newline="") as file:
@@ -35,7 +25,7 @@ def search(naive_retro, project_root):
 
 
 @pytest.mark.parametrize(("shards", "depth"), [pytest.param("1", 1, marks=pytest.mark.long), ("4", 2)])
-def test_routes_are_those_of_the_plain_program(desk, naive_retro, search, shards, depth):
+def test_routes_are_those_of_the_plain_program(desk, search, shards, depth):
     """A stock that is mapped whole, and one whose parts are exchanged; what fails and what has no route."""
     naive, sample = search
     targets = (sample / "molecules.smi").read_text().splitlines()[::6]
@@ -60,12 +50,6 @@ def test_routes_are_those_of_the_plain_program(desk, naive_retro, search, shards
     solved = sum(map(bool, expected))
     assert (desk.summary()["solved"], desk.summary()["unsolved"]) == (solved, len(targets) - solved)
     assert len(found) > 20
-
-
-def naive_key(line: str) -> str:
-    from benchmarks.naive_retro import canonicalise
-
-    return canonicalise(line.split(maxsplit=1)[0])
 
 
 def test_trees_come_with_the_format_of_aizynthfinder(desk, project_root):

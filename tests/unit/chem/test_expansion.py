@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from aliquot_chem.expansion import Expander, FixedRanking
 from aliquot_chem.prepared import load_prepared
 from aliquot_chem.preparing import prepare_templates
 from aliquot_chem.stock import write_key
+from benchmarks import naive_retro
 
 TEMPLATES = [
     "[C:1](=[O:2])-[N;H1;D2:3]>>[C:1](=[O:2])-O.[N;H2;D1:3]",
@@ -49,18 +47,6 @@ MOLECULES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def naive_retro(project_root: Path) -> ModuleType:
-    """The definition of `retro`, as the benchmarks have it."""
-    spec = importlib.util.spec_from_file_location("naive_retro", project_root / "benchmarks/naive_retro.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def open_expander(folder: Path, rows: list[tuple[str, str]], scores: list[float], most_sets: int) -> Expander:
     (folder / "templates.tsv").write_text("\n".join(["id\tsmarts", *map("\t".join, rows)]))
     prepare_templates(folder / "templates.tsv", folder, "substructure", "retro", is_skipping_bad=False)
@@ -74,7 +60,7 @@ def open_expander(folder: Path, rows: list[tuple[str, str]], scores: list[float]
     st.randoms(),
 )
 @settings(max_examples=15)
-def test_sets_are_those_of_running_every_template(tmp_path_factory, naive_retro, scores, most_sets, rng):
+def test_sets_are_those_of_running_every_template(tmp_path_factory, scores, most_sets, rng):
     """Whatever the scores, their ties and the number that is asked for."""
     names = [f"t{number}" for number in range(len(TEMPLATES))]
     rng.shuffle(names)
@@ -100,8 +86,8 @@ def test_a_set_is_its_best_templates_and_never_the_molecule_itself(tmp_path):
     assert expander.expand("CCNC(C)=O") == [("alike", 2.0, ("CC(=O)O", "CCN"))]
 
 
-def test_expansion_equals_the_naive_loop_on_real_molecules(tmp_path, naive_retro, shared_data):
-    """Ten targets against 1,500 templates; `make bench-retro` compares all of them against all templates."""
+def test_expansion_equals_the_naive_loop_on_real_molecules(tmp_path, shared_data):
+    """Ten targets against 1,500 templates; `make bench-retro` compares hundreds against all templates."""
     lines = (shared_data / "uspto/templates.tsv").read_text().splitlines()[1:]
     rows = [tuple(line.split("\t")) for line in random.Random(5).sample(lines, 1500)]
     texts = (shared_data / "uspto/uspto50k-test.csv").read_text().splitlines()[1:]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from aliquot_chem.nodes import Node
 from aliquot_chem.retrosynthesis import Options, Route, Target, job, open_further
 from aliquot_chem.routecounts import RouteCounts
 from aliquot_chem.scores import read_counts
+from benchmarks import naive_retro
 from tests.unit.chem.chains import run_chain
 
 AMIDE = "[C:1](=[O:2])-[N;D2,D3:3]>>[C:1](=[O:2])-O.[N:3]"
@@ -47,18 +46,6 @@ BLOCKS = [
     "CC(=O)O", "NCCOC", "CCN", "O=C(O)CCO", "CBr", "NCCO", "CCBr", "CC=O", "CNCC(=O)O", "CC(=O)Cl", "OCCNC",
     "N", "NCC(=O)O", "CN", "OCCN", "OCCBr", "O=CCC(=O)O", "C=O", "COCCBr", "BrCCO", "CO", "O=C(O)CC=O", "CNC",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def naive_retro(project_root: Path) -> ModuleType:
-    """The definition of `retro`, as the benchmarks have it."""
-    spec = importlib.util.spec_from_file_location("naive_retro", project_root / "benchmarks/naive_retro.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_options(
@@ -93,7 +80,7 @@ def find_routes(folder: Path, options: Options, targets: list[str]) -> dict[int,
 )
 @settings(max_examples=25)
 def test_routes_are_those_of_the_plain_program(
-    tmp_path_factory, naive_retro, blocks, depth, shards, most_routes, most_sets, counts
+    tmp_path_factory, blocks, depth, shards, most_routes, most_sets, counts
 ):
     """Whole or divided, at every depth: the same routes in the same order, all leaves in stock."""
     folder = tmp_path_factory.mktemp("retro")
@@ -102,17 +89,17 @@ def test_routes_are_those_of_the_plain_program(
         folder, sorted(blocks), shards, counts, depth=depth, routes=most_routes, sets=most_sets
     )
     found = find_routes(folder, options, TARGETS)
-    compare(naive_retro, found, options, TARGETS, blocks, counts)
+    compare(found, options, TARGETS, blocks, counts)
 
 
-def test_branched_routes_are_those_of_the_plain_program(tmp_path, naive_retro):
+def test_branched_routes_are_those_of_the_plain_program(tmp_path):
     """Up to four steps, of which three follow each other; on both arms of an amide."""
     blocks = ["O=C(O)CCO", "CBr", "CCBr", "OCCNCCO", "CCO"]
     options = make_options(tmp_path, blocks, 4, {"ether": 5, "amide": 2, "chloride": 1}, depth=3, routes=1000)
     targets = ["O=C(CCOC)N(CCOC)CCOCC", "O=C(CCOCC)N(CCO)CCOC"]
     found = find_routes(tmp_path, options, targets)
     counts = {"ether": 5, "amide": 2, "chloride": 1}
-    compare(naive_retro, found, options, targets, blocks, counts)
+    compare(found, options, targets, blocks, counts)
     assert {row.steps for row in found[0]} == {4}
     assert {row.steps for row in found[1]} == {3}
     best = find_routes(folder(tmp_path, "best"), replace(options, routes=7), targets)
@@ -120,7 +107,6 @@ def test_branched_routes_are_those_of_the_plain_program(tmp_path, naive_retro):
 
 
 def compare(
-    naive: ModuleType,
     found: dict[int, list[Route]],
     options: Options,
     targets: list[str],
@@ -129,11 +115,11 @@ def compare(
 ) -> None:
     """Hold routes against those of the plain program."""
     with rdBase.BlockLogs():
-        stock = {naive.canonicalise(block) for block in blocks}
-        templates = naive.load_templates(list(TEMPLATES.items()), counts)
-        search = naive.Search(templates, stock, options.sets)
+        stock = {naive_retro.canonicalise(block) for block in blocks}
+        templates = naive_retro.load_templates(list(TEMPLATES.items()), counts)
+        search = naive_retro.Search(templates, stock, options.sets)
         for record, text in enumerate(targets):
-            expected = search.rank(naive.canonicalise(text), options.depth, options.routes)
+            expected = search.rank(naive_retro.canonicalise(text), options.depth, options.routes)
             assert list(map(read_steps, found[record])) == [
                 [(step.template_id, set(step.leaves)) for step in route] for route in expected
             ]
