@@ -48,8 +48,11 @@ _WITH_JOB = ("run", "plan")
 
 
 def has_run(folder: str) -> bool:
-    """Whether a run was begun in a folder."""
-    return any(Path(folder, name).is_file() for name in (CLOUD, f"{LEDGER}/manifest.json"))
+    """Whether a run was begun in a folder; not in what is no path, or may not be looked at."""
+    try:
+        return any(Path(folder, name).is_file() for name in (CLOUD, f"{LEDGER}/manifest.json"))
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,10 @@ class Typed:
         return spell(self.words[place], *named, "--help")
 
     @property
-    def folder(self) -> str:
-        """The run's: behind --out, or the first word behind the command that is no flag."""
-        said = self.find(("--out",))
-        if said is not None:
-            return said
-        return next((word for word in self.words[1:] if not word.startswith("-")), ".")
+    def folder(self) -> str | None:
+        """The run's: behind --out, or the first word that names one; None where none does."""
+        out = self.find(("--out",))
+        return next(filter(self.is_run, self.words[1:] if out is None else [out]), None)
 
     def find(self, flags: Sequence[str]) -> str | None:
         """What follows a flag, or stands behind its equals sign."""
@@ -131,6 +132,10 @@ def _look_at_folder(err: Any, typed: Typed) -> str:
     return spell("show", err.folder) if typed.is_run(err.folder) else spell("runs")
 
 
+def _look_at_failures(_: Any, typed: Typed) -> str:
+    return spell("show", typed.folder) if typed.folder else typed.again
+
+
 def _install(err: Any, _: Typed) -> str:
     is_command = err.remedy.startswith("pip install ")
     return str(err.remedy) if is_command else spell("doctor")
@@ -156,7 +161,7 @@ _ADVICE: Sequence[tuple[tuple[type[Exception], ...], Callable[[Any, Typed], str]
     ((Interrupted,), _interrupted),
     ((Stopped, SettlingFailed), lambda err, _: spell("resume", err.folder)),
     ((Detached,), lambda err, _: spell("watch", err.folder)),
-    ((TooManyFailed,), lambda _, typed: spell("show", typed.folder)),
+    ((TooManyFailed,), _look_at_failures),
     ((OverBudget,), lambda _, typed: f"{typed.again} --anyway"),
     ((FolderInUse,), _look_at_folder),
     ((UnknownJob,), lambda _, __: spell("jobs")),

@@ -23,7 +23,7 @@ from aliquot.errors import (
     Undecodable,
     UnknownJob,
 )
-from orchestrator.advice import Typed, find_next
+from orchestrator.advice import Typed, find_next, has_run
 from orchestrator.cli import cli
 from orchestrator.ending import describe_error
 from orchestrator.stack import errors as stack_errors
@@ -95,6 +95,30 @@ def test_advice_follows_from_the_error_and_what_was_typed(err, words, wanted):
 def test_a_folder_with_a_run_is_shown_and_others_are_looked_for():
     assert advise(FolderInUse("r", "holds another run")) == "aliquot show r"
     assert advise(FolderInUse("r", "holds no run"), is_run=False) == "aliquot runs"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["resume", "--retry", "failed", "r"], "aliquot show r"),
+        (["watch", "--profile", "lab", "r"], "aliquot show r"),
+        (["attach", "s3://bucket/runs/june", "r"], "aliquot show r"),
+        (["run", "jobs:one", "data.csv", "--out=r"], "aliquot show r"),
+        (
+            ["index", "fingerprints", "a.smi", "--out", "lib"],
+            "aliquot index fingerprints a.smi --out lib",
+        ),
+    ],
+)
+def test_the_run_whose_records_failed_is_found_among_the_words(words, wanted):
+    """What stands first behind the command may be a flag's value, or an address."""
+    typed = Typed(words, cli.commands, "r".__eq__)
+    assert find_next(TooManyFailed(6, 10, "5%", False), typed) == wanted
+
+
+def test_words_that_are_no_path_hold_no_run(tmp_path):
+    assert not has_run("x" * 5000)
+    assert not has_run(str(tmp_path))
 
 
 @pytest.mark.parametrize("module", [errors, stack_errors])
