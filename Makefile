@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-retro verify-kernel chaos fuzz layers sam-local sample lock clean
+.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references verify-kernel chaos fuzz layers sam-local sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -143,7 +143,7 @@ lock: ## pin the dependencies of pyproject.toml again (needs python3.11)
 	python3.11 -m venv --clear build/lock
 	build/lock/bin/python -m pip --disable-pip-version-check install --quiet "$(PIP_TOOLS)"
 	cp $(LOCK) build/lock/pins.txt
-	build/lock/bin/python -m piptools compile $(UPGRADE) --quiet --no-config --extra chem --extra rehearsal --extra examples --extra dev \
+	build/lock/bin/python -m piptools compile $(UPGRADE) --quiet --no-config --extra chem --extra rehearsal --extra sql --extra notebook --extra examples --extra docs --extra dev \
 	    --generate-hashes --strip-extras --no-header --no-emit-options --no-emit-index-url \
 	    --no-emit-trusted-host --no-emit-find-links --output-file build/lock/pins.txt pyproject.toml
 	{ sed -n '/^#/!q;p' $(LOCK); sed '/^#/d' build/lock/pins.txt; } > build/lock/lock.txt
