@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 import pyopal
 from scoring_matrices import ScoringMatrix
 
-from aliquot.job import Column, Job, Reference, Stage
+from aliquot import Column, Job, Reference, Stage
 
 MATRIX = ScoringMatrix.from_name("BLOSUM62")
 UNKNOWN = re.compile(f"[^{re.escape(MATRIX.alphabet.rstrip('*'))}]")  # U, O, *, ...: scored as X

@@ -127,7 +127,11 @@ def test_wheel_holds_the_packages_and_nothing_else(names, project_root):
     held = {name for name in names if ".dist-info/" not in name and not name.startswith(CARRIED)}
     assert held == expected
     starter = "orchestrator/starter/files/"
-    assert {Path(name).suffix for name in expected if not name.startswith(starter)} <= {".py", ".typed"}
+    assert {Path(name).suffix for name in expected if not name.startswith(starter)} <= {
+        ".py",
+        ".pyi",
+        ".typed",
+    }
     assert {Path(name).suffix for name in expected if name.startswith(starter)} == {".in"}
 
 
@@ -154,7 +158,7 @@ def test_stack_is_put_together_away_from_the_checkout(bare, tmp_path, project_ro
 
 
 def test_wheel_carries_its_types_and_its_licence(names):
-    assert {"aliquot/py.typed", "aliquot_chem/py.typed"} <= names
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
@@ -177,7 +181,7 @@ def test_chemistry_is_an_extra(metadata):
     needed = metadata.get_all("Requires-Dist")
     assert [line for line in needed if line.startswith("rdkit")] == ["rdkit>=2024.3.5; extra == 'chem'"]
     assert {line.partition(">")[0] for line in needed if "extra" not in line} == {
-        "click", "msgpack", "numpy", "psutil", "pyarrow", "rich", "zstandard",
+        "click", "msgpack", "numpy", "plotly", "psutil", "pyarrow", "rich", "zstandard",
     }  # fmt: skip
 
 

@@ -9,7 +9,8 @@
     run.result.dataset()
 
 This is the only name that users import. Public names are resolved on first use, so that importing the
-package, in a host or on the command line, loads nothing that is not needed.
+package, in a host or on the command line, loads nothing that is not needed. Type checkers read them in
+`__init__.pyi`.
 """
 
 from __future__ import annotations
@@ -25,16 +26,19 @@ _HOMES = {
     "BadReference": "aliquot.errors",
     "BatchDependent": "aliquot.errors",
     "BudgetReached": "aliquot.errors",
+    "Best": "aliquot.job",
     "Column": "aliquot.job",
     "DatasetError": "aliquot.errors",
     "Detached": "aliquot.errors",
     "FolderInUse": "aliquot.errors",
+    "Group": "aliquot.job",
     "Interrupted": "aliquot.errors",
     "Job": "aliquot.job",
     "JobError": "aliquot.errors",
     "OpenFailed": "aliquot.errors",
     "OverBudget": "aliquot.errors",
     "ParseFailure": "aliquot.errors",
+    "RECORD": "aliquot.job",
     "Reference": "aliquot.job",
     "SettlingFailed": "aliquot.errors",
     "Stage": "aliquot.job",
