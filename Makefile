@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references verify-kernel chaos fuzz layers sam-local release-check sample lock clean
+.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references verify-kernel chaos fuzz layers sam-local release-check docs sample lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -136,6 +136,10 @@ sam-local: setup ## run every function with its event, and a small run, in SAM's
 
 release-check: setup ## build sdist and wheel, install each set of extras, type what users type first (needs an index)
 	$(BIN)/python scripts/release.py
+
+docs: setup ## build the pages as a site into build/site, strictly
+	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/docs.py
 
 sample: setup ## write the sample in examples/crossref again
 	$(BIN)/python examples/crossref/make_sample.py

@@ -48,7 +48,7 @@ from orchestrator.jobflags import split_options
 from orchestrator.readable import to_plain, write_json
 from orchestrator.terminal import escape
 
-_SECTIONS = {
+SECTIONS = {
     "Run": ("plan", "run", "resume", "watch", "attach", "cancel"),
     "Look": ("runs", "show", "decode", "jobs"),
     "Set up": ("index", "new", "doctor", "deploy", "destroy", "completion"),
@@ -61,7 +61,7 @@ class Sections(click.Group):
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands under their headings, in the order in which people need them."""
         limit = formatter.width - 6 - max(map(len, self.commands))
-        for heading, names in _SECTIONS.items():
+        for heading, names in SECTIONS.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
 
