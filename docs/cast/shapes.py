@@ -1,0 +1,12 @@
+"""What the cast at the top of the README runs: a molecule in three dimensions, ten times."""
+
+from rdkit import Chem
+from rdkit.Chem import AllChem, Descriptors3D
+
+
+def describe(record):
+    """The smallest radius of ten conformers."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(record["smiles"]))
+    conformers = AllChem.EmbedMultipleConfs(molecule, 10, maxAttempts=5, randomSeed=7)
+    radii = [Descriptors3D.RadiusOfGyration(molecule, confId=each) for each in conformers]
+    return {"id": record["id"], "conformers": len(radii), "radius": min(radii, default=None)}
