@@ -31,6 +31,8 @@ def main() -> int:
         for target in find_links(page):
             if target.is_file():
                 copy(target)
+    for extra in (ROOT / "docs" / "site").iterdir():
+        copy(extra)
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"],
         cwd=ROOT,
