@@ -100,10 +100,13 @@ def _name_key(key: Any) -> str:
 
 
 def _replace(value: Any) -> Any:
-    """Arrays as lists, complex numbers as pairs, times and decimals as text."""
+    """Arrays and sets as lists, complex numbers as pairs, times and decimals as text."""
     as_list: Callable[[], Any] | None = getattr(value, "tolist", None)
     if as_list is not None:
-        return to_plain(as_list())
+        plain = as_list()
+        return str(value) if type(plain) is type(value) else to_plain(plain)  # long doubles stay themselves
+    if isinstance(value, set | frozenset):
+        return sorted(map(to_plain, value), key=str)
     if isinstance(value, complex):
         return [to_plain(value.real), to_plain(value.imag)]
     if isinstance(value, dt.datetime | dt.date | dt.time):

@@ -53,7 +53,9 @@ _HOMES = {
     "RunPlan": "orchestrator.api",
     "attach": "orchestrator.api",
     "cancel": "orchestrator.api",
+    "decode": "aliquot.codec",
     "plan": "orchestrator.api",
+    "register": "aliquot.registry",
     "resume": "orchestrator.api",
     "watch": "orchestrator.api",
 }

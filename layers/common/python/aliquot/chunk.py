@@ -69,9 +69,14 @@ class Chunk:
 
 
 class ChunkReader:
-    """A chunk's object, unpacked column by column as asked; raises Undecodable where it is damaged."""
+    """A chunk's object, unpacked column by column as asked; raises Undecodable where it is damaged.
 
-    def __init__(self, body: bytes, chunk: ChunkId) -> None:
+    Args:
+        opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+    """
+
+    def __init__(self, body: bytes, chunk: ChunkId, *, opens: bool = False) -> None:
+        self._opens = opens
         self._envelope = Envelope.from_bytes(body, "chunk")
         read = self._envelope.read
         self.chunk = chunk
@@ -132,7 +137,7 @@ class ChunkReader:
         return self._cache[part]
 
     def _read_values(self, part: str) -> list[Any]:
-        values = unpack(self._envelope.open(part), self.chunk.key)
+        values = unpack(self._envelope.open(part), self.chunk.key, opens=self._opens)
         if not isinstance(values, list) or len(values) != self.chunk.n_records:
             raise Undecodable(self.chunk.key, f"part {part!r} does not hold {self.chunk.n_records} values")
         return values

@@ -1,66 +1,284 @@
-"""Values as msgpack, with typed extensions for what msgpack lacks: arrays, dates, decimals, big integers.
+"""Values as msgpack, with typed extensions for what msgpack lacks: arrays, tables, times, sets, users' types.
 
-No pickles: what is read can only become one of the types below, so hostile bytes execute nothing. Each
-extension carries its version in its payload's first byte. Nothing is imported for a type that is not used:
-a value is recognised by its class's module and name. Packing goes through `msgpack.packb`; only values that
-msgpack does not know take the slower way.
+No pickles: what is read can only become one of the types below or one that is registered (`registry`), so
+hostile bytes execute nothing. Each extension carries its version in its payload's first byte. What an
+extension needs is imported when the first value of it is met: going out that is told by the module and name
+of the value's class, coming in by the extension's code.
 
-Owns the wire form of single values. Imports msgpack, and NumPy only when an array is met. When it is
-wrong, rows differ from what a function returned.
+    pack -> msgpack.packb, and for what that does not know: Writing.extend -> a family's `write`
+    unpack -> msgpack.unpackb, and for extensions: Reading.restore -> a family's `read`
+    families: codec_plain, codec_arrays, codec_tables, codec_named
+
+A list whose values are all of one such type is one extension (`EXT_COLUMN`). Whoever passes rows on without
+looking into them leaves registered types and tables as they are stored (`Stored`), and needs none of them.
+
+Owns the wire form of single values. Imports msgpack; families as they are met. When it is wrong, rows differ
+from what a function returned.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
-import struct
-import sys
+import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from typing import Any
 
 import msgpack
 
 from aliquot.errors import Undecodable, Unencodable
-
-if TYPE_CHECKING:
-    import numpy as np
+from aliquot.registry import NotRegistered, find, is_named_tuple
 
 VERSION = b"\x01"
 MAX_BYTES = 1 << 30  # longest text, array or list that is read: what is longer is refused, not allocated
 
 EXT_ARRAY, EXT_TIME, EXT_DECIMAL, EXT_BIGINT, EXT_COMPLEX = 1, 2, 3, 4, 5
+EXT_SET, EXT_NAMED, EXT_TABLE, EXT_COLUMN = 6, 7, 8, 9
 
+_FAMILIES = {
+    EXT_ARRAY: ("aliquot.codec_arrays", "read_array"),
+    EXT_TIME: ("aliquot.codec_plain", "read_time"),
+    EXT_DECIMAL: ("aliquot.codec_plain", "read_decimal"),
+    EXT_BIGINT: ("aliquot.codec_plain", "read_bigint"),
+    EXT_COMPLEX: ("aliquot.codec_plain", "read_complex"),
+    EXT_SET: ("aliquot.codec_plain", "read_set"),
+    EXT_NAMED: ("aliquot.codec_named", "read_named"),
+    EXT_TABLE: ("aliquot.codec_tables", "read_table"),
+    EXT_COLUMN: ("aliquot.codec_named", "read_column"),
+}
+_TABLE_PACKAGES = frozenset({"pyarrow", "pandas", "polars"})
 _AS_DATETIME = 3  # msgpack's own timestamps, which nobody here writes, as a type that is known here
 _DEEPEST_PATH = 16  # steps into a value that an error's path names
 _SMALL_BYTES = 1 << 12  # what so few bytes can claim is no burden
-_MAX_DIGITS = 4000  # of an integer; Python itself refuses to read more than 4300
-_ARRAY_KINDS = frozenset("biufcSUmM")
+_MOST_NESTED = 32  # extensions in extensions: msgpack's reader takes 40 KB of stack for each
+_EXT32 = 0xC9
+_PLAIN = frozenset({str, int, float, bool, bytes, list, dict})
+_REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, Unencodable, NotRegistered)
+
+Write = Callable[[Any, "Writing"], Any]
+
+
+class Stored:
+    """A value of a registered type, or a table, as it is stored: for whoever does not need what it is.
+
+    Attributes:
+        code, payload: of its extension.
+    """
+
+    __slots__ = ("code", "payload")
+
+    def __init__(self, code: int, payload: bytes) -> None:
+        self.code, self.payload = code, payload
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stored) and (self.code, self.payload) == (other.code, other.payload)
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.payload))
+
+    def __repr__(self) -> str:
+        return f"<stored {self.name}, {len(self.payload):,} B>"
+
+    @property
+    def name(self) -> str:
+        """The name of its type; of a damaged value nothing."""
+        try:
+            name = msgpack.unpackb(self.payload[2 : 2 + self.payload[1]])[0]
+        except Exception:  # noqa: BLE001 - msgpack raises a family of its own
+            return ""
+        return name if isinstance(name, str) else ""
+
+    def open(self) -> Any:
+        """The value; raises Undecodable."""
+        return unpack(pack(self), self.name, opens=True)
+
+
+class Writing:
+    """Packs values, inside so many extensions."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+
+    @property
+    def inner(self) -> Writing:
+        """Packs what an extension holds."""
+        if self._depth + 1 >= _MOST_NESTED:
+            raise Unencodable("", f"a value in {_MOST_NESTED} others that are stored by name or as sets")
+        return _WRITINGS[self._depth + 1]
+
+    def pack(self, value: Any) -> bytes:
+        """The msgpack form; raises what is in _REFUSALS."""
+        if type(value) is list and value and type(value[0]) not in _PLAIN:
+            column = self._pack_column(value)
+            if column is not None:
+                return column
+        return msgpack.packb(value, default=self.extend, strict_types=True)  # type: ignore[no-any-return]
+
+    def extend(self, value: Any) -> Any:
+        """What msgpack packs in place of a value that it does not know: final, for it asks once."""
+        kind = type(value)
+        write = _writers.get(kind)
+        if write is None:
+            write = _find_writer(kind)
+        extended = write(value, self)
+        return msgpack.ExtType(*extended) if type(extended) is tuple else extended
+
+    def _pack_column(self, values: list[Any]) -> bytes | None:
+        """A list of values of one type, None among them, as one extension; None where it goes one by one."""
+        kinds = set(map(type, values)) - {type(None)}
+        if len(kinds) != 1:
+            return None
+        (kind,) = kinds
+        payload: bytes | None = None
+        if kind.__module__ == "numpy":
+            from aliquot.codec_arrays import plain_scalars, write_array_column
+
+            scalars = plain_scalars(kind, values)
+            if scalars is not None:
+                return msgpack.packb(scalars)  # type: ignore[no-any-return]
+            payload = write_array_column(values)
+        elif (known := find(kind)) is not None:
+            from aliquot.codec_named import write_column
+
+            payload = write_column(known, values, self)
+        return None if payload is None else msgpack.packb(msgpack.ExtType(EXT_COLUMN, payload))
+
+
+class Reading:
+    """Reads values, inside so many extensions.
+
+    Args:
+        opens: values of registered types and tables are made; else they stay `Stored`.
+    """
+
+    def __init__(self, depth: int, *, opens: bool) -> None:
+        self._depth, self.opens = depth, opens
+
+    @property
+    def inner(self) -> Reading:
+        """Reads what an extension holds."""
+        if self._depth + 1 >= _MOST_NESTED:
+            raise ValueError(f"more than {_MOST_NESTED} extensions in each other")
+        return _READINGS[self.opens][self._depth + 1]
+
+    def read(self, body: bytes | memoryview) -> Any:
+        """The value of a msgpack form; raises whatever its damage leads to."""
+        if len(body) > _SMALL_BYTES:
+            if body[0] == _EXT32 and body[5] == EXT_COLUMN and int.from_bytes(body[1:5]) == len(body) - 6:
+                return self.restore(EXT_COLUMN, memoryview(body)[6:])  # of a large array no copy
+            _check_lengths(body)
+        try:
+            return self._unpack(body, None)
+        except TypeError:
+            return self._unpack(
+                body, _make_dict
+            )  # keys that were tuples; costs twice the time where maps are many
+
+    def restore(self, code: int, payload: bytes | memoryview) -> Any:
+        """The value of an extension."""
+        if not self.opens and code in (EXT_NAMED, EXT_TABLE):
+            return Stored(code, bytes(payload))
+        read = _readers.get(code)
+        if read is None:
+            if code not in _FAMILIES:
+                raise ValueError(f"extension {code} is unknown to this release")
+            module, name = _FAMILIES[code]
+            read = _readers[code] = getattr(import_module(module), name)
+        return read(payload, self)
+
+    def _unpack(
+        self, body: bytes | memoryview, make_dict: Callable[[list[tuple[Any, Any]]], Any] | None
+    ) -> Any:
+        return msgpack.unpackb(
+            body,
+            ext_hook=self.restore,
+            object_pairs_hook=make_dict,
+            strict_map_key=False,
+            timestamp=_AS_DATETIME,
+            max_str_len=MAX_BYTES,
+            max_bin_len=MAX_BYTES,
+            max_ext_len=MAX_BYTES,
+        )
+
+
+_WRITINGS = [Writing(depth) for depth in range(_MOST_NESTED)]
+_READINGS = {opens: [Reading(depth, opens=opens) for depth in range(_MOST_NESTED)] for opens in (False, True)}
+_writers: dict[type, Write] = {}
+_readers: dict[int, Callable[[Any, Reading], Any]] = {}
 
 
 def pack(value: Any, path: str = "value") -> bytes:
     """The msgpack form of `value`; raises Unencodable with the path to what cannot be stored."""
     try:
-        return msgpack.packb(value, default=_extend)  # type: ignore[no-any-return]
-    except _NoExtension as err:
-        raise Unencodable(_find_culprit(value, path)[0], err.type_name) from err
-    except (TypeError, ValueError, OverflowError, RecursionError) as err:
-        where, culprit = _find_culprit(value, path)
-        raise Unencodable(where, f"{type(culprit).__name__} ({err})") from err
+        return _WRITINGS[0].pack(value)
+    except _REFUSALS as err:
+        raise Unencodable(*_find_culprit(value, path, err)) from err
 
 
-def unpack(body: bytes | memoryview, what: str = "value") -> Any:
-    """The value of its msgpack form; raises Undecodable."""
+def unpack(body: bytes | memoryview, what: str = "value", *, opens: bool = False) -> Any:
+    """The value of its msgpack form; raises Undecodable.
+
+    Args:
+        opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+    """
     try:
-        if len(body) > _SMALL_BYTES:
-            _check_lengths(body)
-        try:
-            return _unpack(body, None)
-        except TypeError:
-            return _unpack(
-                body, _make_dict
-            )  # keys that were tuples; costs twice the time where maps are many
+        return _READINGS[opens][0].read(body)
+    except NotRegistered as err:
+        raise Undecodable(what, str(err)) from err
     except Exception as err:  # msgpack raises a family of its own, and ValueError for the rest
         raise Undecodable(what, f"{type(err).__name__}: {err}") from err
+
+
+def decode(stored: Any) -> Any:
+    """The value, or list of values, that a table of a result holds as the codec's bytes.
+
+    The types have to be registered: import the job's module first. RDKit's and Aliquot's own are found.
+
+    Args:
+        stored: bytes of a column whose metadata has `aliquot: codec`, or their base64, as CSV has them; or a
+            column of these, with None where a row has none.
+
+    Raises:
+        Undecodable: it is none, or its type is not registered.
+    """
+    if stored is None:
+        return None
+    if isinstance(stored, str):
+        try:
+            stored = base64.b64decode(stored, validate=True)
+        except ValueError as err:
+            raise Undecodable("value", f"it is no base64: {err}") from err
+    if isinstance(stored, bytes | bytearray | memoryview):
+        return unpack(bytes(stored), opens=True)
+    return [decode(each.as_py() if hasattr(each, "as_py") else each) for each in stored]
+
+
+def name_stored(kind: type) -> str | None:
+    """The name under which values of a type are stored; None of those that tables have types for."""
+    if kind in (set, frozenset):
+        return kind.__name__
+    top = kind.__module__.partition(".")[0]
+    if top in _TABLE_PACKAGES and not issubclass(kind, _find_times()):
+        return f"{top}.{kind.__name__}"
+    known = find(kind)
+    return None if known is None else known.name
+
+
+def check_version(code: int, payload: bytes | memoryview, versions: bytes = VERSION) -> int:
+    """The version of an extension's payload; raises ValueError where it is none of these."""
+    if not payload or payload[0] not in versions:
+        found = bytes(payload[:1])
+        raise ValueError(f"extension {code} has version {found!r}; this release reads {versions!r}")
+    return payload[0]
+
+
+def as_key(key: Any) -> Any:
+    """A map's key, or a set's item, that may have been a tuple, which msgpack knows as a list only."""
+    return tuple(map(as_key, key)) if isinstance(key, list) else key
+
+
+def _make_dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    return {as_key(key): value for key, value in pairs}
 
 
 def _check_lengths(body: bytes | memoryview) -> None:
@@ -74,159 +292,95 @@ def _check_lengths(body: bytes | memoryview) -> None:
     walker.skip()
 
 
-def _unpack(body: bytes | memoryview, make_dict: Callable[[list[tuple[Any, Any]]], Any] | None) -> Any:
-    return msgpack.unpackb(
-        body,
-        ext_hook=_restore,
-        object_pairs_hook=make_dict,
-        strict_map_key=False,
-        timestamp=_AS_DATETIME,
-        max_str_len=MAX_BYTES,
-        max_bin_len=MAX_BYTES,
-        max_ext_len=MAX_BYTES,
-    )
+def _find_writer(kind: type) -> Write:
+    """What writes values of a type, remembered; raises Unencodable."""
+    known = find(kind)
+    if known is not None:
+        from aliquot.codec_named import write_named
+
+        return write_named  # not remembered: the type may be registered anew
+    write = _choose_writer(kind)
+    _writers[kind] = write
+    return write
 
 
-class _NoExtension(TypeError):
-    def __init__(self, type_name: str) -> None:
-        super().__init__(type_name)
-        self.type_name = type_name
+def _choose_writer(kind: type) -> Write:
+    top = kind.__module__.partition(".")[0]
+    if top == "numpy":
+        from aliquot.codec_arrays import write_numpy
+
+        return write_numpy
+    if top in _TABLE_PACKAGES and not issubclass(kind, _find_times()):
+        from aliquot.codec_tables import write_table
+
+        return write_table
+    if kind is Stored:
+        return lambda value, _: (value.code, value.payload)
+    if is_named_tuple(kind) or is_dataclass(kind):
+        raise Unencodable("", f"{_name(kind)}, which is not registered")
+    for base, write in _RELATIVES:
+        if issubclass(kind, base):
+            return write
+    from aliquot.codec_plain import choose_writer
+
+    return choose_writer(kind)
 
 
-def _extend(value: Any) -> Any:
-    kind = type(value)
-    if kind.__module__ == "numpy" or hasattr(value, "__array_interface__"):
-        return _extend_numpy(value)
-    if isinstance(value, int):
-        return _extend_bigint(value)
-    if isinstance(value, dt.datetime | dt.date | dt.time | dt.timedelta):
-        return msgpack.ExtType(EXT_TIME, VERSION + _time_text(value).encode())
-    if isinstance(value, decimal.Decimal):
-        return msgpack.ExtType(EXT_DECIMAL, VERSION + str(value).encode())
-    if isinstance(value, complex):
-        return _extend_complex(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise _NoExtension(f"{kind.__module__}.{kind.__qualname__}")
+def _find_times() -> tuple[type, ...]:
+    from aliquot.codec_plain import TIMES
+
+    return TIMES
 
 
-def _extend_bigint(value: int) -> Any:
-    """An integer past 64 bits, as decimal text."""
-    if value.bit_length() > _MAX_DIGITS * 3:
-        raise _NoExtension(f"integer of {value.bit_length()} bits")
-    return msgpack.ExtType(EXT_BIGINT, VERSION + str(value).encode())
+# What is stored as what it means: tuples, enums of text and numbers, other maps.
+_RELATIVES: tuple[tuple[type, Write], ...] = (
+    (tuple, lambda value, _: list(value)),
+    (list, lambda value, _: list(value)),
+    (str, lambda value, _: str.__str__(value)),
+    (bytes, lambda value, _: bytes(value)),
+    (float, lambda value, _: float(value)),
+    (Mapping, lambda value, _: dict(value)),
+)
 
 
-def _extend_complex(value: complex) -> Any:
-    return msgpack.ExtType(EXT_COMPLEX, VERSION + struct.pack("<dd", value.real, value.imag))
+def _find_culprit(value: Any, path: str, err: BaseException, depth: int = 0) -> tuple[str, str]:
+    """The path to the first thing in `value` that cannot be packed, and what it is.
 
-
-def _extend_numpy(value: Any) -> Any:
-    """Scalars as Python's own (msgpack asks once: what comes back has to be final), arrays as they are."""
-    import numpy as np
-
-    if isinstance(value, np.complex64 | np.complex128):
-        return _extend_complex(complex(value))
-    if isinstance(value, np.generic):
-        return value.item() if value.dtype.kind in "biufSU" else _extend_array(np.asarray(value))
-    if isinstance(value, np.ndarray):
-        return _extend_array(value)
-    raise _NoExtension(f"{type(value).__module__}.{type(value).__qualname__}")
-
-
-def _extend_array(array: np.ndarray[Any, Any]) -> Any:
-    """dtype, shape and C-order bytes, the bytes aligned at 8 from the payload's start."""
-    if array.dtype.kind not in _ARRAY_KINDS or array.dtype.fields is not None:
-        raise _NoExtension(f"numpy array of {array.dtype}")
-    head = msgpack.packb([array.dtype.str, list(array.shape)])
-    if len(head) > 255:
-        raise _NoExtension(f"numpy array of {array.ndim} dimensions")
-    pad = -(3 + len(head)) % 8
-    payload = b"".join((VERSION, struct.pack("<BB", len(head), pad), head, b"\0" * pad, array.tobytes()))
-    return msgpack.ExtType(EXT_ARRAY, payload)
-
-
-def _make_dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A map whose keys may have been tuples, which msgpack knows as lists only."""
-    return {_as_key(key): value for key, value in pairs}
-
-
-def _as_key(key: Any) -> Any:
-    return tuple(map(_as_key, key)) if isinstance(key, list) else key
-
-
-def _restore(code: int, payload: bytes) -> Any:
-    if payload[:1] != VERSION:
-        raise ValueError(f"extension {code} has version {payload[:1]!r}; this release reads {VERSION!r}")
-    if code == EXT_ARRAY:
-        return _restore_array(payload)
-    if code == EXT_TIME:
-        return _read_time(payload[1:].decode())
-    if code == EXT_DECIMAL:
-        return decimal.Decimal(payload[1:].decode())
-    if code == EXT_BIGINT:
-        return _read_bigint(payload[1:])
-    if code == EXT_COMPLEX:
-        return complex(*struct.unpack("<dd", payload[1:]))
-    raise ValueError(f"extension {code} is unknown to this release")
-
-
-def _restore_array(payload: bytes) -> np.ndarray[Any, Any]:
-    """A read-only view of the payload: no copy."""
-    import numpy as np
-
-    head_bytes, pad = struct.unpack_from("<BB", payload, 1)
-    dtype_text, shape = msgpack.unpackb(payload[3 : 3 + head_bytes])
-    dtype = np.dtype(str(dtype_text))
-    if dtype.kind not in _ARRAY_KINDS or not all(type(side) is int and side >= 0 for side in shape):
-        raise ValueError(f"an array of {dtype} and shape {shape} is not read")
-    at = 3 + head_bytes + pad
-    if dtype.kind == "U" and len(payload) > at and dtype.itemsize:
-        codes = np.frombuffer(payload, f"{dtype.byteorder}u4", offset=at)
-        if codes.max() > sys.maxunicode:  # NumPy would make no text of it, and say so where it is read
-            raise ValueError("an array of texts with characters that there are not")
-    return np.frombuffer(payload, dtype, offset=at).reshape(shape)
-
-
-def _read_bigint(text: bytes) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"an integer of {len(text)} digits is not read")
-    return int(text)
-
-
-def _time_text(value: dt.datetime | dt.date | dt.time | dt.timedelta) -> str:
-    if isinstance(value, dt.timedelta):
-        return f"D{value.days},{value.seconds},{value.microseconds}"
-    letter = "T" if isinstance(value, dt.datetime) else "d" if isinstance(value, dt.date) else "t"
-    if value != value:  # noqa: PLR0124 - pandas' NaT, a datetime that no calendar knows
-        raise _NoExtension("missing time (NaT)")
-    return letter + value.isoformat()
-
-
-def _read_time(text: str) -> dt.datetime | dt.date | dt.time | dt.timedelta:
-    letter, rest = text[0], text[1:]
-    if letter == "T":
-        return dt.datetime.fromisoformat(rest)
-    if letter == "d":
-        return dt.date.fromisoformat(rest)
-    if letter == "t":
-        return dt.time.fromisoformat(rest)
-    if letter == "D":
-        days, seconds, microseconds = (int(part) for part in rest.split(","))
-        return dt.timedelta(days, seconds, microseconds)
-    raise ValueError(f"not a time: {text[:40]!r}")
-
-
-def _find_culprit(value: Any, path: str, depth: int = 0) -> tuple[str, Any]:
-    """The path to the first thing in `value` that cannot be packed, and the thing."""
-    children: Iterable[tuple[str, Any]] = ()
-    if isinstance(value, Mapping):
-        children = ((f"{path}[{key!r}]", item) for key, item in value.items())
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        children = ((f"{path}[{place}]", item) for place, item in enumerate(value))
-    for child_path, item in children:
+    Args:
+        err: what packing it raised.
+    """
+    for child_path, item in _list_children(value, path) if depth < _DEEPEST_PATH else ():
         try:
-            msgpack.packb(item, default=_extend)
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            return _find_culprit(item, child_path, depth + 1) if depth < _DEEPEST_PATH else (child_path, item)
-    return path, value
+            _WRITINGS[0].pack(item)
+        except _REFUSALS as refused:
+            return _find_culprit(item, child_path, refused, depth + 1)
+    if isinstance(err, Unencodable):
+        return path + err.path, err.type_name
+    return path, f"{type(value).__name__} ({err})"
+
+
+def _list_children(value: Any, path: str) -> Iterable[tuple[str, Any]]:
+    """The values in a value, each with its path."""
+    if isinstance(value, Mapping):
+        return ((f"{path}[{_quote(key)}]", item) for key, item in value.items())
+    known = find(type(value))
+    if known is not None and known.to_bytes is None:
+        names = value._fields if is_named_tuple(type(value)) else _list_fields(value)
+        return ((f"{path}.{name}", getattr(value, name)) for name in names if hasattr(value, name))
+    if known is None and isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return ((f"{path}[{place}]", item) for place, item in enumerate(value))
+    if isinstance(value, set | frozenset):
+        return ((f"{path}{{{item!r}}}", item) for item in value)
+    return ()
+
+
+def _list_fields(value: Any) -> list[str]:
+    return [field.name for field in fields(value)] if is_dataclass(value) else []
+
+
+def _quote(key: Any) -> str:
+    return f'"{key}"' if type(key) is str else repr(key)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

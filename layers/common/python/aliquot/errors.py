@@ -176,8 +176,8 @@ class Unencodable(CodecError):
 
     def __str__(self) -> str:
         return (
-            f"{self.path} is of type {self.type_name}, which cannot be stored: "
-            "return text, numbers, dates, lists, dicts or NumPy arrays"
+            f"{self.path} cannot be stored ({self.type_name}): "
+            "return text, numbers, dates, lists, dicts, arrays or tables, or aliquot.register its type"
         )
 
 

@@ -83,8 +83,8 @@ class OpenJob:
             return RecordFeed(ChunkReader(body, chunk), self.job.reads)
         before = self.stages[self.place - 1]
         if self.stage.exchange:
-            return GroupFeed(ChunkReader(body, chunk), before.writes)
-        return RowFeed(OutcomeReader(body), before.writes, before.name)
+            return GroupFeed(ChunkReader(body, chunk, opens=True), before.writes)
+        return RowFeed(OutcomeReader(body, opens=True), before.writes, before.name)
 
 
 @dataclass(frozen=True)

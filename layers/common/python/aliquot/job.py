@@ -12,8 +12,8 @@
     job = Job("crossref", version=1, options=Options, reads=Reaction, writes=Hit, prepare=build_matcher,
               stages=(Stage("match", open_matcher),), summary=TemplateCounts)
 
-Owns the contract between a job and the engine. Imports the standard library and `errors` alone, because
-jobs import nothing else of the core. When it is wrong, every job is.
+Owns the contract between a job and the engine. Imports the standard library, `errors` and `registry` alone,
+because jobs import nothing else of the core. When it is wrong, every job is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol, get_args, get_origin, get_type_hints
 
 from aliquot.errors import BadReference, JobError
+from aliquot.registry import declare
 
 RECORD = "record"  # the column that says which record of the dataset a row came from
 MOST_STAGES = 16
@@ -196,7 +197,8 @@ class Job:
         version: raised when the same input may give other rows than before.
         options: frozen dataclass; each field is a flag, `Annotated[type, "help"]`.
         reads: NamedTuple of a record's fields, `Annotated[str, Column(...)]`; None for dicts of all columns.
-        writes: NamedTuple of a row's columns; None where rows are dicts.
+        writes: NamedTuple of a row's columns; None where rows are dicts. Dataclasses, NamedTuples and enums
+            that its annotations name are registered, so that columns may hold them.
         stages: the chain; or a function of the options that gives it, where they decide how long it is.
         prepare: called once per run with (options, folder to write into), before any `open`.
         summary: figures and tables over the whole result.
@@ -221,6 +223,7 @@ class Job:
         for role, record in (("reads", self.reads), ("writes", self.writes)):
             if record is not None and not hasattr(record, "_fields"):
                 raise JobError(self.name, f"{role} must be a NamedTuple, found {record!r}")
+        declare(self.writes)
         if not callable(self.stages):
             self._check(self.stages)
 
@@ -234,6 +237,8 @@ class Job:
 
     def _check(self, stages: Stages) -> None:
         _check_stages(self.name, stages)
+        for stage in stages:
+            declare(stage.writes)
         if self.without_rows and any(stage.exchange for stage in stages):
             said = (
                 f"lists records without rows ({self.without_rows!r}), which behind an exchange are not known"

@@ -86,9 +86,14 @@ class Outcome:
 
 
 class OutcomeReader:
-    """An outcome's object, unpacked block by block as asked; raises Undecodable where it is damaged."""
+    """An outcome's object, unpacked block by block as asked; raises Undecodable where it is damaged.
 
-    def __init__(self, body: bytes) -> None:
+    Args:
+        opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+    """
+
+    def __init__(self, body: bytes, *, opens: bool = False) -> None:
+        self._opens = opens
         self._envelope = Envelope.from_bytes(body, "outcome")
         read = self._envelope.read
         self.kinds: dict[str, list[str]] = read("kinds", dict, is_texts_by_name)
@@ -121,7 +126,7 @@ class OutcomeReader:
         starts = [start for start, _ in names] + [1 << 62]
         for place, (start, name) in enumerate(names):
             if start < end and starts[place + 1] > first:
-                block = Block.unpack(self._envelope.parts[name])
+                block = Block.unpack(self._envelope.parts[name], opens=self._opens)
                 if start < first or start + len(block.counts) > end:
                     block = block.slice(first, end)
                 if len(block.counts):

@@ -18,7 +18,7 @@ from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
-from aliquot.codec import pack, unpack
+from aliquot.codec import Stored, name_stored, pack, unpack
 from aliquot.envelope import Part, is_count
 from aliquot.errors import Undecodable
 
@@ -60,13 +60,20 @@ class Block:
         return Part.of(pack(body), "the rows of one step")
 
     @classmethod
-    def unpack(cls, part: Part) -> Block:
-        """Read a block; raises Undecodable."""
+    def unpack(cls, part: Part, *, opens: bool = False) -> Block:
+        """Read a block; raises Undecodable.
+
+        Args:
+            opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+        """
         body = unpack(part.open("block"), "block")
         try:
             counts = array("I")
             counts.frombytes(body["counts"])
-            columns = {name: unpack(values, f"column {name!r}") for name, values in body["columns"].items()}
+            columns = {
+                name: unpack(values, f"column {name!r}", opens=opens)
+                for name, values in body["columns"].items()
+            }
             block = cls(body["first"], counts, columns, body["notes"])
             is_even = all(type(v) is list and len(v) == block.n_rows for v in columns.values())
             is_noted = type(block.notes) is list and len(block.notes) in (0, len(counts))
@@ -120,11 +127,11 @@ def make_block(
 
 
 def name_kinds(values: Sequence[Any]) -> set[str]:
-    """The kinds of value in a column, a word or two each: `int`, `str`, `list float`, `array <f4 2,3`."""
+    """The kinds of value in a column: `int`, `list float`, `array <f4 2,3`, `stored set`."""
     kinds: set[str] = set()
     found = set(map(type, values))
     for kind in found:
-        name = _KIND_NAMES.get(kind.__name__) or _name_stored(kind)
+        name = _name_kind(kind)
         name_each = _NAMED_ONE_BY_ONE.get(name)
         if name_each is None:
             kinds.add(name)
@@ -145,11 +152,21 @@ def _name_ints(values: Sequence[int]) -> set[str]:
     return ends if ends == {"int"} else set(map(_name_int, values))
 
 
-def _name_stored(kind: type) -> str:
+def _name_kind(kind: type) -> str:
     """A type's name; of a subclass of text, an integer or a float (an enum) what it is stored as."""
+    if kind.__module__ not in _TOLD_BY_NAME or kind in _SETS:
+        stored = None if kind is Stored else name_stored(kind)
+        if stored is not None:
+            return _STORED + stored
+    if kind.__name__ in _KIND_NAMES:
+        return _KIND_NAMES[kind.__name__]
     return next((stored.__name__ for stored in (str, int, float) if issubclass(kind, stored)), kind.__name__)
 
 
+_STORED = "stored "
+_SETS = (set, frozenset)
+_TOLD_BY_NAME = frozenset({"builtins", "datetime", "decimal", "numpy"})
+_ARRAYS_TOLD = frozenset("biufcUSmM")  # dtypes whose values tables, or their JSON, hold
 _KIND_NAMES = {
     "NoneType": "none",
     "tuple": "list",
@@ -157,6 +174,7 @@ _KIND_NAMES = {
     "bool_": "bool",
     "bool": "bool",  # a subclass of int
     **{f"float{bits}": "float" for bits in (16, 32, 64)},
+    **{name: f"{_STORED}numpy.{name}" for name in ("void", "longdouble", "clongdouble")},
     **{f"{sign}int{bits}": "int" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 
@@ -170,12 +188,21 @@ def _name_int(value: int) -> str:
 
 def _name_list(value: Sequence[Any]) -> str:
     inner = name_kinds(value)
+    if any(kind.startswith(_STORED) for kind in inner):
+        return f"{_STORED}list"
     is_flat = inner <= {"int", "wide", "float", "str", "bool", "none"}
     return f"list {','.join(sorted(inner))}" if is_flat else "json"
 
 
 def _name_array(value: Any) -> str:
+    if value.dtype.kind not in _ARRAYS_TOLD or value.dtype.char in "gG":
+        return f"{_STORED}numpy.ndarray"
     return f"array {value.dtype.str} {','.join(map(str, value.shape))}"
+
+
+def _name_map(value: Mapping[Any, Any]) -> str:
+    inner = name_kinds(list(value.values()))
+    return f"{_STORED}dict" if any(kind.startswith(_STORED) for kind in inner) else "json"
 
 
 def _name_datetime(value: Any) -> str:
@@ -187,7 +214,8 @@ _NAMED_ONE_BY_ONE: dict[str, Callable[[Any], str]] = {
     "list": _name_list,
     "ndarray": _name_array,
     "datetime": _name_datetime,
-    "dict": lambda _: "json",
+    "dict": _name_map,
+    "Stored": lambda value: _STORED + value.name,
 }
 
 

@@ -7,6 +7,7 @@ is lost. Arrays become Arrow's fixed-shape tensors: fixed-size lists with their 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from aliquot.codec import pack
 from aliquot.envelope import is_noise
 
 Schema = pa.Schema
@@ -25,6 +27,7 @@ BYTES_PER_GROUP = 32 << 20
 ROWS_PER_FILE = 1 << 23
 _SAMPLE_VALUES = 1 << 13  # of an array column, to see whether it can be compressed
 IS_JSON = {b"aliquot": b"json"}
+_IS_STORED = b"codec"  # under `aliquot` in a field's metadata: `aliquot.decode` reads its values
 
 _SIMPLE: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
@@ -48,6 +51,8 @@ def choose_type(kinds: Collection[str]) -> pa.DataType | None:  # noqa: PLR0911 
     found = set(kinds) - {"none"}
     if not found:
         return pa.null()
+    if _list_stored(found):
+        return pa.binary()
     if len(found) == 1 and (only := next(iter(found))) in _SIMPLE:
         return _SIMPLE[only]
     if {"wide", "float"} <= found:
@@ -77,9 +82,21 @@ def _choose_array_type(kinds: Collection[str]) -> pa.DataType | None:
 
 
 def make_field(name: str, kinds: Collection[str]) -> pa.Field[Any]:
-    """A schema's field for a column of these kinds; text that is JSON is marked in its metadata."""
+    """A schema's field for a column of these kinds; its metadata marks JSON and stored values."""
+    if stored := _list_stored(kinds):
+        marked = {b"aliquot": _IS_STORED, b"aliquot.types": ", ".join(stored).encode()}
+        return pa.field(name, pa.binary(), metadata=marked)
     chosen = choose_type(kinds)
     return pa.field(name, pa.string(), metadata=IS_JSON) if chosen is None else pa.field(name, chosen)
+
+
+def _list_stored(kinds: Collection[str]) -> list[str]:
+    """The types in a column of which no Arrow type holds the values: all of it is then the codec's bytes."""
+    return sorted(kind.removeprefix("stored ") for kind in kinds if kind.startswith("stored "))
+
+
+def _is_stored(field: pa.Field[Any]) -> bool:
+    return (field.metadata or {}).get(b"aliquot") == _IS_STORED
 
 
 def make_schema(kinds: Mapping[str, Collection[str]]) -> pa.Schema:
@@ -91,6 +108,8 @@ def make_array(values: Sequence[Any], field: pa.Field[Any]) -> pa.Array[Any]:
     """An Arrow array of `values`, which are of the kinds that `field` was made for."""
     if field.metadata == IS_JSON:
         return pa.array([None if value is None else _to_text(value) for value in values], pa.string())
+    if _is_stored(field):
+        return pa.array([None if value is None else pack(value, field.name) for value in values], pa.binary())
     if isinstance(field.type, pa.FixedShapeTensorType):
         return _make_tensors(values, field.type)
     try:
@@ -281,9 +300,19 @@ def repeat_values(values: Sequence[Any], counts: Iterable[int]) -> list[Any]:
 
 
 def _as_csv(table: pa.Table) -> pa.Table:
-    """The table with what CSV cannot hold (lists, tensors, bytes, durations) as JSON text."""
-    columns = [_column_as_csv(table.column(place), field.type) for place, field in enumerate(table.schema)]
+    """The table with what CSV cannot hold (lists, tensors, bytes, durations) as JSON text or base64."""
+    columns = [
+        _column_in_base64(table.column(place))
+        if _is_stored(field)
+        else _column_as_csv(table.column(place), field.type)
+        for place, field in enumerate(table.schema)
+    ]
     return pa.table(columns, names=table.schema.names)
+
+
+def _column_in_base64(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+    texts = [None if body is None else base64.b64encode(body).decode() for body in column.to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _column_as_csv(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.ChunkedArray[Any]:

@@ -1,0 +1,237 @@
+"""Values of registered types, one by one and as columns of one type.
+
+    one value    head, body                               head: [name, version of the type]
+    a column     `b`, head, length of each, the bodies    what its own functions write
+                 `f`, head, presence of each, a column for each field      dataclasses, NamedTuples
+                 `a`, ...                                 arrays: `codec_arrays`
+
+A length of 2^32 - 1, or a presence of 0, is None. A body is the bytes of the type's `to_bytes`; or msgpack, a
+map of fields; or the name of an enum's member. Fields are set without running anything of the class.
+
+Owns extensions 7 and 9. Imports `registry`. When it is wrong, a value comes back as another one.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import sys
+from array import array
+from dataclasses import fields, is_dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from aliquot.codec import EXT_COLUMN, EXT_NAMED, VERSION, Stored, check_version, pack
+from aliquot.errors import Unencodable
+from aliquot.registry import Known, find, find_reader, is_named_tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aliquot.codec import Reading, Writing
+
+_NONE = 0xFFFFFFFF
+
+
+def write_named(value: Any, writing: Writing) -> Any:
+    """The extension of one value."""
+    known = find(type(value))
+    assert known is not None  # noqa: S101 - or it would not have come here
+    return EXT_NAMED, VERSION + _write_head(known) + _write_body(known, value, writing)
+
+
+def write_column(known: Known, values: Sequence[Any], writing: Writing) -> bytes | None:
+    """The column of values of one type, None among them; None where they go one by one."""
+    if known.to_bytes is not None:
+        bodies = [None if value is None else _write_bytes(known, value) for value in values]
+        lengths = array("I", [_NONE if body is None else len(body) for body in bodies])
+        joined = [body for body in bodies if body]
+        count = struct.pack("<I", len(bodies))
+        return b"".join((VERSION, b"b", _write_head(known), count, _swap(lengths).tobytes(), *joined))
+    if issubclass(known.kind, enum.Enum):
+        return None
+    there = [value for value in values if value is not None]
+    columns = {name: [] for name in list_fields(known.kind)}  # type: ignore[var-annotated]
+    for value in there:
+        for name, held in _take_fields(value).items():
+            columns[name].append(held)
+    presence = bytes([value is not None for value in values])
+    body = [presence, {name: writing.inner.pack(column) for name, column in columns.items()}]
+    return b"".join((VERSION, b"f", _write_head(known), msgpack.packb(body)))
+
+
+def list_fields(kind: type) -> Sequence[str]:
+    """The fields of a dataclass or NamedTuple."""
+    if is_dataclass(kind):
+        return [field.name for field in fields(kind)]
+    return kind._fields  # type: ignore[attr-defined, no-any-return]
+
+
+def read_named(payload: bytes, reading: Reading) -> Any:
+    """The value of an extension."""
+    check_version(EXT_NAMED, payload)
+    name, version, at = _read_head(payload, 1)
+    return _find_maker(name, version, reading)(payload[at:])
+
+
+def read_column(payload: bytes | memoryview, reading: Reading) -> list[Any]:
+    """The values of a column."""
+    check_version(EXT_COLUMN, payload)
+    form = bytes(payload[1:2])
+    if form == b"a":
+        from aliquot.codec_arrays import read_array_column
+
+        return read_array_column(payload)
+    name, version, at = _read_head(payload, 2)
+    body = memoryview(payload)[at:]
+    if form == b"b":
+        return _read_bodies(name, version, body, reading)
+    if form == b"f":
+        return _read_fields(name, version, body, reading)
+    raise ValueError(f"a column of form {form!r} is not read")
+
+
+def _read_bodies(name: str, version: int, body: memoryview, reading: Reading) -> list[Any]:
+    (count,) = struct.unpack_from("<I", body)
+    lengths = array("I")
+    lengths.frombytes(body[4 : 4 + 4 * count])
+    if len(lengths) != count:
+        raise ValueError(f"a column of {count} values that has the lengths of {len(lengths)}")
+    lengths = _swap(lengths)
+    ends = accumulate((0 if length == _NONE else length for length in lengths), initial=4 + 4 * count)
+    bodies = bytes(body)
+    spans = list(pairwise(ends))
+    if (spans[-1][1] if spans else 4) != len(bodies):
+        raise ValueError("a column whose values are not as long as they say")
+    make = _find_maker(name, version, reading) if reading.opens else _keep_stored(name, version)
+    return [
+        None if length == _NONE else make(bodies[first:end])
+        for length, (first, end) in zip(lengths, spans, strict=True)
+    ]
+
+
+def _read_fields(name: str, version: int, body: memoryview, reading: Reading) -> list[Any]:
+    presence, packed = msgpack.unpackb(body)
+    inner = reading.inner
+    columns = {field: inner.read(column) for field, column in packed.items()}
+    n_there = len(presence) - presence.count(0)
+    if any(type(column) is not list or len(column) != n_there for column in columns.values()):
+        raise ValueError("a column whose fields are not as long as it says")
+    rows = (
+        map(dict, map(zip, [list(columns)] * n_there, zip(*columns.values(), strict=True)))
+        if columns
+        else ({} for _ in range(n_there))
+    )
+    if reading.opens:
+        make = _choose_setter(name, version)
+    else:
+        keep = _keep_stored(name, version)
+
+        def make(held: Any) -> Any:
+            return keep(pack(held))
+
+    return [make(next(rows)) if is_there else None for is_there in presence]
+
+
+def _keep_stored(name: str, version: int) -> Callable[[bytes], Stored]:
+    """What makes bodies the values that they were, still stored."""
+    head = VERSION + _spell_head(name, version)
+    return lambda body: Stored(EXT_NAMED, head + body)
+
+
+def _write_head(known: Known) -> bytes:
+    return _spell_head(known.name, known.version)
+
+
+def _spell_head(name: str, version: int) -> bytes:
+    head = msgpack.packb([name, version])
+    if len(head) > 0xFF:
+        raise Unencodable("", f"a type whose name has {len(head)} bytes")
+    return bytes((len(head),)) + head
+
+
+def _read_head(payload: bytes | memoryview, at: int) -> tuple[str, int, int]:
+    """A type's name, its version, and where its head ends."""
+    end = at + 1 + payload[at]
+    name, version = msgpack.unpackb(payload[at + 1 : end])
+    if type(name) is not str or type(version) is not int:
+        raise ValueError("a value without the name of its type")
+    return name, version, end
+
+
+def _write_body(known: Known, value: Any, writing: Writing) -> bytes:
+    if known.to_bytes is not None:
+        return _write_bytes(known, value)
+    if isinstance(value, enum.Enum):
+        if value.name not in known.kind.__members__:  # type: ignore[attr-defined]
+            raise Unencodable("", f"a combination of members of {known.name}: {value!r}")
+        return value.name.encode()
+    return writing.inner.pack(_take_fields(value))
+
+
+def _write_bytes(known: Known, value: Any) -> bytes:
+    try:
+        body = known.to_bytes(value)  # type: ignore[misc]
+    except Unencodable:
+        raise
+    except Exception as err:  # the type's own code, which C++ may stand behind
+        raise Unencodable("", f"{known.name} ({type(err).__name__}: {err})") from err
+    if type(body) is not bytes or len(body) >= _NONE:
+        raise Unencodable("", f"{known.name}, whose to_bytes gave {type(body).__name__}, not bytes")
+    return body  # type: ignore[no-any-return]
+
+
+def _take_fields(value: Any) -> dict[str, Any]:
+    """A value's fields; raises Unencodable where it has more than these, or lacks one."""
+    names = list_fields(type(value))
+    more = getattr(value, "__dict__", {}).keys() - set(names)
+    for name in sorted(more):
+        if not isinstance(getattr(type(value), name, None), cached_property):
+            raise Unencodable(f".{name}", f"attribute that is no field of {type(value).__qualname__}")
+    try:
+        return {name: getattr(value, name) for name in names}
+    except AttributeError as err:
+        raise Unencodable("", f"{type(value).__qualname__} without a field: {err}") from err
+
+
+def _find_maker(name: str, version: int, reading: Reading) -> Callable[[bytes], Any]:
+    """What makes values of a type from their bodies; raises NotRegistered."""
+    known, older = find_reader(name, version)
+    if known.from_bytes is not None:
+        return older or known.from_bytes
+    if issubclass(known.kind, enum.Enum):
+        members = known.kind.__members__
+        return lambda body: (older or members.__getitem__)(body.decode())
+    setter, inner = _choose_setter(name, version), reading.inner
+    return lambda body: setter(inner.read(body))
+
+
+def _choose_setter(name: str, version: int) -> Callable[[Any], Any]:
+    """What makes a dataclass or NamedTuple from a map of its fields."""
+    known, older = find_reader(name, version)
+    if older is not None:
+        return older
+    kind, names = known.kind, list_fields(known.kind)
+    wanted = set(names)
+
+    def make(held: Any) -> Any:
+        if type(held) is not dict or held.keys() != wanted:
+            raise ValueError(f"a value of {name!r} with other fields than {', '.join(names)}")
+        if is_named_tuple(kind):
+            return tuple.__new__(kind, [held[each] for each in names])
+        made: Any = object.__new__(kind)
+        for each in names:
+            object.__setattr__(made, each, held[each])
+        return made
+
+    return make
+
+
+def _swap(numbers: array[int]) -> array[int]:
+    """Numbers in little-endian order, from or to this machine's."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

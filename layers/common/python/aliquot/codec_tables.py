@@ -1,0 +1,201 @@
+"""Tables and frames: Arrow's own stream, read without a copy, and back as what they were.
+
+    pyarrow Table, RecordBatch     as they are, with chunks and metadata
+    pandas DataFrame, Series       through Arrow; what Arrow would change is refused
+    polars DataFrame, Series       as polars writes them
+
+The stream lies at a multiple of 16 from the payload's start. Owns extension 8. Imports pyarrow, pandas and
+polars as their values are met. When it is wrong, a column changes its type, or a reader is led beyond the
+bytes that it has.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from aliquot.codec import EXT_TABLE, VERSION, check_version
+from aliquot.errors import Unencodable
+
+if TYPE_CHECKING:
+    from aliquot.codec import Reading, Writing
+
+
+def write_table(value: Any, _: Writing) -> Any:
+    """The extension of a table, frame or series; raises Unencodable."""
+    kind = type(value)
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    if name not in _WRITERS:
+        raise Unencodable("", f"{kind.__module__}.{kind.__qualname__}")
+    more, stream = _WRITERS[name](value)
+    head = msgpack.packb([name, more])
+    if len(head) > 0xFF:
+        raise Unencodable("", f"{name} with a name of {len(head)} bytes")
+    pad = -(3 + len(head)) % 16
+    return EXT_TABLE, b"".join((VERSION, bytes((len(head),)), head, bytes((pad,)), bytes(pad), stream))
+
+
+def read_table(payload: bytes, _: Reading) -> Any:
+    """The table, frame or series of an extension."""
+    check_version(EXT_TABLE, payload)
+    end = 2 + payload[1]
+    name, more = msgpack.unpackb(payload[2:end])
+    if name not in _READERS:
+        raise ValueError(f"a table of type {name!r} is not read")
+    return _READERS[name](memoryview(payload)[end + 1 + payload[end] :], more)
+
+
+def _write_arrow(table: Any) -> tuple[Any, Any]:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write(table)
+    return None, sink.getvalue()
+
+
+def _read_arrow(stream: memoryview, _: Any) -> Any:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
+        table = reader.read_all()
+    table.validate(full=True)  # offsets that lead elsewhere are found here, not where they are followed
+    return table
+
+
+def _read_batch(stream: memoryview, _: Any) -> Any:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
+        batch = reader.read_next_batch()
+    batch.validate(full=True)
+    return batch
+
+
+def _write_pandas(frame: Any) -> tuple[Any, Any]:
+    """Through Arrow, and back to see that it is the same where it might not be."""
+    import pyarrow as pa
+
+    if frame.attrs:
+        raise Unencodable(".attrs", "attributes of a pandas frame")
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=True)
+        is_same = _is_sure(frame) or _is_same(
+            _make_pandas(table, getattr(frame.index, "freqstr", None)), frame
+        )
+    except (pa.ArrowException, ValueError, TypeError, KeyError, NotImplementedError) as err:
+        reason = str(err).partition("\n")[0]
+        raise Unencodable("", f"pandas frame that Arrow does not hold ({reason})") from err
+    if not is_same:
+        raise Unencodable("", f"pandas frame that Arrow would change (of {_list_dtypes(frame)})")
+    return freq, _write_arrow(table)[1]
+
+
+def _is_sure(frame: Any) -> bool:
+    """Whether all that a frame has is what Arrow gives back as it is."""
+    import numpy as np
+    import pandas as pd
+
+    are_numbers = all(
+        isinstance(each, np.dtype) and each.kind in "biuf" and each.isnative and each.itemsize <= 8
+        for each in frame.dtypes
+    )
+    return (
+        are_numbers
+        and type(frame.index) is pd.RangeIndex
+        and type(frame.columns) is pd.Index
+        and frame.columns.dtype == "str"
+        and frame.columns.is_unique
+    )
+
+
+def _is_same(read: Any, frame: Any) -> bool:
+    import pandas as pd
+
+    try:
+        pd.testing.assert_frame_equal(
+            read, frame, check_exact=True, check_flags=True, check_column_type="equiv"
+        )
+    except AssertionError:
+        return False
+    return [type(each) for each in _list_objects(read)] == [type(each) for each in _list_objects(frame)]
+
+
+def _list_objects(frame: Any) -> list[Any]:
+    """What lies in columns of objects, whose types a comparison of values does not see."""
+    return [value for name in frame.columns for value in frame[name] if frame[name].dtype == object]
+
+
+def _list_dtypes(frame: Any) -> str:
+    return ", ".join(sorted({str(each) for each in frame.dtypes}))
+
+
+def _make_pandas(table: Any, freq: str | None) -> Any:
+    """The frame of an Arrow table; the frequency of an index of times is not in it."""
+    frame = table.to_pandas()
+    if freq is not None and frame.index.freq is None:
+        frame.index.freq = freq
+    return frame
+
+
+def _read_pandas(stream: memoryview, freq: Any) -> Any:
+    return _make_pandas(_read_arrow(stream, None), freq)
+
+
+def _write_series(series: Any) -> tuple[Any, Any]:
+    if series.name is not None and type(series.name) not in (str, int):
+        raise Unencodable(".name", f"{type(series.name).__name__} as the name of a pandas series")
+    if series.attrs:
+        raise Unencodable(".attrs", "attributes of a pandas series")
+    freq, stream = _write_pandas(series.to_frame("values"))
+    return [series.name, freq], stream
+
+
+def _read_series(stream: memoryview, more: Any) -> Any:
+    name, freq = more
+    return _read_pandas(stream, freq)["values"].rename(name)
+
+
+def _write_polars(frame: Any) -> tuple[Any, Any]:
+    import polars as pl
+
+    if any(dtype.base_type() is pl.Object for dtype in frame.dtypes):
+        raise Unencodable("", "polars frame with a column of Python objects")
+    body = io.BytesIO()
+    frame.write_ipc_stream(body)
+    return None, body.getvalue()
+
+
+def _read_polars(stream: memoryview, _: Any) -> Any:
+    import polars as pl
+
+    return pl.read_ipc_stream(bytes(stream))
+
+
+def _write_polars_series(series: Any) -> tuple[Any, Any]:
+    return _write_polars(series.to_frame())
+
+
+def _read_polars_series(stream: memoryview, _: Any) -> Any:
+    return _read_polars(stream, None).to_series(0)
+
+
+_WRITERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "pyarrow.Table": _write_arrow,
+    "pyarrow.RecordBatch": _write_arrow,
+    "pandas.DataFrame": _write_pandas,
+    "pandas.Series": _write_series,
+    "polars.DataFrame": _write_polars,
+    "polars.Series": _write_polars_series,
+}
+_READERS: dict[str, Callable[[memoryview, Any], Any]] = {
+    "pyarrow.Table": _read_arrow,
+    "pyarrow.RecordBatch": _read_batch,
+    "pandas.DataFrame": _read_pandas,
+    "pandas.Series": _read_series,
+    "polars.DataFrame": _read_polars,
+    "polars.Series": _read_polars_series,
+}
