@@ -48,7 +48,7 @@ def write_molecule(mol: Chem.Mol) -> bytes:
     _refuse_attributes(mol)
     binary = mol.ToBinary(_FLAGS)
     if mol.HasQuery():
-        _compare_queries(mol, _read_back(cast(_Make, Chem.Mol), binary), "")
+        _compare_queries(mol, _read_back(cast(_Make, Chem.Mol), binary))
     return _seal(binary, _list_more(mol))
 
 
@@ -71,14 +71,13 @@ def write_reaction(reaction: Any) -> bytes:
     read = _read_back(_make_reaction, binary)
     more = []
     for (path, mol), (_, copy) in zip(_list_templates(reaction), _list_templates(read), strict=True):
-        _refuse_attributes(mol, path)
         _compare_queries(mol, copy, path)
         if _list_read_ids(mol) != _list_read_ids(copy):
             raise Unencodable(f"{path}.GetStereoGroups()", "ids that RDKit does not store")
         more.append(_list_more(mol))
-    params, plain = reaction.GetSubstructParams(), _REACTION().GetSubstructParams()
-    for name in _PARAMETERS:
-        if _as_plain(getattr(params, name)) != _as_plain(getattr(plain, name)):
+    params = reaction.GetSubstructParams()
+    for name, plain in _PARAMETERS.items():
+        if _as_plain(getattr(params, name)) != plain:
             raise Unencodable(f".GetSubstructParams().{name}", "setting that RDKit does not store")
     return _seal(binary, {"templates": more} if any(more) else {})
 
@@ -111,7 +110,8 @@ def _list_more(mol: Chem.Mol) -> dict[str, Any]:
     """What RDKit's binary does not hold of a molecule, as plain values."""
     more: dict[str, Any] = {}
     if mol.NeedsUpdatePropertyCache():
-        more["stale"] = [atom.GetIdx() for atom in mol.GetAtoms() if atom.NeedsUpdatePropertyCache()]
+        stale = [atom.GetIdx() for atom in mol.GetAtoms() if atom.NeedsUpdatePropertyCache()]
+        more["stale"] = stale if len(stale) < mol.GetNumAtoms() else True
     groups = mol.GetStereoGroups()
     if len(groups):
         more["groups"] = [[group.GetReadId(), group.GetWriteId()] for group in groups]
@@ -146,7 +146,11 @@ def _complete(mol: Chem.Mol, more: dict[str, Any]) -> None:
             for name, value in held.items():
                 (group.SetIntProp if type(value) is int else group.SetProp)(name, value)
             Chem.AddMolSubstanceGroup(mol, group)
-    for index in more.get("stale", ()):
+    stale = more.get("stale", ())
+    if stale is True:
+        mol.ClearPropertyCache()
+        return
+    for index in stale:
         mol.GetAtomWithIdx(index).ClearPropertyCache()
 
 
@@ -171,30 +175,29 @@ def _number_groups(mol: Chem.Mol, read_ids: list[int]) -> Chem.Mol:
     return made if type(mol) is Chem.RWMol else made.GetMol()
 
 
-def _refuse_attributes(value: Any, path: str = "") -> None:
+def _refuse_attributes(value: Any) -> None:
     """Raise Unencodable where Python code has put attributes on an object of RDKit's."""
     for name, held in value.__dict__.items():
-        raise Unencodable(f"{path}.{name}", f"{type(held).__name__}, an attribute: give it as a property")
+        raise Unencodable(f".{name}", f"{type(held).__name__}, an attribute: give it as a property")
 
 
 def _read_back(kind: _Make, binary: bytes) -> Any:
+    """What RDKit reads of a binary with queries, of which it writes some that it does not read."""
     try:
         return kind(binary)
     except (RuntimeError, ValueError) as err:
         raise Unencodable("", f"query that RDKit cannot read back: {err}") from err
 
 
-def _compare_queries(mol: Chem.Mol, read: Chem.Mol, path: str) -> None:
-    for index, (atom, copy) in enumerate(zip(mol.GetAtoms(), read.GetAtoms(), strict=True)):
-        if _spell_query(atom) != _spell_query(copy):
-            raise Unencodable(f"{path}.GetAtomWithIdx({index})", "query that RDKit does not store")
-    for index, (bond, copy) in enumerate(zip(mol.GetBonds(), read.GetBonds(), strict=True)):
-        if _spell_query(bond) != _spell_query(copy):
-            raise Unencodable(f"{path}.GetBondWithIdx({index})", "query that RDKit does not store")
-
-
-def _spell_query(part: Any) -> str | None:
-    return part.DescribeQuery() if part.HasQuery() else None
+def _compare_queries(mol: Chem.Mol, read: Chem.Mol, path: str = "") -> None:
+    both: tuple[tuple[str, Any, Any], ...] = (
+        ("GetAtomWithIdx", mol.GetAtoms(), read.GetAtoms()),
+        ("GetBondWithIdx", mol.GetBonds(), read.GetBonds()),
+    )
+    for get, parts, copies in both:
+        for index, (part, copy) in enumerate(zip(parts, copies, strict=True)):
+            if part.DescribeQuery() != copy.DescribeQuery():
+                raise Unencodable(f"{path}.{get}({index})", "query that RDKit does not store")
 
 
 def _list_templates(reaction: Any) -> Iterator[tuple[str, Chem.Mol]]:
@@ -209,9 +212,14 @@ def _as_plain(value: Any) -> Any:
     return list(value) if hasattr(value, "__iter__") else value
 
 
-_PARAMETERS = sorted(
-    name for name in dir(_REACTION().GetSubstructParams()) if name[0] != "_" and not name.startswith("set")
-)
+def _list_parameters() -> dict[str, Any]:
+    """How a reaction matches, as it is unless somebody changes it."""
+    params = _REACTION().GetSubstructParams()
+    names = [name for name in dir(params) if name[0] != "_" and not name.startswith("set")]
+    return {name: _as_plain(getattr(params, name)) for name in names}
+
+
+_PARAMETERS = _list_parameters()
 
 
 def _write_vector(vector: Any) -> bytes:

@@ -7,7 +7,7 @@ of the value's class, coming in by the extension's code.
 
     pack -> msgpack.packb, and for what that does not know: Writing.extend -> a family's `write`
     unpack -> msgpack.unpackb, and for extensions: Reading.restore -> a family's `read`
-    families: codec_plain, codec_arrays, codec_tables, codec_named
+    families: codec_plain, codec_arrays, codec_tables, codec_named; errors' paths: codec_paths
 
 A list whose values are all of one such type is one extension (`EXT_COLUMN`). Whoever passes rows on without
 looking into them leaves registered types and tables as they are stored (`Stored`), and needs none of them.
@@ -19,13 +19,15 @@ from what a function returned.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from importlib import import_module
 from typing import Any
 
 import msgpack
 
+from aliquot.codec_paths import REFUSALS, find_culprit
 from aliquot.errors import Undecodable, Unencodable
 from aliquot.registry import NotRegistered, find, is_named_tuple
 
@@ -35,7 +37,7 @@ MAX_BYTES = 1 << 30  # longest text, array or list that is read: what is longer 
 EXT_ARRAY, EXT_TIME, EXT_DECIMAL, EXT_BIGINT, EXT_COMPLEX = 1, 2, 3, 4, 5
 EXT_SET, EXT_NAMED, EXT_TABLE, EXT_COLUMN = 6, 7, 8, 9
 
-_FAMILIES = {
+_FAMILIES: dict[int | bytes, tuple[str, str]] = {
     EXT_ARRAY: ("aliquot.codec_arrays", "read_array"),
     EXT_TIME: ("aliquot.codec_plain", "read_time"),
     EXT_DECIMAL: ("aliquot.codec_plain", "read_decimal"),
@@ -44,16 +46,19 @@ _FAMILIES = {
     EXT_SET: ("aliquot.codec_plain", "read_set"),
     EXT_NAMED: ("aliquot.codec_named", "read_named"),
     EXT_TABLE: ("aliquot.codec_tables", "read_table"),
-    EXT_COLUMN: ("aliquot.codec_named", "read_column"),
+    # the forms of a column
+    b"a": ("aliquot.codec_arrays", "read_column"),
+    b"b": ("aliquot.codec_named", "read_bodies"),
+    b"f": ("aliquot.codec_named", "read_fields"),
+    b"t": ("aliquot.codec_plain", "read_texts"),
+    b"s": ("aliquot.codec_plain", "read_sets"),
 }
 _TABLE_PACKAGES = frozenset({"pyarrow", "pandas", "polars"})
 _AS_DATETIME = 3  # msgpack's own timestamps, which nobody here writes, as a type that is known here
-_DEEPEST_PATH = 16  # steps into a value that an error's path names
 _SMALL_BYTES = 1 << 12  # what so few bytes can claim is no burden
 _MOST_NESTED = 32  # extensions in extensions: msgpack's reader takes 40 KB of stack for each
 _EXT32 = 0xC9
 _PLAIN = frozenset({str, int, float, bool, bytes, list, dict})
-_REFUSALS = (TypeError, ValueError, OverflowError, RecursionError, Unencodable, NotRegistered)
 
 Write = Callable[[Any, "Writing"], Any]
 
@@ -107,7 +112,7 @@ class Writing:
         return _WRITINGS[self._depth + 1]
 
     def pack(self, value: Any) -> bytes:
-        """The msgpack form; raises what is in _REFUSALS."""
+        """The msgpack form; raises what is in REFUSALS."""
         if type(value) is list and value and type(value[0]) not in _PLAIN:
             column = self._pack_column(value)
             if column is not None:
@@ -129,19 +134,22 @@ class Writing:
         if len(kinds) != 1:
             return None
         (kind,) = kinds
-        payload: bytes | None = None
         if kind.__module__ == "numpy":
-            from aliquot.codec_arrays import plain_scalars, write_array_column
+            from aliquot.codec_arrays import plain_scalars, write_column
 
             scalars = plain_scalars(kind, values)
             if scalars is not None:
                 return msgpack.packb(scalars)  # type: ignore[no-any-return]
-            payload = write_array_column(values)
+            parts = write_column(values)
         elif (known := find(kind)) is not None:
-            from aliquot.codec_named import write_column
+            from aliquot.codec_named import write_column as write_named_column
 
-            payload = write_column(known, values, self)
-        return None if payload is None else msgpack.packb(msgpack.ExtType(EXT_COLUMN, payload))
+            parts = write_named_column(known, values, self)
+        else:
+            from aliquot.codec_plain import write_column as write_plain_column
+
+            parts = write_plain_column(kind, values)
+        return None if parts is None else _frame(EXT_COLUMN, [VERSION, *parts])
 
 
 class Reading:
@@ -178,13 +186,10 @@ class Reading:
         """The value of an extension."""
         if not self.opens and code in (EXT_NAMED, EXT_TABLE):
             return Stored(code, bytes(payload))
-        read = _readers.get(code)
-        if read is None:
-            if code not in _FAMILIES:
-                raise ValueError(f"extension {code} is unknown to this release")
-            module, name = _FAMILIES[code]
-            read = _readers[code] = getattr(import_module(module), name)
-        return read(payload, self)
+        if code == EXT_COLUMN:
+            check_version(code, payload)
+            return _find_reader(bytes(payload[1:2]))(payload, self)
+        return _find_reader(code)(payload, self)
 
     def _unpack(
         self, body: bytes | memoryview, make_dict: Callable[[list[tuple[Any, Any]]], Any] | None
@@ -204,15 +209,15 @@ class Reading:
 _WRITINGS = [Writing(depth) for depth in range(_MOST_NESTED)]
 _READINGS = {opens: [Reading(depth, opens=opens) for depth in range(_MOST_NESTED)] for opens in (False, True)}
 _writers: dict[type, Write] = {}
-_readers: dict[int, Callable[[Any, Reading], Any]] = {}
+_readers: dict[int | bytes, Callable[[Any, Reading], Any]] = {}
 
 
 def pack(value: Any, path: str = "value") -> bytes:
     """The msgpack form of `value`; raises Unencodable with the path to what cannot be stored."""
     try:
         return _WRITINGS[0].pack(value)
-    except _REFUSALS as err:
-        raise Unencodable(*_find_culprit(value, path, err)) from err
+    except REFUSALS as err:
+        raise Unencodable(*find_culprit(_WRITINGS[0].pack, value, path, err)) from err
 
 
 def unpack(body: bytes | memoryview, what: str = "value", *, opens: bool = False) -> Any:
@@ -292,6 +297,25 @@ def _check_lengths(body: bytes | memoryview) -> None:
     walker.skip()
 
 
+def _find_reader(code: int | bytes) -> Callable[[Any, Reading], Any]:
+    """What reads an extension, or a column of this form; raises ValueError."""
+    read = _readers.get(code)
+    if read is None:
+        if code not in _FAMILIES:
+            raise ValueError(f"extension, or form of a column, {code!r} is unknown to this release")
+        module, name = _FAMILIES[code]
+        read = _readers[code] = getattr(import_module(module), name)
+    return read
+
+
+def _frame(code: int, parts: Sequence[Any]) -> bytes:
+    """An extension's msgpack form, its payload copied once."""
+    size = sum(map(len, parts))
+    if size > 0xFFFF:
+        return b"".join((struct.pack(">BIB", _EXT32, size, code), *parts))
+    return msgpack.packb(msgpack.ExtType(code, b"".join(parts)))  # type: ignore[no-any-return]
+
+
 def _find_writer(kind: type) -> Write:
     """What writes values of a type, remembered; raises Unencodable."""
     known = find(kind)
@@ -341,45 +365,6 @@ _RELATIVES: tuple[tuple[type, Write], ...] = (
     (float, lambda value, _: float(value)),
     (Mapping, lambda value, _: dict(value)),
 )
-
-
-def _find_culprit(value: Any, path: str, err: BaseException, depth: int = 0) -> tuple[str, str]:
-    """The path to the first thing in `value` that cannot be packed, and what it is.
-
-    Args:
-        err: what packing it raised.
-    """
-    for child_path, item in _list_children(value, path) if depth < _DEEPEST_PATH else ():
-        try:
-            _WRITINGS[0].pack(item)
-        except _REFUSALS as refused:
-            return _find_culprit(item, child_path, refused, depth + 1)
-    if isinstance(err, Unencodable):
-        return path + err.path, err.type_name
-    return path, f"{type(value).__name__} ({err})"
-
-
-def _list_children(value: Any, path: str) -> Iterable[tuple[str, Any]]:
-    """The values in a value, each with its path."""
-    if isinstance(value, Mapping):
-        return ((f"{path}[{_quote(key)}]", item) for key, item in value.items())
-    known = find(type(value))
-    if known is not None and known.to_bytes is None:
-        names = value._fields if is_named_tuple(type(value)) else _list_fields(value)
-        return ((f"{path}.{name}", getattr(value, name)) for name in names if hasattr(value, name))
-    if known is None and isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
-        return ((f"{path}[{place}]", item) for place, item in enumerate(value))
-    if isinstance(value, set | frozenset):
-        return ((f"{path}{{{item!r}}}", item) for item in value)
-    return ()
-
-
-def _list_fields(value: Any) -> list[str]:
-    return [field.name for field in fields(value)] if is_dataclass(value) else []
-
-
-def _quote(key: Any) -> str:
-    return f'"{key}"' if type(key) is str else repr(key)
 
 
 def _name(kind: type) -> str:

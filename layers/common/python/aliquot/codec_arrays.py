@@ -56,7 +56,7 @@ def plain_scalars(kind: type, values: Sequence[Any]) -> list[Any] | None:
     return [None if value is None else value.item() for value in values]
 
 
-def write_array_column(values: Sequence[Any]) -> bytes | None:
+def write_column(values: Sequence[Any]) -> list[Any] | None:
     """Arrays of one dtype and shape as one array of them all; None where they are not."""
     first = values[0]
     if type(first) is not np.ndarray or not first.nbytes or not first.ndim or first.dtype.kind not in _KINDS:
@@ -75,10 +75,10 @@ def write_array_column(values: Sequence[Any]) -> bytes | None:
         return None
     n_before = _COLUMN_AT + 4 + len(head)
     pad = -n_before % 16
-    return b"".join((VERSION, b"a", struct.pack("<BB", len(head), pad), head, bytes(pad), *_contents(values)))
+    return [b"a", struct.pack("<BB", len(head), pad), head, bytes(pad), *_contents(values)]
 
 
-def read_array_column(payload: bytes | memoryview) -> list[Any]:
+def read_column(payload: bytes | memoryview, _: Reading) -> list[Any]:
     """The arrays, each a view of the payload where that is aligned, else of one copy of it."""
     n_head, pad = struct.unpack_from("<BB", payload, 2)
     dtype_text, shape = msgpack.unpackb(bytes(payload[4 : 4 + n_head]))
@@ -109,7 +109,7 @@ def _write_array(array: Array) -> bytes:
         return _write_rich(array, "F" if is_fortran else "C")
     _refuse_metadata(dtype)
     head = msgpack.packb([dtype.str, list(array.shape)])
-    return _join(VERSION, head, 8, array.tobytes(), array)
+    return _join(VERSION, head, 8, _contents([np.ascontiguousarray(array)])[0], array)
 
 
 def _write_rich(array: Array, order: str) -> bytes:
@@ -127,7 +127,7 @@ def _write_texts(array: Array, order: str) -> bytes:
     return _join(_RICH, head, 16, msgpack.packb(array.reshape(-1).tolist()), array)
 
 
-def _join(version: bytes, head: bytes, align: int, content: bytes, array: Array) -> bytes:
+def _join(version: bytes, head: bytes, align: int, content: bytes | memoryview, array: Array) -> bytes:
     if len(head) > 0xFFFF or (version == VERSION and len(head) > 0xFF):
         raise Unencodable("", f"numpy array of {array.ndim} dimensions")
     size = struct.pack("<B" if version == VERSION else "<H", len(head))

@@ -1,9 +1,8 @@
 """Values of registered types, one by one and as columns of one type.
 
     one value    head, body                               head: [name, version of the type]
-    a column     `b`, head, length of each, the bodies    what its own functions write
+    a column     `b`, head, count, plain bytes (0: the bodies are not in a zstd frame), length of each, bodies
                  `f`, head, presence of each, a column for each field      dataclasses, NamedTuples
-                 `a`, ...                                 arrays: `codec_arrays`
 
 A length of 2^32 - 1, or a presence of 0, is None. A body is the bytes of the type's `to_bytes`; or msgpack, a
 map of fields; or the name of an enum's member. Fields are set without running anything of the class.
@@ -19,21 +18,26 @@ import sys
 from array import array
 from dataclasses import fields, is_dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgpack
+import zstandard
 
-from aliquot.codec import EXT_COLUMN, EXT_NAMED, VERSION, Stored, check_version, pack
+from aliquot.codec import EXT_NAMED, VERSION, Stored, check_version, pack
 from aliquot.errors import Unencodable
 from aliquot.registry import Known, find, find_reader, is_named_tuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aliquot.codec import Reading, Writing
 
 _NONE = 0xFFFFFFFF
+_SAMPLE_BYTES, _LEAST_BYTES = 1 << 14, 1 << 10  # by which it is told whether bodies can be squeezed
+_WORTH_IT = 0.8
+_MOST_SQUEEZED = 100  # a column that claims more is refused: it would fill memory out of nothing
 
 
 def write_named(value: Any, writing: Writing) -> Any:
@@ -43,24 +47,58 @@ def write_named(value: Any, writing: Writing) -> Any:
     return EXT_NAMED, VERSION + _write_head(known) + _write_body(known, value, writing)
 
 
-def write_column(known: Known, values: Sequence[Any], writing: Writing) -> bytes | None:
+def write_column(known: Known, values: Sequence[Any], writing: Writing) -> list[Any] | None:
     """The column of values of one type, None among them; None where they go one by one."""
     if known.to_bytes is not None:
-        bodies = [None if value is None else _write_bytes(known, value) for value in values]
-        lengths = array("I", [_NONE if body is None else len(body) for body in bodies])
-        joined = [body for body in bodies if body]
-        count = struct.pack("<I", len(bodies))
-        return b"".join((VERSION, b"b", _write_head(known), count, _swap(lengths).tobytes(), *joined))
+        return _write_bodies(known, values)
     if issubclass(known.kind, enum.Enum):
         return None
     there = [value for value in values if value is not None]
-    columns = {name: [] for name in list_fields(known.kind)}  # type: ignore[var-annotated]
-    for value in there:
-        for name, held in _take_fields(value).items():
-            columns[name].append(held)
+    names = list_fields(known.kind)
+    _check_attributes(known.kind, there, names)
+    columns = {name: list(map(attrgetter(name), there)) for name in names}
     presence = bytes([value is not None for value in values])
     body = [presence, {name: writing.inner.pack(column) for name, column in columns.items()}]
-    return b"".join((VERSION, b"f", _write_head(known), msgpack.packb(body)))
+    return [b"f", _write_head(known), msgpack.packb(body)]
+
+
+def _write_bodies(known: Known, values: Sequence[Any]) -> list[Any]:
+    bodies = [None if value is None else _write_bytes(known, value) for value in values]
+    lengths = array("I", [_NONE if body is None else len(body) for body in bodies])
+    joined = b"".join([body for body in bodies if body])
+    squeezed = _squeeze(joined)
+    count = struct.pack("<II", len(bodies), len(joined) if squeezed else 0)
+    return [b"b", _write_head(known), count, _swap(lengths).tobytes(), squeezed or joined]
+
+
+def _squeeze(joined: bytes) -> bytes:
+    """The bodies in a zstd frame; nothing where that is not worth it.
+
+    RDKit's binaries of molecules say the same names again and again: they take a twelfth.
+    """
+    sample = joined[:_SAMPLE_BYTES]
+    if len(sample) < _LEAST_BYTES or len(zstandard.compress(sample, 1)) > len(sample) * _WORTH_IT:
+        return b""
+    squeezed = zstandard.compress(joined, 1)
+    return squeezed if len(joined) <= len(squeezed) * _MOST_SQUEEZED else b""
+
+
+def _expand(body: bytes, plain_bytes: int) -> bytes:
+    if plain_bytes > len(body) * _MOST_SQUEEZED:
+        raise ValueError(
+            f"{plain_bytes:,} bytes out of {len(body):,}: they are squeezed to less than is written"
+        )
+    return zstandard.ZstdDecompressor().decompress(body, max_output_size=plain_bytes)
+
+
+def _check_attributes(kind: type, values: Sequence[Any], names: Sequence[str]) -> None:
+    """Raise Unencodable where a value has more than its fields."""
+    if not hasattr(values[0], "__dict__"):
+        return
+    n_expected = 0 if is_named_tuple(kind) else len(names)
+    if set(map(len, map(vars, values))) != {n_expected}:
+        for value in values:
+            _take_fields(value)
 
 
 def list_fields(kind: type) -> Sequence[str]:
@@ -77,54 +115,41 @@ def read_named(payload: bytes, reading: Reading) -> Any:
     return _find_maker(name, version, reading)(payload[at:])
 
 
-def read_column(payload: bytes | memoryview, reading: Reading) -> list[Any]:
-    """The values of a column."""
-    check_version(EXT_COLUMN, payload)
-    form = bytes(payload[1:2])
-    if form == b"a":
-        from aliquot.codec_arrays import read_array_column
-
-        return read_array_column(payload)
+def read_bodies(payload: bytes | memoryview, reading: Reading) -> list[Any]:
+    """The values of a column of what their type's own functions wrote."""
     name, version, at = _read_head(payload, 2)
-    body = memoryview(payload)[at:]
-    if form == b"b":
-        return _read_bodies(name, version, body, reading)
-    if form == b"f":
-        return _read_fields(name, version, body, reading)
-    raise ValueError(f"a column of form {form!r} is not read")
-
-
-def _read_bodies(name: str, version: int, body: memoryview, reading: Reading) -> list[Any]:
-    (count,) = struct.unpack_from("<I", body)
+    body = bytes(payload[at:])
+    count, plain_bytes = struct.unpack_from("<II", body)
     lengths = array("I")
-    lengths.frombytes(body[4 : 4 + 4 * count])
+    lengths.frombytes(body[8 : 8 + 4 * count])
     if len(lengths) != count:
         raise ValueError(f"a column of {count} values that has the lengths of {len(lengths)}")
     lengths = _swap(lengths)
-    ends = accumulate((0 if length == _NONE else length for length in lengths), initial=4 + 4 * count)
-    bodies = bytes(body)
-    spans = list(pairwise(ends))
-    if (spans[-1][1] if spans else 4) != len(bodies):
+    bodies = body[8 + 4 * count :]
+    if plain_bytes:
+        bodies = _expand(bodies, plain_bytes)
+    ends = list(accumulate((0 if length == _NONE else length for length in lengths), initial=0))
+    if ends[-1] != len(bodies):
         raise ValueError("a column whose values are not as long as they say")
     make = _find_maker(name, version, reading) if reading.opens else _keep_stored(name, version)
     return [
         None if length == _NONE else make(bodies[first:end])
-        for length, (first, end) in zip(lengths, spans, strict=True)
+        for length, (first, end) in zip(lengths, pairwise(ends), strict=True)
     ]
 
 
-def _read_fields(name: str, version: int, body: memoryview, reading: Reading) -> list[Any]:
-    presence, packed = msgpack.unpackb(body)
+def read_fields(payload: bytes | memoryview, reading: Reading) -> list[Any]:
+    """The values of a column of fields."""
+    name, version, at = _read_head(payload, 2)
+    presence, packed = msgpack.unpackb(memoryview(payload)[at:])
     inner = reading.inner
     columns = {field: inner.read(column) for field, column in packed.items()}
     n_there = len(presence) - presence.count(0)
     if any(type(column) is not list or len(column) != n_there for column in columns.values()):
         raise ValueError("a column whose fields are not as long as it says")
-    rows = (
-        map(dict, map(zip, [list(columns)] * n_there, zip(*columns.values(), strict=True)))
-        if columns
-        else ({} for _ in range(n_there))
-    )
+    rows: Iterator[dict[str, Any]] = iter([{} for _ in range(n_there)])
+    if columns:
+        rows = map(dict, map(zip, repeat(list(columns)), zip(*columns.values(), strict=True)))
     if reading.opens:
         make = _choose_setter(name, version)
     else:
@@ -147,7 +172,7 @@ def _write_head(known: Known) -> bytes:
 
 
 def _spell_head(name: str, version: int) -> bytes:
-    head = msgpack.packb([name, version])
+    head: bytes = msgpack.packb([name, version])
     if len(head) > 0xFF:
         raise Unencodable("", f"a type whose name has {len(head)} bytes")
     return bytes((len(head),)) + head
@@ -181,7 +206,7 @@ def _write_bytes(known: Known, value: Any) -> bytes:
         raise Unencodable("", f"{known.name} ({type(err).__name__}: {err})") from err
     if type(body) is not bytes or len(body) >= _NONE:
         raise Unencodable("", f"{known.name}, whose to_bytes gave {type(body).__name__}, not bytes")
-    return body  # type: ignore[no-any-return]
+    return body
 
 
 def _take_fields(value: Any) -> dict[str, Any]:
@@ -216,6 +241,7 @@ def _choose_setter(name: str, version: int) -> Callable[[Any], Any]:
         return older
     kind, names = known.kind, list_fields(known.kind)
     wanted = set(names)
+    has_dict = not any("__slots__" in vars(base) for base in kind.__mro__[:-1])
 
     def make(held: Any) -> Any:
         if type(held) is not dict or held.keys() != wanted:
@@ -223,8 +249,11 @@ def _choose_setter(name: str, version: int) -> Callable[[Any], Any]:
         if is_named_tuple(kind):
             return tuple.__new__(kind, [held[each] for each in names])
         made: Any = object.__new__(kind)
-        for each in names:
-            object.__setattr__(made, each, held[each])
+        if has_dict:
+            object.__setattr__(made, "__dict__", held)
+        else:
+            for each in names:
+                object.__setattr__(made, each, held[each])
         return made
 
     return make

@@ -10,6 +10,8 @@ import decimal
 import enum
 import struct
 import zoneinfo
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
@@ -115,6 +117,56 @@ _WRITERS: dict[type, Write] = {
     set: _write_set,
     frozenset: _write_set,
 }
+
+
+def write_column(kind: type, values: Sequence[Any]) -> list[Any] | None:
+    """A column of dates, times, decimals or sets; None where they go one by one."""
+    if kind in _SETS:
+        return _write_sets(kind, values)
+    if kind not in _TEXTS:
+        return None
+    letter, spell, _ = _TEXTS[kind]
+    if kind in (dt.datetime, dt.time) and not all(map(_is_bare, filter(None.__ne__, values))):
+        return None
+    return [b"t", letter, "\n".join(["" if value is None else spell(value) for value in values]).encode()]
+
+
+def _write_sets(kind: type, values: Sequence[Any]) -> list[Any] | None:
+    """Sets of one of a few types, each sorted."""
+    inner = set(map(type, chain.from_iterable(filter(None, values))))
+    if len(inner) > 1 or not inner <= {str, int, bytes}:
+        return None
+    lists = [None if value is None else sorted(value) for value in values]
+    return [b"s", b"f" if kind is frozenset else b"s", msgpack.packb(lists)]
+
+
+def _is_bare(value: Any) -> bool:
+    zone = value.tzinfo
+    return not value.fold and (zone is None or (type(zone) is dt.timezone and _bare(zone) is not None))
+
+
+_SETS = (set, frozenset)
+_TEXTS: dict[type, tuple[bytes, Callable[[Any], str], Callable[[str], Any]]] = {
+    dt.datetime: (b"T", dt.datetime.isoformat, dt.datetime.fromisoformat),
+    dt.date: (b"d", dt.date.isoformat, dt.date.fromisoformat),
+    dt.time: (b"t", dt.time.isoformat, dt.time.fromisoformat),
+    decimal.Decimal: (b"n", str, decimal.Decimal),
+}
+
+
+def read_texts(payload: bytes | memoryview, _: Reading) -> list[Any]:
+    """The values of a column of texts; an empty one is None."""
+    letter = bytes(payload[2:3])
+    read = next((read for known, _, read in _TEXTS.values() if known == letter), None)
+    if read is None:
+        raise ValueError(f"a column of texts of type {letter!r}")
+    return [read(text) if text else None for text in bytes(payload[3:]).decode().split("\n")]
+
+
+def read_sets(payload: bytes | memoryview, _: Reading) -> list[Any]:
+    """The sets of a column."""
+    kind: Any = {b"s": set, b"f": frozenset}[bytes(payload[2:3])]
+    return [None if items is None else kind(items) for items in msgpack.unpackb(payload[3:])]
 
 
 def read_bigint(payload: bytes, _: Reading) -> int:

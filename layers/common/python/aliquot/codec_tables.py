@@ -81,11 +81,10 @@ def _write_pandas(frame: Any) -> tuple[Any, Any]:
 
     if frame.attrs:
         raise Unencodable(".attrs", "attributes of a pandas frame")
+    freq = getattr(frame.index, "freqstr", None)
     try:
         table = pa.Table.from_pandas(frame, preserve_index=True)
-        is_same = _is_sure(frame) or _is_same(
-            _make_pandas(table, getattr(frame.index, "freqstr", None)), frame
-        )
+        is_same = _is_sure(frame) or _is_same(_make_pandas(table, freq), frame)
     except (pa.ArrowException, ValueError, TypeError, KeyError, NotImplementedError) as err:
         reason = str(err).partition("\n")[0]
         raise Unencodable("", f"pandas frame that Arrow does not hold ({reason})") from err
