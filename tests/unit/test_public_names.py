@@ -40,7 +40,9 @@ PUBLIC = [
     "__version__",
     "attach",
     "cancel",
+    "decode",
     "plan",
+    "register",
     "resume",
     "watch",
 ]

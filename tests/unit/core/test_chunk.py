@@ -78,7 +78,7 @@ def test_a_column_of_another_length_is_refused() -> None:
 
 def test_what_cannot_be_stored_is_named_by_column_and_place() -> None:
     with pytest.raises(Unencodable) as caught:
-        Chunk(0, 2, {"smiles": ["CC", {1}]}).to_bytes()
+        Chunk(0, 2, {"smiles": ["CC", object()]}).to_bytes()
     assert caught.value.path == "smiles[1]"
 
 

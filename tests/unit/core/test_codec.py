@@ -6,7 +6,10 @@ import datetime as dt
 import decimal
 import enum
 import math
+import subprocess
+import sys
 import types
+import zoneinfo
 from contextlib import suppress
 from typing import Any
 
@@ -38,8 +41,23 @@ _SCALARS = (
     | st.decimals(allow_nan=False)
 )
 _KEYS = _TEXT | st.integers() | st.dates() | st.tuples(st.integers(0, 9), _TEXT) | st.tuples(st.tuples(_TEXT))
+_SETS = st.frozensets(_KEYS, max_size=3)
+_COLUMNS = st.one_of(  # of one type each, which are one extension
+    *(
+        st.lists(st.none() | each, max_size=4)
+        for each in (
+            st.datetimes(timezones=_ZONES),
+            st.dates(),
+            st.times(),
+            st.decimals(allow_nan=False),
+            _SETS.map(set),
+            st.sets(_TEXT, max_size=3),
+            st.frozensets(st.integers(0, 9)),
+        )
+    )
+)
 _VALUES = st.recursive(
-    _SCALARS,
+    _SCALARS | _SETS | _SETS.map(set) | _COLUMNS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=12,
 )
@@ -56,6 +74,10 @@ _ARRAYS = hnp.arrays(
     ),
     hnp.array_shapes(min_dims=0, min_side=0, max_dims=4, max_side=4),
 )
+_RECORD_ARRAYS = hnp.arrays(
+    hnp.nested_dtypes(max_leaves=3, max_itemsize=200, subtype_strategy=hnp.integer_dtypes(endianness="?")),
+    hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=3),
+)
 
 
 @given(_VALUES)
@@ -65,7 +87,7 @@ def test_values_read_back(value: Any) -> None:
     assert type(read) is type(value)
 
 
-@given(_ARRAYS, st.sampled_from(["C", "F", "reversed"]))
+@given(_ARRAYS | _RECORD_ARRAYS, st.sampled_from(["C", "F", "reversed"]))
 def test_arrays_read_back_with_dtype_and_shape(array: np.ndarray, order: str) -> None:
     given_array = (
         array[::-1]
@@ -76,6 +98,57 @@ def test_arrays_read_back_with_dtype_and_shape(array: np.ndarray, order: str) ->
     assert read.dtype == given_array.dtype
     assert read.shape == given_array.shape
     assert read.tobytes() == given_array.tobytes()
+    assert read.flags.f_contiguous or order != "F"
+
+
+@given(_ARRAYS | _RECORD_ARRAYS, st.integers(1, 3))
+def test_a_column_of_arrays_reads_back(array: np.ndarray, n: int) -> None:
+    for read in unpack(pack([array] * n)):
+        assert (read.dtype, read.shape, read.tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array(["CCO", "ééé" * 40], np.dtypes.StringDType()),
+        np.zeros(3, [("x", "<i4"), ("y", ">f8", (2, 3)), ("z", "U3")]),
+        np.zeros(2, np.dtype([("a", "i1"), ("b", "f8")], align=True)),
+        np.array([1.1], np.longdouble),
+        np.zeros(2, "V5"),
+        np.zeros((0, 3)),
+        np.array(3),
+        np.longdouble("1.1"),
+        np.datetime64("2020-01-01T00:00:00.000000001"),
+        np.timedelta64(3, "25s"),
+        np.zeros(2, [("x", "i4")])[0],
+    ],
+)
+def test_odd_dtypes_and_scalars_read_back_as_what_they_were(value: Any) -> None:
+    read = unpack(pack({"x": value}))["x"]
+    assert type(read) is type(value)
+    assert (read.dtype, read.shape) == (value.dtype, value.shape)
+    assert read.dtype.isalignedstruct == value.dtype.isalignedstruct
+    assert np.array_equal(read, value)
+
+
+def test_a_large_column_of_arrays_is_read_without_a_copy() -> None:
+    """Rows of a step share the bytes that were unpacked, and these are aligned in them."""
+    body = pack([np.arange(4096.0) + place for place in range(40)])
+    read = unpack(body)
+    assert np.shares_memory(read[7], np.frombuffer(body, np.uint8))
+    assert read[7].flags.aligned
+    assert not read[7].flags.writeable
+
+
+def test_nothing_is_imported_that_is_not_used() -> None:
+    """A host of plain values has no NumPy, and one of arrays no pyarrow."""
+    script = (
+        "import sys; from aliquot.codec import pack, unpack; unpack(pack([1, 'a', {'b': [2.5]}]));"
+        "print(*sorted({'numpy', 'pyarrow', 'pandas', 'polars', 'rdkit', 'aliquot.codec_plain'}"
+        " & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []
 
 
 def test_arrays_are_views_of_the_bytes_that_were_read() -> None:
@@ -112,6 +185,25 @@ def test_near_relatives_are_stored_as_what_they_mean(given_value: Any, read: Any
     assert type(unpack(pack([given_value]))[0]) is type(read)
 
 
+def test_zones_and_the_second_of_two_hours_survive() -> None:
+    paris = zoneinfo.ZoneInfo("Europe/Paris")
+    for time in (
+        dt.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=paris),
+        dt.time(2, 30, tzinfo=paris),
+        dt.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=dt.UTC),
+        dt.datetime(2020, 1, 1, fold=1, tzinfo=dt.timezone(dt.timedelta(seconds=-90))),
+    ):
+        for read in (unpack(pack(time)), unpack(pack([time, None]))[0]):
+            assert (read, read.tzinfo, read.fold) == (time, time.tzinfo, time.fold)
+
+
+def test_equal_sets_have_equal_bytes() -> None:
+    """A plan compares rows of two processes by their bytes, and hashes of texts differ between them."""
+    texts = [str(n) for n in range(50)]
+    assert pack(set(texts)) == pack({*texts[::-1]})
+    assert pack([{*texts, 1}]) == pack([{1, *texts[::-1]}])
+
+
 def test_floats_that_equal_nothing_survive() -> None:
     assert math.isnan(unpack(pack(math.nan)))
     assert unpack(pack(decimal.Decimal("NaN"))).is_nan()
@@ -137,15 +229,18 @@ class _NotATime(dt.datetime):
 @pytest.mark.parametrize(
     ("value", "path", "said"),
     [
-        ({"a": [1, {"mol": _Molecule()}]}, "row['a'][1]['mol']", "_Molecule"),
-        ([{1, 2}], "row[0]", "set"),
-        ({"a": np.array([_Molecule()])}, "row['a']", "object"),
-        ({"a": np.zeros(2, [("x", "i4")])}, "row['a']", "numpy array"),
-        ({"a": {"b": "\ud800"}}, "row['a']['b']", "str"),
+        ({"a": [1, {"mol": _Molecule()}]}, 'row["a"][1]["mol"]', "_Molecule"),
+        ({"a": {7: {_Molecule}}}, f'row["a"][7]{{{_Molecule!r}}}', "type"),
+        ({"a": np.array([_Molecule()])}, 'row["a"]', "object"),
+        ({"a": np.zeros(2, [("x", "O")])}, 'row["a"]', "numpy array"),
+        ({"a": np.ma.array([1], mask=[True])}, 'row["a"]', "MaskedArray"),
+        ({"a": np.zeros(1, np.dtype("i4", metadata={"unit": "m"}))}, 'row["a"]', "metadata"),
+        ({"a": {"b": "\ud800"}}, 'row["a"]["b"]', "str"),
+        ([dt.datetime(2020, 1, 1, tzinfo=dt.timezone(dt.timedelta(0), "X"))], "row[0]", "zone"),
+        ([enum.Enum("Plain", "A").A], "row[0]", "not registered"),
         ([0, 10**5000], "row[1]", "integer"),
-        ({"t": _NotATime(2020, 1, 1)}, "row['t']", "NaT"),
+        ({"t": _NotATime(2020, 1, 1)}, 'row["t"]', "NaT"),
         ([lambda: 0], "row[0]", "function"),
-        ({"a": np.longdouble(1)}, "row['a']", "longdouble"),
     ],
 )
 def test_what_cannot_be_stored_is_named_by_its_path(value: Any, path: str, said: str) -> None:

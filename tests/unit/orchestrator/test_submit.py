@@ -167,7 +167,7 @@ def test_records_that_cannot_be_stored_become_faults_with_the_reason(tmp_path):
     (cut,) = submit_chunks(make_ledger(tmp_path), cut_chunks([batch]), is_repeatable=False)
     reader = ChunkReader(make_ledger(tmp_path).store.get(cut.id.key), cut.id)
     assert reader.column("n") == [1, None, 3]
-    assert "object, which cannot be stored" in reader.bad()[1].reason
+    assert "n cannot be stored (builtins.object)" in reader.bad()[1].reason
 
 
 class SlowLedger(Ledger):

@@ -126,7 +126,7 @@ def write_column(kind: type, values: Sequence[Any]) -> list[Any] | None:
     if kind not in _TEXTS:
         return None
     letter, spell, _ = _TEXTS[kind]
-    if kind in (dt.datetime, dt.time) and not all(map(_is_bare, filter(None.__ne__, values))):
+    if kind in (dt.datetime, dt.time) and not all(_is_bare(each) for each in values if each is not None):
         return None
     return [b"t", letter, "\n".join(["" if value is None else spell(value) for value in values]).encode()]
 

@@ -1,0 +1,135 @@
+"""Tables and frames come back as what they were; what Arrow would change is refused; forged ones are too."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from typing import Any
+
+import msgpack
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from aliquot.codec import EXT_TABLE, VERSION, Stored, pack, unpack
+from aliquot.errors import Undecodable, Unencodable
+
+TABLE = pa.table({"n": [1, None], "s": ["x", "y"], "l": [[1], [2, 3]]}, metadata={"k": "v"})
+
+
+def read_back(value: Any) -> Any:
+    read = unpack(pack({"x": [value]}), opens=True)["x"][0]
+    assert type(read) is type(value)
+    return read
+
+
+@pytest.mark.parametrize(
+    "table", [TABLE, TABLE.slice(1), TABLE.slice(0, 0), pa.concat_tables([TABLE, TABLE])]
+)
+def test_arrow_tables_read_back_with_chunks_and_metadata(table: pa.Table) -> None:
+    read = read_back(table)
+    assert read.equals(table, check_metadata=True)
+    assert read.column(0).num_chunks == len(table.to_batches())
+    (batch, *_) = [*table.to_batches(), TABLE.to_batches()[0]]
+    assert read_back(batch).equals(batch, check_metadata=True)
+
+
+def test_a_table_is_read_without_a_copy_of_its_columns() -> None:
+    kept = unpack(pack(pa.table({"n": np.arange(1000.0)})))
+    assert type(kept) is Stored
+    column = kept.open().column(0).chunk(0)
+    assert column.buffers()[1].address % 8 == 0
+    assert pa.total_allocated_bytes() < 1 << 20
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"n": [1, 2], "x": [0.5, np.nan]}),
+        pd.DataFrame(
+            {"s": ["x", None], "c": pd.Categorical(["u", "v"]), "i": pd.array([1, None], dtype="Int64")}
+        ),
+        pd.DataFrame({"t": pd.to_datetime(["2020", "2021"]).tz_localize("Europe/Paris")}, index=["p", "q"]),
+        pd.DataFrame({"n": [1, 2]}, index=pd.date_range("2020", periods=2, freq="D", name="day")),
+        pd.DataFrame({"d": [decimal.Decimal("1.50")], "e": [dt.date(2020, 1, 1)]}),
+        pd.DataFrame(np.arange(6).reshape(2, 3)),
+        pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)])),
+        pd.DataFrame(),
+    ],
+)
+def test_pandas_frames_and_their_series_read_back(frame: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(read_back(frame), frame, check_exact=True)
+    for name in [] if frame.columns.nlevels > 1 else frame.columns[:1]:
+        series = frame[name].rename(int(name) if isinstance(name, np.integer) else name)
+        pd.testing.assert_series_equal(read_back(series), series, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"o": [1, "a"]}),
+        pd.DataFrame({"o": [(1,), (2,)]}),
+        pd.DataFrame({"o": [{1}]}),
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pd.DataFrame({"c": [1 + 2j]}),
+        pd.DataFrame({"s": pd.arrays.SparseArray([0, 1])}),
+        pl.LazyFrame({"n": [1]}),
+        pl.DataFrame({"o": [object()]}),
+        pa.array([1]),
+        pd.NA,
+        pd.NaT,
+        pd.Timestamp("2020-01-01T00:00:00.000000001"),
+    ],
+)
+def test_what_would_change_is_refused(frame: Any) -> None:
+    with pytest.raises(Unencodable) as caught:
+        pack({"t": [frame]}, "row")
+    assert caught.value.path == 'row["t"][0]'
+
+
+def test_polars_frames_and_series_read_back() -> None:
+    frame = pl.DataFrame(
+        {
+            "n": [1, None],
+            "l": [[1], [2, 3]],
+            "d": [dt.date(2020, 1, 1)] * 2,
+            "c": pl.Series(["u", "v"], dtype=pl.Categorical),
+            "e": pl.Series(["u", "v"], dtype=pl.Enum(["u", "v"])),
+            "x": [decimal.Decimal("1.5")] * 2,
+            "s": [{"q": 1}, {"q": 2}],
+            "a": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int8, 2)),
+        }
+    )
+    read = read_back(frame)
+    assert read.equals(frame)
+    assert read.schema == frame.schema
+    assert read_back(frame["e"]).equals(frame["e"], check_names=True, check_dtypes=True)
+    assert read_back(pl.DataFrame()).shape == (0, 0)
+
+
+def _forge(head: Any, stream: bytes) -> bytes:
+    packed = msgpack.packb(head)
+    return msgpack.packb(
+        msgpack.ExtType(EXT_TABLE, VERSION + bytes((len(packed),)) + packed + b"\0" + stream)
+    )
+
+
+def test_offsets_that_lead_out_of_a_table_are_found() -> None:
+    values = pa.StringArray.from_buffers(
+        2, pa.py_buffer(np.array([0, 1, 1 << 30], "i4")), pa.py_buffer(b"ab")
+    )
+    sink = pa.BufferOutputStream()
+    batch = pa.record_batch([values], ["s"])
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write(batch)
+    for name in ("pyarrow.Table", "pyarrow.RecordBatch", "pandas.DataFrame"):
+        with pytest.raises(Undecodable):
+            unpack(_forge([name, None], stream), opens=True)
+
+
+@pytest.mark.parametrize("head", [["os.system", None], ["pyarrow.Table", None], [None, None], [1]])
+def test_forged_tables_are_refused(head: Any) -> None:
+    with pytest.raises(Undecodable):
+        unpack(_forge(head, b"no stream"), opens=True)
