@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import base64
 import struct
+import sys
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from importlib import import_module
@@ -51,6 +53,7 @@ _FAMILIES: dict[int | bytes, tuple[str, str]] = {
     b"b": ("aliquot.codec_named", "read_bodies"),
     b"f": ("aliquot.codec_named", "read_fields"),
     b"t": ("aliquot.codec_plain", "read_texts"),
+    b"i": ("aliquot.codec_plain", "read_instants"),
     b"s": ("aliquot.codec_plain", "read_sets"),
 }
 _TABLE_PACKAGES = frozenset({"pyarrow", "pandas", "polars"})
@@ -275,6 +278,13 @@ def check_version(code: int, payload: bytes | memoryview, versions: bytes = VERS
         found = bytes(payload[:1])
         raise ValueError(f"extension {code} has version {found!r}; this release reads {versions!r}")
     return payload[0]
+
+
+def order_bytes(numbers: array[int]) -> array[int]:
+    """Numbers in little-endian order, from or to this machine's."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def as_key(key: Any) -> Any:

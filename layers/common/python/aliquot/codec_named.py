@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 import struct
-import sys
 from array import array
 from dataclasses import fields, is_dataclass
 from functools import cached_property
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import zstandard
 
-from aliquot.codec import EXT_NAMED, VERSION, Stored, check_version, pack
+from aliquot.codec import EXT_NAMED, VERSION, Stored, check_version, order_bytes, pack
 from aliquot.errors import Unencodable
 from aliquot.registry import Known, find, find_reader, is_named_tuple
 
@@ -68,7 +67,7 @@ def _write_bodies(known: Known, values: Sequence[Any]) -> list[Any]:
     joined = b"".join([body for body in bodies if body])
     squeezed = _squeeze(joined)
     count = struct.pack("<II", len(bodies), len(joined) if squeezed else 0)
-    return [b"b", _write_head(known), count, _swap(lengths).tobytes(), squeezed or joined]
+    return [b"b", _write_head(known), count, order_bytes(lengths).tobytes(), squeezed or joined]
 
 
 def _squeeze(joined: bytes) -> bytes:
@@ -124,7 +123,7 @@ def read_bodies(payload: bytes | memoryview, reading: Reading) -> list[Any]:
     lengths.frombytes(body[8 : 8 + 4 * count])
     if len(lengths) != count:
         raise ValueError(f"a column of {count} values that has the lengths of {len(lengths)}")
-    lengths = _swap(lengths)
+    lengths = order_bytes(lengths)
     bodies = body[8 + 4 * count :]
     if plain_bytes:
         bodies = _expand(bodies, plain_bytes)
@@ -257,10 +256,3 @@ def _choose_setter(name: str, version: int) -> Callable[[Any], Any]:
         return made
 
     return make
-
-
-def _swap(numbers: array[int]) -> array[int]:
-    """Numbers in little-endian order, from or to this machine's."""
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers

@@ -10,8 +10,10 @@ import decimal
 import enum
 import struct
 import zoneinfo
+from array import array
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
@@ -25,6 +27,7 @@ from aliquot.codec import (
     VERSION,
     as_key,
     check_version,
+    order_bytes,
 )
 from aliquot.errors import Unencodable
 
@@ -37,6 +40,8 @@ TIMES = (dt.datetime, dt.date, dt.time, dt.timedelta)
 _ZONED = b"\x02"  # a time with more than an offset: the zone's name, or the second of two equal hours
 _MAX_DIGITS = 4000  # of an integer; Python itself refuses to read more than 4300
 _MAX_ZONE = 100
+_NO_TIME = -(1 << 63)
+_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 def choose_writer(kind: type) -> Write:
@@ -123,12 +128,24 @@ def write_column(kind: type, values: Sequence[Any]) -> list[Any] | None:
     """A column of dates, times, decimals or sets; None where they go one by one."""
     if kind in _SETS:
         return _write_sets(kind, values)
-    if kind not in _TEXTS:
+    if kind is dt.datetime:
+        return _write_instants(values)
+    if kind not in _TEXTS or (kind is dt.time and not all(_is_bare(each) for each in values if each)):
         return None
     letter, spell, _ = _TEXTS[kind]
-    if kind in (dt.datetime, dt.time) and not all(_is_bare(each) for each in values if each is not None):
-        return None
     return [b"t", letter, "\n".join(["" if value is None else spell(value) for value in values]).encode()]
+
+
+def _write_instants(values: Sequence[dt.datetime | None]) -> list[Any] | None:
+    """Dates and times of one plain zone as microseconds, as its clocks show them, since 1970."""
+    there = [value for value in values if value is not None]
+    zones = set(map(attrgetter("tzinfo"), there))
+    zone = next(iter(zones))
+    if len(zones) > 1 or not _is_bare(there[0]) or any(map(attrgetter("fold"), there)):
+        return None
+    epoch = dt.datetime(1970, 1, 1, tzinfo=zone)
+    numbers = array("q", [_NO_TIME if each is None else (each - epoch) // _MICROSECOND for each in values])
+    return [b"i", _name_zone(zone).encode() + b"\n", order_bytes(numbers).tobytes()]
 
 
 def _write_sets(kind: type, values: Sequence[Any]) -> list[Any] | None:
@@ -147,7 +164,6 @@ def _is_bare(value: Any) -> bool:
 
 _SETS = (set, frozenset)
 _TEXTS: dict[type, tuple[bytes, Callable[[Any], str], Callable[[str], Any]]] = {
-    dt.datetime: (b"T", dt.datetime.isoformat, dt.datetime.fromisoformat),
     dt.date: (b"d", dt.date.isoformat, dt.date.fromisoformat),
     dt.time: (b"t", dt.time.isoformat, dt.time.fromisoformat),
     decimal.Decimal: (b"n", str, decimal.Decimal),
@@ -161,6 +177,18 @@ def read_texts(payload: bytes | memoryview, _: Reading) -> list[Any]:
     if read is None:
         raise ValueError(f"a column of texts of type {letter!r}")
     return [read(text) if text else None for text in bytes(payload[3:]).decode().split("\n")]
+
+
+def read_instants(payload: bytes | memoryview, _: Reading) -> list[Any]:
+    """The dates and times of a column."""
+    zone, _newline, body = bytes(payload[2:]).partition(b"\n")
+    numbers = array("q")
+    numbers.frombytes(body)
+    epoch = dt.datetime(1970, 1, 1, tzinfo=_read_zone(zone.decode()))
+    return [
+        None if number == _NO_TIME else epoch + dt.timedelta(microseconds=number)
+        for number in order_bytes(numbers)
+    ]
 
 
 def read_sets(payload: bytes | memoryview, _: Reading) -> list[Any]:

@@ -83,7 +83,7 @@ def _write_pandas(frame: Any) -> tuple[Any, Any]:
         raise Unencodable(".attrs", "attributes of a pandas frame")
     freq = getattr(frame.index, "freqstr", None)
     try:
-        table = pa.Table.from_pandas(frame, preserve_index=True)
+        table = pa.Table.from_pandas(frame)
         is_same = _is_sure(frame) or _is_same(_make_pandas(table, freq), frame)
     except (pa.ArrowException, ValueError, TypeError, KeyError, NotImplementedError) as err:
         reason = str(err).partition("\n")[0]
@@ -98,16 +98,16 @@ def _is_sure(frame: Any) -> bool:
     import numpy as np
     import pandas as pd
 
-    are_numbers = all(
-        isinstance(each, np.dtype) and each.kind in "biuf" and each.isnative and each.itemsize <= 8
-        for each in frame.dtypes
-    )
+    def is_plain(dtype: Any) -> bool:
+        is_number = isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype.isnative
+        return (is_number and dtype.itemsize <= 8) or dtype == "str"
+
     return (
-        are_numbers
+        all(map(is_plain, frame.dtypes))
         and type(frame.index) is pd.RangeIndex
         and type(frame.columns) is pd.Index
-        and frame.columns.dtype == "str"
-        and frame.columns.is_unique
+        and bool(frame.columns.dtype == "str")
+        and bool(frame.columns.is_unique)
     )
 
 
