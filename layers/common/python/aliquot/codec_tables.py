@@ -100,13 +100,13 @@ def _is_sure(frame: Any) -> bool:
 
     def is_plain(dtype: Any) -> bool:
         is_number = isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype.isnative
-        return (is_number and dtype.itemsize <= 8) or dtype == "str"
+        return (is_number and dtype.itemsize <= 8) or str(dtype) == "str"
 
     return (
         all(map(is_plain, frame.dtypes))
         and type(frame.index) is pd.RangeIndex
         and type(frame.columns) is pd.Index
-        and bool(frame.columns.dtype == "str")
+        and str(frame.columns.dtype) == "str"
         and bool(frame.columns.is_unique)
     )
 
