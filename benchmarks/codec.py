@@ -372,9 +372,10 @@ def main(arguments: list[str]) -> int:
         tables.append(show(case, measured))
         print(tables[-1], verdicts[-1][1], sep="\n", end="\n\n", flush=True)
     if asked.write:
+        rdkit_version = f"RDKit {rdBase.rdkitVersion}"
         said = HEAD.format(
             turns=asked.turns,
-            versions=f"Python {platform.python_version()}, NumPy {np.__version__}, RDKit {rdBase.rdkitVersion}",
+            versions=f"Python {platform.python_version()}, NumPy {np.__version__}, {rdkit_version}",
             verdicts="\n".join(line for _, line in verdicts),
             tables="\n\n".join(tables),
         )
@@ -384,15 +385,15 @@ def main(arguments: list[str]) -> int:
 
 HEAD = """# The codec beside pickle, cloudpickle, JSON, Arrow IPC and SMILES
 
-`make bench-codec`: {versions}. Each case is the values of one column as a step's rows have them,
-on natural products and reaction templates; every way packs and unpacks each in {turns} turns, in another
-order each time. Times are CPU milliseconds, medians with quartiles.
+`make bench-codec`: {versions}. Each case is the values of one column as a step's rows have
+them, on natural products and reaction templates; every way packs and unpacks each in {turns} turns, in
+another order each time. Times are CPU milliseconds, medians with quartiles.
 
 RDKit's pickles drop properties and halve coordinates unless they are asked for all of it; the codec keeps
 all, so it is judged against the pickles that do ("all of RDKit's"). Those that drop are shown too. JSON and
 Arrow hold less than the values where that is said. Columns of RDKit's binaries are squeezed by zstd as they
-are packed: "behind zstd" is what any of them takes in a run's objects, where everything is. Tables are Arrow's
-own stream in pickles too, so their bytes are level; the codec checks every offset in them before they are used.
+are packed: "behind zstd" is what any of them takes in a run's objects, where everything is. Tables are
+Arrow's own stream in pickles too, so their bytes are level; the codec checks every offset as it reads.
 
 ## Codec / pickle 5 that keeps as much
 

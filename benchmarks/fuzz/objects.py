@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
@@ -19,12 +19,32 @@ from aliquot.envelope import Envelope, Part
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId
 from aliquot.outcome import Failure, Outcome, OutcomeReader
+from aliquot.registry import register
 from aliquot.rows import Block, make_block
 from benchmarks.fuzz.forge import forge, join, split, wrap_header
 from benchmarks.fuzz.targets import Target, as_it_is
 
 CHUNK = ChunkId(0, 3)
 BLOCK = make_block(0, [[{"n": 1, "s": "a"}], [], [{"n": 2, "s": None}]], [None, "note", None], ())
+
+
+class Pair(NamedTuple):
+    """A type whose fields are stored."""
+
+    a: Any
+    b: Any
+
+
+class Wrapped:
+    """A type that has functions of its own for its bytes."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+
+register(Pair, "fuzz.Pair")
+register(Wrapped, "fuzz.Wrapped", to_bytes=lambda each: each.body, from_bytes=Wrapped)
+
 VALUES: tuple[Any, ...] = (
     None,
     [1, -1, 1 << 40, 1 << 80, 0.5, True, "text", b"bytes"],
@@ -33,6 +53,16 @@ VALUES: tuple[Any, ...] = (
     np.array(["2020-01-01"], dtype="M8[D]"),
     np.array(["ab", "c"]),
     complex(1, 2),
+    np.asfortranarray(np.arange(6).reshape(2, 3)),
+    np.array([(1, 2.5, "c")], [("n", "<i4"), ("x", ">f8"), ("s", "<U2")]),
+    np.array(["a", "bc"], np.dtypes.StringDType()),
+    np.datetime64("2020-01-01"),
+    [np.arange(3.0), np.arange(3.0)],
+    {"s": {1, (2, "x")}, "f": frozenset({b"a"})},
+    [{"a"}, None],
+    {"p": Pair(1, [Pair({2}, None)]), "w": Wrapped(b"body")},
+    [Pair(1, "a"), None, Pair(2, "b")],
+    [Wrapped(b"body" * 500), None, Wrapped(b"")],
 )
 
 
@@ -57,17 +87,20 @@ def _open_up(body: bytes, kind: str) -> tuple[bytes, dict[str, bytes]]:
 def _seed_codec() -> Iterator[bytes]:
     import datetime as dt
     import decimal
+    import zoneinfo
 
     day = dt.datetime(2020, 1, 1, 12, tzinfo=dt.UTC)
     times = [day, day.date(), day.time(), dt.timedelta(1, 2, 3)]
-    for value in (*VALUES, times, decimal.Decimal("1.50"), decimal.Decimal("Infinity")):
+    zoned = dt.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris"))
+    columns = [[day, None], [day.date()], [decimal.Decimal("1.50"), None]]
+    for value in (*VALUES, times, zoned, *columns, decimal.Decimal("1.50"), decimal.Decimal("Infinity")):
         yield pack(value)
     yield b"\xd6\xff\x00\x00\x00\x01"
 
 
 def _ask_codec(body: bytes) -> None:
-    value = unpack(body)
-    repr(value)[:100]
+    repr(unpack(body))[:100]
+    repr(unpack(body, opens=True))[:100]
 
 
 def _ask_envelope(body: bytes) -> None:
