@@ -8,8 +8,10 @@ import json
 import os
 import re
 import zlib
+import zoneinfo
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from aliquot.frames import Channel, pack_frame, read_frame
 from aliquot.job import MOST_THREADS
 from aliquot.keys import ChunkId
 from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, N_SLOTS, READ, Page
+from aliquot.registry import register
 from aliquot.rows import Block, name_kinds
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/host-protocol.md").read_text()
@@ -28,6 +31,24 @@ FRAMES = [
     (json.loads(shown), bytes.fromhex(written))
     for shown, written in re.findall(r"```json\n(.+?)\n```\n\n```hex\n(.+?)\n```", DOCUMENT, re.DOTALL)
 ]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A type with functions of its own for its bytes."""
+
+    cells: bytes
+
+
+class Pose(NamedTuple):
+    """A type whose fields are stored."""
+
+    score: float
+    tags: set[str]
+
+
+register(Grid, "acme.grid", to_bytes=lambda grid: grid.cells, from_bytes=Grid)
+register(Pose, "acme.pose")
 VALUES = {
     "text": "CCO",
     "small integer": 7,
@@ -41,6 +62,22 @@ VALUES = {
     "decimal, extension 3": decimal.Decimal("1.50"),
     "big integer, extension 4": 1 << 64,
     "complex, extension 5": 1 + 2j,
+    "array in Fortran order, extension 1": np.array([[1, 2], [3, 4]], "<i2", order="F"),
+    "structured array, extension 1": np.array([(1, 2.5)], [("n", "<i2"), ("x", "<f4")]),
+    "NumPy scalar, extension 1": np.datetime64("2020-01-02", "D"),
+    "zoned time, extension 2": dt.datetime(
+        2020, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")
+    ),
+    "set, extension 6": {1, 2},
+    "frozenset, extension 6": frozenset({"a"}),
+    "registered type, extension 7": Grid(b"ab"),
+    "dataclass or named tuple, extension 7": Pose(0.5, {"a"}),
+    "column of arrays, extension 9": [np.array([1, 2], "<i2")] * 2,
+    "column of a registered type, extension 9": [Grid(b"ab"), None],
+    "column of dataclasses or named tuples, extension 9": [Pose(0.5, {"a"}), None],
+    "column of dates, extension 9": [dt.date(2020, 1, 2), None],
+    "column of dates and times, extension 9": [dt.datetime(2020, 1, 2, 3, 4, 5, tzinfo=dt.UTC), None],
+    "column of sets, extension 9": [{"a"}, None],
 }
 
 
@@ -94,9 +131,9 @@ def test_values_are_stored_as_shown() -> None:
     assert {name for name, _ in rows} == set(VALUES)
     for name, written in rows:
         assert pack(VALUES[name]).hex() == written
-        read = unpack(bytes.fromhex(written))
+        read = unpack(bytes.fromhex(written), opens=True)
         assert type(read) is type(VALUES[name])
-        assert np.array_equal(read, VALUES[name])
+        assert repr(read) == repr(VALUES[name])
 
 
 def test_the_chunk_reads_as_the_document_says() -> None:
@@ -147,5 +184,5 @@ def test_the_page_is_laid_out_as_the_document_says() -> None:
 def test_the_kinds_that_the_document_lists_are_those_that_are_named() -> None:
     section = DOCUMENT.partition("### Kinds of value")[2]
     made = name_kinds([None, True, 1, 1 << 60, 1 << 70, 0.5, "", b"", *VALUES.values(), {}, [1]])
-    for kind in made - {"Decimal", "complex"}:
+    for kind in made - {"Decimal", "complex", "datetime64"}:
         assert f"`{kind.split(' ')[0]}" in section
