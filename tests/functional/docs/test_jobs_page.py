@@ -62,7 +62,7 @@ def count_shared(reader: Reader, size: int = 3) -> list[tuple[str, str, int]]:
 
 
 def test_every_command_of_the_page_runs(reader: Reader) -> None:
-    assert len(reader.ends) == 6
+    assert len(reader.ends) == 7
     assert {line: said.err for line, said in reader.ends.items() if said.code != 0} == {}
 
 
@@ -109,3 +109,14 @@ def test_two_stages_give_what_one_program_gives(reader: Reader) -> None:
         expected.append((entry, len(hits), closest, shared))
     rows = reader.table("runs/families").to_pylist()
     assert [(row["entry"], row["queries"], row["closest"], row["shared"]) for row in rows] == expected
+
+
+def test_a_wrapped_object_goes_through_stages_and_is_read_from_the_result(reader: Reader) -> None:
+    said = reader.python((reader.folder / "read_windows.py").read_text())
+    queries = read_proteins(reader, "queries.fasta")
+    first = next(iter(queries.values()))
+    n_windows = len(range(0, max(1, len(first) - 19), 20))
+    assert said.out == f"{len(queries)} databases, the first of {n_windows} sequences\n", said.err
+    assert (
+        reader.table("runs/windows").schema.field("windows").metadata[b"aliquot.types"] == b"example.database"
+    )
