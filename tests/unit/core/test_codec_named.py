@@ -198,6 +198,7 @@ _BOMB = zstandard.compress(bytes(1 << 26))
         (_column(b"b", "test.Grid", struct.pack("<III", 1, 0, 5) + b"x"), "not as long"),
         (_column(b"b", "test.Grid", struct.pack("<II", 1 << 31, 0)), "lengths of 0"),
         (_column(b"b", "test.Grid", struct.pack("<III", 1, 1 << 26, 1 << 26) + _BOMB), "squeezed"),
+        (_column(b"b", "test.Grid", struct.pack("<III", 1, 100, 100) + _BOMB), "another size"),
         (_column(b"z", "test.Grid", b""), "form"),
     ],
 )

@@ -87,6 +87,8 @@ def _expand(body: bytes, plain_bytes: int) -> bytes:
         raise ValueError(
             f"{plain_bytes:,} bytes out of {len(body):,}: they are squeezed to less than is written"
         )
+    if zstandard.frame_content_size(body) != plain_bytes:  # which it would be given, whatever it holds
+        raise ValueError(f"a frame of another size than {plain_bytes:,} bytes")
     return zstandard.ZstdDecompressor().decompress(body, max_output_size=plain_bytes)
 
 
