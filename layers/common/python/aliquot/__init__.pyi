@@ -1,5 +1,8 @@
 # The public names with their types, for checkers: at run time they are resolved on first use.
 
+from aliquot.codec import (
+    decode,
+)
 from aliquot.errors import (
     AliquotError,
     BadOption,
@@ -31,6 +34,9 @@ from aliquot.job import (
     Reference,
     Stage,
     Summary,
+)
+from aliquot.registry import (
+    register,
 )
 from orchestrator.api import (
     RunPlan,
@@ -80,7 +86,9 @@ __all__ = [
     "__version__",
     "attach",
     "cancel",
+    "decode",
     "plan",
+    "register",
     "resume",
     "watch",
 ]
