@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aliquot import tables
-from aliquot.codec import pack, unpack
+from aliquot.codec import decode, pack, unpack
 from aliquot.rows import name_kinds
 from aliquot.tables import (
     IS_JSON,
@@ -265,3 +265,27 @@ def test_decimals_keep_their_digits_as_text() -> None:
     values = [decimal.Decimal("1.230"), None, decimal.Decimal("1e400")]
     field = make_field("price", name_kinds(values))
     assert make_array(values, field).to_pylist() == ["1.230", None, "1E+400"]
+
+
+@pytest.mark.parametrize(
+    ("values", "types"),
+    [
+        ([{1}, None, frozenset("a")], b"frozenset, set"),
+        ([[{1}], {"a": {2}}, None], b"dict, list"),
+        ([{1}, 5, "text"], b"set"),
+        ([np.zeros(2, [("n", "<i4")]), np.longdouble(1.5)], b"numpy.longdouble, numpy.ndarray"),
+    ],
+)
+def test_what_no_table_type_holds_is_stored_and_decoded(
+    tmp_path: Path, values: list[Any], types: bytes
+) -> None:
+    """A column that holds it once is stored whole: nothing of it becomes JSON, in which it would be lost."""
+    kinds = {"n": {"int"}, "x": name_kinds(values)}
+    for ending in ("parquet", "csv"):
+        write_table(tmp_path / "t", {"n": range(len(values)), "x": values}, kinds, ending)
+    table = pq.read_table(tmp_path / "t.parquet")
+    assert table.schema.field("x").metadata == {b"aliquot": b"codec", b"aliquot.types": types}
+    with (tmp_path / "t.csv").open(newline="") as file:
+        texts = [row["x"] or None for row in csv.DictReader(file)]
+    for read in (decode(table.column("x")), decode(texts)):
+        assert [repr(each) for each in read] == [repr(each) for each in values]
