@@ -49,6 +49,10 @@ class CountingLauncher:
     def job(self) -> str:
         return self.inner.job
 
+    @property
+    def step_s(self) -> float:
+        return self.inner.step_s
+
     def prepare(self) -> float:
         return self.inner.prepare()
 

@@ -161,6 +161,7 @@ class Said:
     """A launcher of hosts of two threads that both ran out of memory, and said so before anybody listened."""
 
     job = "said"
+    step_s = 0.1
 
     def __init__(self, page: Page) -> None:
         self._page = page

@@ -54,10 +54,11 @@ class Channel:
     Args:
         to_host: descriptor that is written to.
         from_host: descriptor that is read from; `fileno` gives it to a selector.
+        largest_bytes: what claims to be a longer frame is none.
     """
 
-    def __init__(self, to_host: int, from_host: int) -> None:
-        self._to_host, self._from_host = to_host, from_host
+    def __init__(self, to_host: int, from_host: int, largest_bytes: int = LARGEST_FRAME_BYTES) -> None:
+        self._to_host, self._from_host, self._largest_bytes = to_host, from_host, largest_bytes
         os.set_blocking(to_host, False)
         os.set_blocking(from_host, False)
         _widen(to_host)
@@ -124,7 +125,7 @@ class Channel:
         at = 0
         with memoryview(self._incoming) as view:
             while len(view) - at >= _LENGTH.size:
-                end = at + _LENGTH.size + _check_length(_LENGTH.unpack_from(view, at)[0])
+                end = at + _LENGTH.size + _check_length(_LENGTH.unpack_from(view, at)[0], self._largest_bytes)
                 if end > len(view):
                     break
                 with view[at + _LENGTH.size : end] as body:
@@ -147,9 +148,10 @@ def _as_frame(body: memoryview) -> Frame:
     return frame
 
 
-def _check_length(length: int) -> int:
-    if not 0 < length <= LARGEST_FRAME_BYTES:
-        raise Undecodable("frame", f"says that it is {length} bytes long")
+def _check_length(length: int, largest_bytes: int = LARGEST_FRAME_BYTES) -> int:
+    if not 0 < length <= largest_bytes:
+        begins = f", beginning with {_LENGTH.pack(length)!r}"
+        raise Undecodable("frame", f"says that it is {length} bytes long{begins}")
     return length
 
 

@@ -122,7 +122,8 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
         if place and not stages[place].exchange:
             call = answer_rows(call, list_columns(job, stages, place))
         said: Frame = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
-        said |= {"threads": stages[place].threads, "cpu_ns": time.process_time_ns()}
+        said |= {"threads": stages[place].threads, "step_ms": round(stages[place].step_s * 1000)}
+        said["cpu_ns"] = time.process_time_ns()
         return OpenJob(job, call, stages, place), said
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)

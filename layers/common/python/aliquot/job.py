@@ -29,6 +29,7 @@ from aliquot.registry import declare
 
 RECORD = "record"  # the column that says which record of the dataset a row came from
 MOST_STAGES = 16
+STEP_S, LONGEST_STEP_S = 0.1, 1.0  # what a host goes through before it answers
 MOST_THREADS = 64  # of a host: each has its words on the shared page, and they take turns at one interpreter
 
 
@@ -159,6 +160,8 @@ class Stage:
             Lost connections, timeouts and throttling need no naming.
         threads: for records that wait (HTTP, databases): a host calls what `open` returned from so many
             threads at once, each with an iterable of its own. What they share must bear that.
+        step_s: about how long a host works before it answers, 0.1 to 1 s: longer where each call of what
+            `open` returned costs something by itself, such as a process that it starts.
         memory_mib: private memory that a host needs; chooses how many there are, and on a stack their rung.
         concurrency: at most so many hosts at a time, on a stack so many tasks of its leg; None for no limit.
         writes: NamedTuple of the rows that it hands to the next stage; None where rows are dicts. Those of
@@ -176,6 +179,7 @@ class Stage:
     fork_safe: bool = True
     retry: tuple[type[BaseException], ...] = ()
     threads: int = 1
+    step_s: float = STEP_S
     memory_mib: int | None = None
     concurrency: int | None = None
     writes: type | None = None
@@ -276,9 +280,7 @@ def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
     said = f"stage {stage.name!r}"
     if not re.fullmatch(r"[a-z0-9_-]+", stage.name):
         raise JobError(job, f"{said} must be named by a-z, 0-9, _ and - alone")
-    if not (type(stage.threads) is int and 1 <= stage.threads <= MOST_THREADS):
-        asked = f"{said} asks for {stage.threads!r} threads"
-        raise JobError(job, f"{asked}; a host has 1 to {MOST_THREADS}, more --workers have more")
+    _check_pace(job, stage)
     for name, value in (("memory_mib", stage.memory_mib), ("concurrency", stage.concurrency)):
         if value is not None and not (type(value) is int and value >= 1):
             raise JobError(job, f"{said} has {name}={value!r}; it takes a whole number from 1, or None")
@@ -292,6 +294,15 @@ def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
         raise JobError(job, f"{said} splits groups and has none: name the column to exchange by")
     if stage.best is not None and stage.best.n < 1:
         raise JobError(job, f"{said} keeps the best {stage.best.n}; at least 1 goes on")
+
+
+def _check_pace(job: str, stage: Stage) -> None:
+    said = f"stage {stage.name!r}"
+    if not (type(stage.threads) is int and 1 <= stage.threads <= MOST_THREADS):
+        asked = f"{said} asks for {stage.threads!r} threads"
+        raise JobError(job, f"{asked}; a host has 1 to {MOST_THREADS}, more --workers have more")
+    if type(stage.step_s) not in (int, float) or not STEP_S <= stage.step_s <= LONGEST_STEP_S:
+        raise JobError(job, f"{said} has step_s={stage.step_s!r}; it takes {STEP_S} to {LONGEST_STEP_S} s")
 
 
 @dataclass(frozen=True)

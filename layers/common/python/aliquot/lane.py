@@ -17,13 +17,13 @@ from itertools import chain
 
 from aliquot.envelope import Part
 from aliquot.frames import Frame
+from aliquot.job import STEP_S
 from aliquot.keys import ChunkId, OutcomeKey, fits_in_key
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, READ
 from aliquot.spans import Span, SpanSet
 
-STEP_S = 0.1
 NOTHING = SpanSet()
 _AWAKE_S = 1.0  # a host of several threads notes ten times a second that it is awake
 _GROWTH = 4  # a step is at most this many times the one before: the first records tell what they cost
@@ -101,6 +101,7 @@ class Lane:
 
     number: int
     hands: tuple[Hand, ...] = field(default_factory=lambda: (Hand(0),))
+    step_s: float = STEP_S
     host: HostProcess | None = None
     chunk: ChunkId | None = None
     source: OutcomeKey | None = None  # where the rows of the stage before lie
@@ -173,7 +174,7 @@ class Lane:
         self.slice = Slice(now_s)
 
     def next_span(self) -> Span:
-        """The records to send next: one suspect alone, or about STEP_S of what is to do.
+        """The records to send next: one suspect alone, or about `step_s` of what is to do.
 
         Towards the end a thread is sent no more than its share, so that none is left with work alone.
         """
@@ -183,7 +184,7 @@ class Lane:
         first, end = self.todo.spans[0]
         if self.record_s is None:
             return (first, first + 1)
-        wanted = math.ceil(STEP_S / max(self.record_s, 1e-9))
+        wanted = math.ceil(self.step_s / max(self.record_s, 1e-9))
         if len(self.hands) > 1:
             wanted = min(wanted, math.ceil(len(self.todo) / len(self.hands)))
         return (first, min(end, first + max(1, min(wanted, self.last_step * _GROWTH))))

@@ -22,7 +22,7 @@ from aliquot.codec import pack, unpack
 from aliquot.errors import AliquotError, OpenFailed
 from aliquot.frames import Channel, Frame, pack_frame, read_frame
 from aliquot.host import HostLimits
-from aliquot.job import MOST_THREADS
+from aliquot.job import MOST_THREADS, STEP_S
 from aliquot.loading import JobSpec
 from aliquot.page import Page
 from aliquot.zygote import LARGEST_MESSAGE
@@ -43,12 +43,14 @@ class Opened:
         code: its digest.
         versions: those that may change rows.
         threads: in how many its stage asks to be called.
+        step_s: how long a step of it is to be.
     """
 
     code: str
     versions: Mapping[str, str]
     cpu_s: float
     threads: int = 1
+    step_s: float = STEP_S
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ class Launcher(Protocol):
     @property
     def job(self) -> str:
         """The job's address, for messages."""
+
+    @property
+    def step_s(self) -> float:
+        """How long a step of the job's stage is to be, once it was opened."""
 
     def prepare(self) -> float:
         """Run the job's `prepare` in a process of its own; gives its CPU seconds.
@@ -124,6 +130,7 @@ class ZygoteLauncher:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self.n_threads = 1
+        self.step_s = STEP_S
 
     @property
     def job(self) -> str:
@@ -139,7 +146,9 @@ class ZygoteLauncher:
         """Open the job in the zygote."""
         reply = _check_reply(self._spec, self._ask({"op": "open", "spec": self._spec.to_plain()}))
         self.n_threads = reply["running"]
-        return _read_opened(reply)
+        opened = _read_opened(reply)
+        self.step_s = opened.step_s
+        return opened
 
     @property
     def pid(self) -> int:
@@ -233,6 +242,7 @@ class SpawnLauncher:
         self._spec, self._limits, self._page = spec, limits, page
         self._processes: dict[int, tuple[subprocess.Popen[bytes], int]] = {}
         self._aside: subprocess.Popen[bytes] | None = None
+        self.step_s = STEP_S
 
     @property
     def job(self) -> str:
@@ -246,8 +256,9 @@ class SpawnLauncher:
 
     def open(self) -> Opened:
         """Open the job in a host of its own, to see that it can be done and by which code."""
-        reply = self._ask_aside(self._open_frame())
-        return _read_opened(reply)
+        opened = _read_opened(self._ask_aside(self._open_frame()))
+        self.step_s = opened.step_s
+        return opened
 
     def limit(self, limits: HostLimits) -> None:
         """Hold the hosts that are started from now on to other limits."""
@@ -307,7 +318,8 @@ class SpawnLauncher:
 
 
 def _read_opened(reply: Frame) -> Opened:
-    return Opened(reply["code"], reply["versions"], reply["cpu_ns"] / 1e9, reply["threads"])
+    cpu_s, step_s = reply["cpu_ns"] / 1e9, reply["step_ms"] / 1000
+    return Opened(reply["code"], reply["versions"], cpu_s, reply["threads"], step_s)
 
 
 def raise_refusal(address: str, reply: Frame) -> None:

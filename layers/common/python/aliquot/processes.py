@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from typing import Protocol
 MIB = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LIST_S = 0.5  # between two lists of a process' children, where each is a look at all processes
 _START_TIME = 19  # field 22 of `stat`, counted after the command's name
 
 
@@ -25,6 +27,9 @@ class ProcessReader(Protocol):
 
     def read_private_mib(self, pid: int) -> float:
         """Private memory of a process in MiB (anonymous and shared-anonymous pages); 0 when it is gone."""
+
+    def read_tree_mib(self, pid: int) -> float:
+        """Private memory of a process and of all that it started, and those started in turn, in MiB."""
 
     def read_file_mib(self, pid: int) -> float:
         """Resident pages of mapped files (libraries, mostly) in MiB; 0 when the process is gone."""
@@ -41,6 +46,10 @@ class ProcReader:
         status = _read_status(pid)
         return (_status_kib(status, b"RssAnon:") + _status_kib(status, b"RssShmem:")) / 1024
 
+    def read_tree_mib(self, pid: int) -> float:
+        """That of each process beneath, as `children` lists them."""
+        return self.read_private_mib(pid) + sum(map(self.read_tree_mib, _list_children(pid)))
+
     def read_file_mib(self, pid: int) -> float:
         """RssFile of `status`."""
         return _status_kib(_read_status(pid), b"RssFile:") / 1024
@@ -56,6 +65,9 @@ class ProcReader:
 class PsutilReader:
     """Reads through psutil, where there is no /proc."""
 
+    def __init__(self) -> None:
+        self._children: dict[int, tuple[float, tuple[int, ...]]] = {}  # when they were listed, and which
+
     def read_private_mib(self, pid: int) -> float:
         """The unique set size."""
         import psutil
@@ -64,6 +76,20 @@ class PsutilReader:
             return float(psutil.Process(pid).memory_full_info().uss) / MIB
         except (psutil.Error, OSError):
             return 0.0
+
+    def read_tree_mib(self, pid: int) -> float:
+        """With psutil's list of what is beneath, which takes a look at every process: twice a second."""
+        import psutil
+
+        now_s = time.monotonic()
+        listed_s, children = self._children.get(pid, (-_LIST_S, ()))
+        if now_s - listed_s >= _LIST_S:
+            try:
+                children = tuple(each.pid for each in psutil.Process(pid).children(recursive=True))
+            except (psutil.Error, OSError):
+                children = ()
+            self._children[pid] = now_s, children
+        return sum(map(self.read_private_mib, (pid, *children)))
 
     def read_file_mib(self, pid: int) -> float:
         """What is resident beyond the unique set."""
@@ -179,6 +205,16 @@ def _read_status(pid: int) -> bytes:
         return Path(f"/proc/{pid}/status").read_bytes()
     except OSError:
         return b""
+
+
+def _list_children(pid: int) -> list[int]:
+    """What the threads of a process have started and not waited for; none where the kernel does not tell."""
+    try:
+        with os.scandir(f"/proc/{pid}/task") as threads:
+            listed = [Path(thread.path, "children").read_bytes() for thread in threads]
+    except OSError:
+        return []
+    return [int(child) for line in listed for child in line.split()]
 
 
 def _status_kib(status: bytes, name: bytes) -> int:

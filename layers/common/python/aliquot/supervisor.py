@@ -28,7 +28,7 @@ from aliquot.causes import break_protocol, exceed_memory, explain_end, miss_dead
 from aliquot.errors import OpenFailed, Undecodable
 from aliquot.frames import Frame
 from aliquot.keys import ChunkId, OutcomeKey
-from aliquot.lane import STEP_S, Hand, Lane, Slice, Task, pick_victim
+from aliquot.lane import Hand, Lane, Slice, Task, pick_victim
 from aliquot.launch import Ended, Launcher, raise_refusal
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import ANSWERED, AT_NS, READ
@@ -113,7 +113,8 @@ class Supervisor:
     ) -> None:
         self._launcher, self._limits, self._reader = launcher, limits, reader
         self._read_object, self._put_outcome = read_object, put_outcome
-        self._lanes = [Lane(number, tuple(map(Hand, range(limits.threads)))) for number in range(n_lanes)]
+        hands = range(limits.threads)
+        self._lanes = [Lane(number, tuple(map(Hand, hands)), launcher.step_s) for number in range(n_lanes)]
         self._selector = selectors.DefaultSelector()
         self._polled_s = 0.0
         self._deferred: dict[tuple[ChunkId, OutcomeKey | None], SpanSet] = {}
@@ -215,17 +216,17 @@ class Supervisor:
         slot = lane.host.slots[hand.number]
         slot[READ] = slot[ANSWERED] = first
         slot[AT_NS] = 0
-        lane.start_mib = self._reader.read_private_mib(lane.host.pid) if lane.suspects else 0.0
+        lane.start_mib = self._reader.read_tree_mib(lane.host.pid) if lane.suspects else 0.0
         lane.mark_sent(hand, (first, end), time.monotonic())
         step = {"op": "step", "thread": hand.number, "first": first, "end": end}
-        lane.host.channel.send({**step, "budget_ms": round(STEP_S * 1000)})
+        lane.host.channel.send({**step, "budget_ms": round(lane.step_s * 1000)})
 
     def _launch(self, lane: Lane) -> None:
         lane.host = self._launcher.launch(lane.number)
         lane.loaded, lane.n_steps, lane.n_shared_steps, lane.peak_mib = "", 0, 0, 0.0
         lane.doom, lane.late = None, ()
         lane.is_open = lane.host.is_open
-        lane.birth_mib = self._reader.read_private_mib(lane.host.pid)
+        lane.birth_mib = self._reader.read_tree_mib(lane.host.pid)
         lane.file_mib = self._reader.read_file_mib(lane.host.pid)
         self._selector.register(lane.host.channel, selectors.EVENT_READ, lane)
 
@@ -282,7 +283,7 @@ class Supervisor:
         short = SpanSet.of_indices(row[0] for row in frame["failures"] if row[1] == "memory")
         doubtful = SpanSet() if is_certain and not self._limits.defers_memory else short
         if short and lane.host is not None:  # what was refused at once came between two looks
-            lane.peak_mib = max(lane.peak_mib, self._reader.read_private_mib(lane.host.pid))
+            lane.peak_mib = max(lane.peak_mib, self._reader.read_tree_mib(lane.host.pid))
         for row in frame["failures"]:
             if row[1] == "memory":
                 row[2] = f"{row[2]}; {say_memory(lane.peak_mib, self._limits.memory_mib)}"
@@ -307,7 +308,7 @@ class Supervisor:
                 continue
             if now_s - lane.slice.started_s >= self._limits.slice_s:
                 self._put(lane)
-            private_mib = self._reader.read_private_mib(lane.host.pid)
+            private_mib = self._reader.read_tree_mib(lane.host.pid)
             lane.peak_mib = max(lane.peak_mib, private_mib)
             if private_mib > self._limits.memory_mib:
                 lane.doom = exceed_memory(private_mib, self._limits.memory_mib)
