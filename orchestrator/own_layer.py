@@ -59,14 +59,15 @@ def assemble_own_layer(known: KnownJob, present: Collection[str], folder: Path) 
 def list_required(address: str, present: Collection[str]) -> list[str]:
     """The distributions that the job at an entry point's address requires, and those require in turn.
 
-    Aliquot itself, `present` ones and all that only they require are left out.
+    Aliquot itself, `present` ones and all that only they require are left out: of a job that came with Aliquot
+    and is in none of the stack's layers (`exec`) nothing is left.
     """
     seen = {normalise(name) for name in (*present, "aliquot")}
     found: list[str] = []
-    waiting = [point.dist for point in metadata.entry_points(group=GROUP) if point.value == address]
+    points = [point for point in metadata.entry_points(group=GROUP) if point.value == address]
+    waiting = [point.dist for point in points if point.dist and normalise(point.dist.name) != "aliquot"]
     while waiting:
-        distribution = waiting.pop()
-        for name in _list_requirements(distribution) if distribution else ():
+        for name in _list_requirements(waiting.pop()):
             if name not in seen:
                 seen.add(name)
                 found.append(name)

@@ -44,7 +44,7 @@ def note_command(text: str, program: Reference | None, folder: Path) -> None:
         raise BadOption("--program", f"is in no word of the command: write {PLACE} where it belongs")
     files = {}
     for at, word in enumerate(words):
-        path = Path(word).resolve()
+        path = Path(word).absolute()  # not resolved: a Python of an environment is a link
         if "/" in word and path.is_file():
             words[at], files[str(path)] = str(path), _digest(path)
     note = {"words": words, "files": files, "members": _list_members(program)}

@@ -1,8 +1,8 @@
 """Lines to and from unmodified filters: `tr`, `awk`, `jq`. One line in, one line out, for each record.
 
-Filters keep what they write in a buffer until their input ends, so each step is a process: it gets the lines
-of the step, then the end of its input, and must give as many lines. Where it does not, or ends with another
-status than 0, each record gets a process of its own, and the one at fault fails alone.
+Filters keep what they write in a buffer until their input ends. So a process gets up to a thousand lines,
+then the end of its input, and has to give as many lines. Where it does not, or ends with another status than
+0, each half of them gets a process, and so on: the record at fault fails alone.
 
 Owns both forms of a line. Imports `process`. When it is wrong, rows stand at other records than their own.
 """
@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aliquot.errors import ParseFailure
 from aliquot_exec.fields import pick_fields
-from aliquot_exec.process import ProgramFault, end_as, filter_bytes, start
+from aliquot_exec.process import ProgramFault, filter_bytes, say_end, start
 from aliquot_exec.records import refuse
 
+_MOST_LINES = 1000  # of a process: should it hang or be killed, each of its records runs again alone
 _LONGEST_SHOWN = 80
 
 
@@ -87,7 +88,7 @@ def find_form(name: str, columns: Sequence[str]) -> Form:
 
 
 class Filter:
-    """Records through a process for each call.
+    """Records through a process for up to a thousand of them.
 
     Args:
         fields: columns that the program gets, all where none are named.
@@ -98,13 +99,22 @@ class Filter:
 
     def __call__(self, records: Iterable[Any]) -> Iterator[Any]:
         """Answers, in order."""
-        read = [pick_fields(record, self._fields) for record in records]
-        texts = [self._try_write(record) for record in read]
+        waiting: list[Mapping[str, Any]] = []
+        for record in records:
+            waiting.append(pick_fields(record, self._fields))
+            if len(waiting) == _MOST_LINES:
+                yield from self._answer(waiting)
+                waiting = []
+        if waiting:
+            yield from self._answer(waiting)
+
+    def _answer(self, records: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+        texts = [self._try_write(record) for record in records]
         sent = [text for text in texts if isinstance(text, bytes)]
-        lines = iter(self._filter(sent) if sent else ())
-        for record, text in zip(read, texts, strict=True):
+        lines = iter(self._find_faults(sent) if sent else ())
+        for record, text in zip(records, texts, strict=True):
             if isinstance(text, bytes):
-                yield _answer(self._form.read, next(lines), record)
+                yield _read(self._form, next(lines), record)
             else:
                 yield refuse(str(text))
 
@@ -116,24 +126,34 @@ class Filter:
         except ParseFailure as err:
             return err
 
+    def _find_faults(self, lines: list[bytes]) -> list[bytes | ProgramFault]:
+        """A line for each, or why there is none. What fails together is halved, down to who is at fault."""
+        try:
+            return list(self._filter(lines))
+        except ProgramFault as err:
+            if len(lines) == 1:
+                return [err]
+        half = len(lines) // 2
+        return self._find_faults(lines[:half]) + self._find_faults(lines[half:])
+
     def _filter(self, lines: list[bytes]) -> list[bytes]:
-        """A line for each; raises ProgramFault. Where the program was killed, this process is."""
+        """A line for each; raises ProgramFault."""
         process = start(self._words)
         wrote = filter_bytes(process, b"".join(lines), len(lines))
-        if process.returncode < 0:
-            end_as(process.returncode)
         if process.returncode:
-            raise ProgramFault(f"the program exited with status {process.returncode}")
+            raise ProgramFault(f"the program {say_end(process.returncode)}")
         got = wrote.removesuffix(b"\n").split(b"\n") if wrote else []
         if len(got) != len(lines):
             raise ProgramFault(f"the program wrote {len(got)} lines for {len(lines)}")
         return got
 
 
-def _answer(read: Callable[[str, Mapping[str, Any]], Any], line: bytes, record: Mapping[str, Any]) -> Any:
+def _read(form: Form, line: bytes | ProgramFault, record: Mapping[str, Any]) -> Any:
     """The answer in a line. What is wrong with it is raised when its rows are read, and fails it alone."""
+    if isinstance(line, ProgramFault):
+        return _fail(line)
     try:
-        answer = read(line.decode(), record)
+        answer = form.read(line.decode(), record)
     except UnicodeDecodeError as err:
         return _fail(ProgramFault(f"the program wrote a line that is not UTF-8: {err}"))
     except ProgramFault as err:

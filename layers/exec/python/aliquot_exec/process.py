@@ -19,13 +19,13 @@ from functools import partial
 from typing import NoReturn
 
 from aliquot.errors import BadOption
-from aliquot.processes import end_with_parent
+from aliquot.processes import end_with_parent, name_end
 
 _READ_BYTES = 1 << 20
 
 
 class ProgramFault(Exception):
-    """The program did not do what it has to; the records that it had are given to it one by one."""
+    """The program did not do what it has to do."""
 
 
 def start(words: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -55,6 +55,15 @@ def end_as(returncode: int) -> NoReturn:
             signal.signal(-returncode, signal.SIG_DFL)
         os.kill(os.getpid(), -returncode)
     os._exit(abs(returncode))
+
+
+def say_end(returncode: int) -> str:
+    """How a program ended: `was killed by SIGSEGV`, `exited with status 3`.
+
+    Args:
+        returncode: as `subprocess` gives it.
+    """
+    return name_end(-returncode if returncode < 0 else returncode << 8)
 
 
 def filter_bytes(process: subprocess.Popen[bytes], data: bytes, most_lines: int) -> bytes:

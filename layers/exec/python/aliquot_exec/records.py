@@ -22,7 +22,7 @@ from typing import Any
 from aliquot.errors import BadOption, ParseFailure, Undecodable
 from aliquot.frames import Channel, Frame
 from aliquot_exec.fields import pick_fields
-from aliquot_exec.process import ProgramFault, end_as, start
+from aliquot_exec.process import ProgramFault, end_as, say_end, start
 
 PROTOCOL = 1
 OPEN_S = 60.0
@@ -141,7 +141,7 @@ class _Running:
             except ProgramFault as err:
                 raise BadOption("--command", f"{err}{_HINT}") from err
         if not frames:
-            said = _say_end(self._process.wait())
+            said = say_end(self._process.wait())
             raise BadOption(
                 "--command", f"the program {said} before it answered `open`; a filter takes --lines"
             )
@@ -162,10 +162,6 @@ class _Running:
             return self._channel.receive()
         except Undecodable as err:
             raise ProgramFault(f"the program wrote what is no frame: {err}") from err
-
-
-def _say_end(returncode: int) -> str:
-    return f"exited with status {returncode}" if returncode >= 0 else f"was killed by signal {-returncode}"
 
 
 def _show(frame: Frame) -> str:
