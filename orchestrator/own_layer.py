@@ -59,8 +59,8 @@ def assemble_own_layer(known: KnownJob, present: Collection[str], folder: Path) 
 def list_required(address: str, present: Collection[str]) -> list[str]:
     """The distributions that the job at an entry point's address requires, and those require in turn.
 
-    Aliquot itself, `present` ones and all that only they require are left out: of a job that came with Aliquot
-    and is in none of the stack's layers (`exec`) nothing is left.
+    Aliquot itself, `present` ones and all that only they require are left out: of a job that came with
+    Aliquot and is in none of the stack's layers (`exec`) nothing is left.
     """
     seen = {normalise(name) for name in (*present, "aliquot")}
     found: list[str] = []
