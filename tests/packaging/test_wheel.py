@@ -26,6 +26,7 @@ import pytest
 PACKAGES = {
     "aliquot": "layers/common/python/aliquot",
     "aliquot_chem": "layers/chem/python/aliquot_chem",
+    "aliquot_exec": "layers/exec/python/aliquot_exec",
     "orchestrator": "orchestrator",
 }
 CARRIED = "orchestrator/stack/files/"
@@ -137,7 +138,7 @@ def test_wheel_holds_the_packages_and_nothing_else(names, project_root):
 
 def test_wheel_carries_the_stack(names, project_root):
     """All of it but our layers' packages, which are installed as packages."""
-    ours = {f"layers/{name}/python" for name in ("common", "chem")}
+    ours = {f"layers/{name}/python" for name in ("common", "chem", "exec")}
     expected = {Path(part, name).as_posix() for part in STACK for name in list_files(project_root / part)}
     expected = {name for name in expected if not any(name.startswith(f"{each}/") for each in ours)}
     carried = {name.removeprefix(CARRIED) for name in names if name.startswith(CARRIED)}
@@ -152,7 +153,8 @@ def test_stack_is_put_together_away_from_the_checkout(bare, tmp_path, project_ro
     )
     run(bare / "python", "-c", copy, cwd=tmp_path)
     for part in STACK:
-        assert list_files(tmp_path / "stack" / part) == list_files(project_root / part)
+        held = {name for name in list_files(project_root / part) if not name.startswith("exec/")}
+        assert list_files(tmp_path / "stack" / part) == held
     build = tmp_path / "stack" / "layers" / "build.py"
     assert "chem-deps" in run(sys.executable, build, "--help", cwd=tmp_path).stdout
 

@@ -31,6 +31,13 @@ def test_a_stage_has_threads_up_to_a_host_s_places_on_the_page(threads: int) -> 
     assert stage.threads == threads
 
 
+@pytest.mark.parametrize("step_s", [0.05, 1.5, float("nan"), "1", True])
+def test_steps_are_of_a_tenth_of_a_second_to_one(step_s: Any) -> None:
+    """A budget, a stop and the end of a slice wait for the steps under way."""
+    with pytest.raises(JobError, match=r"stage 'get' has step_s=.*; it takes 0.1 to 1.0 s"):
+        Job("fetch", 1, Options, (Stage("get", _open, step_s=step_s),))
+
+
 @pytest.mark.parametrize("threads", [0, -1, MOST_THREADS + 1, 1.5, True, "16", None])
 def test_other_numbers_of_threads_are_refused(threads: Any) -> None:
     with pytest.raises(JobError, match=rf"stage 'get' asks for {threads!r} threads; a host has 1 to 64"):

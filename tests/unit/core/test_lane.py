@@ -232,3 +232,12 @@ def test_a_host_that_was_killed_is_sent_nothing() -> None:
     assert lane.free_hand is None
     lane.host = None
     assert lane.free_hand is not None
+
+
+def test_a_step_is_as_long_as_the_stage_wants_it() -> None:
+    """A record takes 20 ms: 5 of them by itself, 50 where a call costs something by itself."""
+    for step_s, n_sent in ((0.1, 5), (1.0, 50)):
+        lane = Lane(0, (Hand(0),), step_s)
+        lane.begin(Task(CHUNK, SpanSet.range(0, 100)), 0.0)
+        lane.record_s, lane.last_step = 0.02, 50
+        assert lane.next_span() == (0, n_sent)

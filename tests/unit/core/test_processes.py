@@ -52,6 +52,20 @@ def test_private_memory_is_what_a_process_holds_itself(reader: ProcessReader, ho
     assert reader.count_threads(holder) == 1
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_memory_of_a_tree_is_that_of_all_beneath(reader: ProcessReader) -> None:
+    """A program that a host starts, and what that starts, is held to the host's ceiling."""
+    begin = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    command = [sys.executable, "-c", begin, sys.executable, "-c", begin, sys.executable, "-c", _HOLD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        own = reader.read_private_mib(process.pid)
+        assert own < 25
+        assert 100 + own < reader.read_tree_mib(process.pid) < 160
+    assert reader.read_tree_mib(process.pid) == 0
+
+
 @_needs_proc
 def test_both_readers_agree(holder: int) -> None:
     """A run on macOS has to judge memory as one on Linux does."""

@@ -18,7 +18,7 @@ from aliquot.message import TaskMessage
 
 ROOT = Path(__file__).parents[3]
 DEPS = sorted(path.parent.name for path in ROOT.glob("layers/*/requirements.txt"))
-OWN = sorted(path.parent.name for path in ROOT.glob("layers/*/python"))
+OWN = sorted(path.parent.name for path in ROOT.glob("layers/*/Makefile"))  # of the template, that is
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 LEFT_OUT = {"botocore": "comes with the runtime", "pillow": "RDKit's drawing alone needs it"}
 NEEDS_DEV_SHM = {"Queue", "JoinableQueue", "SimpleQueue", "Pool", "Lock", "RLock", "Semaphore", "Manager"} | {
