@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-codec verify-kernel chaos fuzz layers sam-local release-check docs sample lock clean
+.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-codec verify-kernel chaos fuzz layers sam-local release-check docs sample lock clean bench-programs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -118,6 +118,9 @@ bench-references: setup ## what hosts that map one reference have in memory, by 
 
 bench-codec: setup ## rows' values beside pickle, JSON, Arrow and SMILES, some minutes (ARGS="--only molecules --turns 3")
 	$(BIN)/python -m benchmarks.codec $(or $(ARGS),--write)
+
+bench-programs: setup ## what a record costs in a program of another language, beside a Python function
+	$(BIN)/python -m benchmarks.programs $(or $(ARGS),--write)
 
 bench-growth: setup ## what 10^4 to 10^9 records take on a stack, by the plan's model, checked at the small end
 	$(BIN)/python -m benchmarks.plans.growth --write

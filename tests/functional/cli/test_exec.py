@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
+from aliquot.errors import BadOption
+from aliquot.job import Reference
+from aliquot_exec.job import Options, job
 from tests.functional.desk import wait_for
 
 # Speaks the record protocol without anything of ours, and does to each record what its `id` asks for.
@@ -47,6 +52,8 @@ def work(record):
 
 print("to standard error", file=sys.stderr)
 mode = sys.argv[1] if len(sys.argv) > 1 else ""
+if mode == "other":
+    send({"op": "hello"})
 if mode == "refuse":
     read(); send({"op": "failed", "reason": "no licence"}); sys.exit()
 if mode == "note":
@@ -116,19 +123,33 @@ def test_a_fault_of_the_program_costs_its_record_alone(talker):
     [
         ("no-such-program", "there is no program 'no-such-program' on PATH here"),
         ("./program.py", "may not be executed: `chmod +x`"),
+        ("./no-file", "there is no file './no-file' here"),
+        ("./empty", "cannot be started: Exec format error"),
         ("{talk} refuse", "the program refuses: no licence"),
         ("{talk} chat", "beginning with b'Welc'; a program that reads lines takes --lines"),
+        ("{talk} other", "the program answers `open` with a frame 'hello'"),
         ("false", "exited with status 1 before it answered `open`"),
         ("'unclosed", "cannot be split into words: No closing quotation"),
+        (" ", "is empty: give a program"),
         ("{program}/x", "names {program}, and there is none: give --program FILE"),
     ],
 )
-def test_a_command_that_cannot_work_is_refused_in_a_line(talker, command, said):
+def test_a_command_that_cannot_work_says_why(talker, monkeypatch, command, said):
+    monkeypatch.chdir(talker.folder)
+    talker.write("empty", "").chmod(0o755)
+    options = Options(command.replace("{talk}", talker.talk))
+    with pytest.raises(BadOption) as raised:  # noqa: PT012 - it is refused where it can be told
+        job.prepare(options, talker.folder)
+        job.list_stages(options)[0].open(options, talker.folder)
+    assert said in str(raised.value)
+
+
+def test_the_command_ends_in_two_lines(talker):
     write_ids(talker, ["r0"])
-    ended = run(talker, command.replace("{talk}", talker.talk))
+    ended = run(talker, "false")
     assert ended.code == 2
-    assert said in ended.err
     assert "Traceback" not in ended.err
+    assert "aliquot: option --command: the program exited with status 1" in ended.err
 
 
 def test_answers_of_another_batch_are_nobodys(talker):
@@ -220,19 +241,24 @@ def test_unix_tools_take_tsv_as_they_are(desk):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "said"),
     [
-        (["--columns", "a"], "--columns: names the columns of --lines tsv"),
-        (["--lines", "tsv", "--columns", "a,,b"], "'a,,b' has a name that is empty or stands twice"),
-        (["--program", "data.csv"], "is in no word of the command: write {program} where it belongs"),
-        (["--lines", "xml"], "'json', 'tsv'"),
+        (Options("cat", columns="a"), "--columns: names the columns of --lines tsv"),
+        (Options("cat", lines="tsv", columns="a,,b"), "'a,,b' has a name that is empty or stands twice"),
+        (Options("cat", fields="id,id"), "'id,id' has a name that is empty or stands twice"),
+        (Options("cat", program=Reference(Path("x"), "")), "is in no word of the command: write {program}"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(desk, words, said):
+def test_options_that_do_not_go_together_are_refused(tmp_path, options, said):
+    with pytest.raises(BadOption, match=re.escape(said)):
+        job.prepare(options, tmp_path)
+
+
+def test_a_column_that_is_not_there_is_named(desk):
     write_ids(desk, ["r0"])
-    ended = run(desk, "cat", *words)
-    assert ended.code == 2
-    assert said in " ".join(ended.err.split())
+    assert run(desk, "cat", "--lines", "json", "--fields", "mass", "--max-failed", "1").code == 0
+    said = "NoField: there is no column 'mass'; the record has id, smiles"
+    assert desk.read("failures")[0]["message"] == said
 
 
 def test_a_sort_is_told_from_a_filter(desk):

@@ -142,9 +142,7 @@ class _Running:
                 raise BadOption("--command", f"{err}{_HINT}") from err
         if not frames:
             said = say_end(self._process.wait())
-            raise BadOption(
-                "--command", f"the program {said} before it answered `open`; a filter takes --lines"
-            )
+            raise BadOption("--command", f"the program {said} before it answered `open`{_HINT}")
         if frames[0].get("op") == "failed":
             raise BadOption("--command", f"the program refuses: {frames[0].get('reason')}")
         if len(frames) > 1 or frames[0].get("op") != "opened":
