@@ -22,20 +22,20 @@ class Options:
     """The command's flags."""
 
     command: Annotated[
-        str, "The program and its arguments, split as a shell does; {program} stands for --program."
+        str, "the program and its arguments, split as a shell does; {program} stands for --program"
     ]
     program: Annotated[
-        Reference | None, "File or folder that the command needs; known by its content, and taken to a stack."
+        Reference | None, "file or folder that the command needs; known by its content, and taken to a stack"
     ] = None
     lines: Annotated[
         Literal["json", "tsv"] | None,
-        "One line for each record, both ways, instead of the record protocol: for any Unix filter.",
+        "one line for each record, both ways, instead of the record protocol: for any Unix filter",
     ] = None
     fields: Annotated[
-        str | None, "Columns that the program gets, in this order: id,smiles.  [default: all]"
+        str | None, "columns that the program gets, in this order: id,smiles  [default: all]"
     ] = None
     columns: Annotated[
-        str | None, "With --lines tsv, names of the columns that it writes.  [default: those that it gets]"
+        str | None, "with --lines tsv, names of the columns that it writes  [default: those that it gets]"
     ] = None
 
 
