@@ -39,7 +39,7 @@ def work(record):
     if asked == "fill":
         held = []
         while True:
-            held.append(b"x" * (8 << 20))
+            held.append(b"x" * (32 << 20))
     if asked == "garble":
         os.write(1, b"Processing...")
     if asked == "refuse":
@@ -92,8 +92,8 @@ def test_a_fault_of_the_program_costs_its_record_alone(talker):
     faults = {
         "segv": ("crash", "was killed by SIGSEGV"),
         "exit": ("crash", "exited with status 3"),
-        "hang": ("deadline", "took longer than 1 s"),
-        "fill": ("memory", "the ceiling is 300 MiB"),
+        "hang": ("deadline", "took longer than 3 s"),
+        "fill": ("memory", "the ceiling is 150 MiB"),
         "garble": ("exception", "the program wrote what is no frame"),
         "refuse": ("parse", "not this one"),
         "number": ("exception", "returned a value of type int"),
@@ -102,7 +102,7 @@ def test_a_fault_of_the_program_costs_its_record_alone(talker):
     ids = [*plain[:40], "segv", "refuse", *plain[40:60], "hang", "two", "none", *plain[60:80], "fill", "exit"]
     ids += [*plain[80:100], "garble", "number", *plain[100:]]
     write_ids(talker, ids)
-    limits = ["--record-timeout", "1", "--memory", "300", "--max-failed", "20"]
+    limits = ["--record-timeout", "3", "--memory", "150", "--max-failed", "20"]
     said = run(talker, talker.talk, *limits)
     assert said.code == 0, said.err
     assert [(row["id"], row["nth"]) for row in talker.rows()] == [
@@ -254,6 +254,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path, options, said):
         job.prepare(options, tmp_path)
 
 
+@pytest.mark.long
 def test_a_column_that_is_not_there_is_named(desk):
     write_ids(desk, ["r0"])
     assert run(desk, "cat", "--lines", "json", "--fields", "mass", "--max-failed", "1").code == 0
@@ -261,6 +262,7 @@ def test_a_column_that_is_not_there_is_named(desk):
     assert desk.read("failures")[0]["message"] == said
 
 
+@pytest.mark.long
 def test_a_sort_is_told_from_a_filter(desk):
     """As many lines, in another order: the plan's sample gives it away."""
     write_ids(desk, [f"r{at}" for at in range(50)])
