@@ -64,7 +64,7 @@ def list_commands(folder: Path) -> dict[str, list[str]]:
         commands["C++, the record protocol"] = ["--command", f"{folder}/mass"]
     if shutil.which("javac"):
         subprocess.run(["javac", "-d", f"{folder}/classes", f"{EXAMPLES}/Mass.java"], check=True)
-        java = f"java -XX:+UseSerialGC -cp {folder}/classes Mass"
+        java = f"java -XX:+UseSerialGC -Xmx64m -cp {folder}/classes Mass"
         commands["Java, the record protocol"] = ["--command", java]
     if shutil.which("pypy3"):
         commands["PyPy, the record protocol"] = ["--command", f"pypy3 {EXAMPLES}/mass.py"]

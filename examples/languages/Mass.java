@@ -1,7 +1,7 @@
 // Molecular masses of formulas, in Java 17: records come and answers go in the frames of docs/record-protocol.md.
 //
 //     javac -d classes Mass.java
-//     aliquot run exec formulas.csv --program classes --command "java -XX:+UseSerialGC -cp {program} Mass" --out runs/mass
+//     aliquot run exec formulas.csv --program classes --command "java -XX:+UseSerialGC -Xmx64m -cp {program} Mass" --out runs/mass
 //
 // The first half of this file reads and writes the msgpack that the protocol needs; it may be copied.
 

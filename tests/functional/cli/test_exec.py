@@ -126,9 +126,9 @@ def test_a_fault_of_the_program_costs_its_record_alone(talker):
         ("./no-file", "there is no file './no-file' here"),
         ("./empty", "cannot be started: Exec format error"),
         ("{talk} refuse", "the program refuses: no licence"),
-        ("{talk} chat", "beginning with b'Welc'; a program that reads lines takes --lines"),
+        ("{talk} chat", "beginning with b'Welcome!"),
         ("{talk} other", "the program answers `open` with a frame 'hello'"),
-        ("false", "exited with status 1 before it answered `open`"),
+        ("false", "exited with status 1 before it answered `open`; a program that reads lines takes --lines"),
         ("'unclosed", "cannot be split into words: No closing quotation"),
         (" ", "is empty: give a program"),
         ("{program}/x", "names {program}, and there is none: give --program FILE"),
@@ -160,6 +160,7 @@ def test_answers_of_another_batch_are_nobodys(talker):
     assert "answers batch 0, and 1 is due" in talker.read("failures")[0]["message"]
 
 
+@pytest.mark.long
 def test_another_program_in_the_same_place_is_no_resume(talker):
     write_ids(talker, ["r0", "hang"])
     words = ["--record-timeout", "1", "--max-failed", "1"]

@@ -42,7 +42,7 @@ PROGRAMS: dict[str, tuple[Callable[[Path], object], Sequence[str]]] = {
     ),
     "Java": (
         lambda folder: build(folder, "javac", "-d", "classes", "Mass.java"),
-        ["--program", "classes", "--command", "java -XX:+UseSerialGC -cp {program} Mass"],
+        ["--program", "classes", "--command", "java -XX:+UseSerialGC -Xmx64m -cp {program} Mass"],
     ),
     "Python": (lambda _: None, ["--program", "mass.py", "--command", f"{sys.executable} {{program}}"]),
     "PyPy": (
@@ -58,7 +58,7 @@ PROGRAMS: dict[str, tuple[Callable[[Path], object], Sequence[str]]] = {
 
 @pytest.mark.parametrize(
     "language",
-    ["C++", "Java", *(pytest.param(each, marks=pytest.mark.long) for each in ("Python", "PyPy", "Mojo"))],
+    ["C++", *(pytest.param(each, marks=pytest.mark.long) for each in ("Java", "Python", "PyPy", "Mojo"))],
 )
 def test_programs_find_what_a_function_finds(lay_out, language):
     example = lay_out("languages")

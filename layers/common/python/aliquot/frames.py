@@ -19,6 +19,7 @@ from aliquot.errors import Undecodable
 LARGEST_FRAME_BYTES = 1 << 30
 _LENGTH = struct.Struct(">I")
 _READ_BYTES = 1 << 20
+_SHOWN_BYTES = 60  # of what is no frame: whoever wrote it has mostly said why
 _PIPE_BYTES = 1 << 20  # as much as Linux lets a user have; 64 KiB make a chunk sixteen writes and wakings
 
 Frame = dict[str, Any]
@@ -125,7 +126,8 @@ class Channel:
         at = 0
         with memoryview(self._incoming) as view:
             while len(view) - at >= _LENGTH.size:
-                end = at + _LENGTH.size + _check_length(_LENGTH.unpack_from(view, at)[0], self._largest_bytes)
+                length = _LENGTH.unpack_from(view, at)[0]
+                end = at + _LENGTH.size + self._check_length(length, view[at : at + _SHOWN_BYTES])
                 if end > len(view):
                     break
                 with view[at + _LENGTH.size : end] as body:
@@ -133,6 +135,13 @@ class Channel:
                 at = end
         del self._incoming[:at]
         return frames
+
+    def _check_length(self, length: int, begins: memoryview) -> int:
+        with begins:
+            if not 0 < length <= self._largest_bytes:
+                said = f"says that it is {length} bytes long, beginning with {bytes(begins)!r}"
+                raise Undecodable("frame", said)
+        return length
 
 
 def _widen(pipe: int) -> None:
@@ -148,10 +157,9 @@ def _as_frame(body: memoryview) -> Frame:
     return frame
 
 
-def _check_length(length: int, largest_bytes: int = LARGEST_FRAME_BYTES) -> int:
-    if not 0 < length <= largest_bytes:
-        begins = f", beginning with {_LENGTH.pack(length)!r}"
-        raise Undecodable("frame", f"says that it is {length} bytes long{begins}")
+def _check_length(length: int) -> int:
+    if not 0 < length <= LARGEST_FRAME_BYTES:
+        raise Undecodable("frame", f"says that it is {length} bytes long")
     return length
 
 
