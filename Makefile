@@ -14,7 +14,7 @@ CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long check lint lint-stack demo bench-cloud bench-crossref bench-retro bench-engine bench-balance bench-screen bench-plan bench-growth bench-references bench-codec verify-kernel chaos fuzz layers sam-local release-check docs sample lock clean bench-programs
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,7 +47,7 @@ test: setup ## run the tests
 test-long: setup ## run the further cases that make test leaves out, minutes
 	$(PYTEST) -m long
 
-lint: setup
+lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
