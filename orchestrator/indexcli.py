@@ -31,7 +31,7 @@ def index() -> None:
 @index.command()
 @click.argument("data", nargs=-1, required=True, metavar="FILES...")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The file that is to be the stock."
+    "--out", required=True, type=click.Path(path_type=Path), help="The folder that is to be the stock."
 )
 @click.option(
     "--column", multiple=True, metavar="smiles=NAME", help="The input column that holds the SMILES."
@@ -72,7 +72,7 @@ def _describe_stock(out: Path, figures: Mapping[str, Any]) -> str:
     lines = [f"{figures['molecules']:,} molecules: {counts}"]
     lines += [f"  {count:,} rejected: {reason}" for reason, count in figures["reasons"].items()]
     parts = "mapped whole" if figures["shards"] == 1 else f"{figures['shards']} shards"
-    size_mb = out.stat().st_size / 1e6
+    size_mb = sum(each.stat().st_size for each in out.iterdir()) / 1e6
     return "\n".join([*lines, f"{out}: {size_mb:,.1f} MB, {parts}, keys' SHA-256 {figures['keys_sha256']}"])
 
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
-from aliquot.errors import BadOption, UnknownJob
+from aliquot.errors import UnknownJob
 from aliquot.job import read_fields
 from aliquot.readers import find_sources, read_batches
 
@@ -62,8 +62,6 @@ def make_index(
     """
     from aliquot.processes import count_cores
 
-    if out.is_dir():
-        raise BadOption("--out", f"{out} is a folder: name the file that is to be the {kind}")
     index = find_index(kind)
     spread = partial(_map_in_order, workers or count_cores())
     return index.build(_read(index, data, column), out, spread, shards)

@@ -1,8 +1,8 @@
 """Generated stocks, written as they lie on disk: sorted by construction, so that 400 million take minutes.
 
 The hash is a mixing of 64 bits that can be turned round (that of SplitMix64). Hashes are spread evenly with
-some noise, and a key is the number that mixes to its hash, in 16 hexadecimal digits. Owns this file and
-which keys it holds. Imports the stock's layout; a stock of real keys is written by `stockwriting`.
+some noise, and a key is the number that mixes to its hash, in 16 hexadecimal digits. Owns these files and
+which keys they hold. Imports the stock's layout; a stock of real keys is written by `stockwriting`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aliquot_chem.stock import describe_key
-from aliquot_chem.stockfile import BLOCK_KEYS, FORMAT, MAGIC, Footer, Hashes
+from aliquot_chem.stockfile import (
+    BLOCK_KEYS,
+    FORMAT,
+    HEADER,
+    KEYS_AT,
+    MAGIC,
+    Hashes,
+    Header,
+    count_blocks,
+    name_shard,
+    number_shards,
+)
 from aliquot_chem.stockwriting import choose_shards
 
 _KEY_BYTES = 17  # a line feed after it
@@ -52,21 +63,42 @@ def write_keys(hashes: Hashes) -> NDArray[np.uint8]:
     return np.concatenate([digits, np.full((len(hashes), 1), ord("\n"), np.uint8)], axis=1)
 
 
-def write_generated(path: Path, n_keys: int) -> Footer:
+def write_generated(folder: Path, n_keys: int) -> Header:
     """Write a stock of so many keys, divided as a real one."""
-    hashes_at = -(-(len(MAGIC) + _KEY_BYTES * n_keys) // 8) * 8
-    blocks_at = hashes_at + 8 * n_keys
+    n_shards = choose_shards(n_keys)
+    folder.mkdir()
+    edges = [_find_edge(number, n_shards, n_keys) for number in range(n_shards + 1)]
+    for number in range(n_shards):
+        _write_shard(folder / name_shard(number), edges[number], edges[number + 1], n_keys)
+    header = Header(FORMAT, describe_key(), n_keys, n_shards, "")
+    (folder / HEADER).write_bytes(header.pack())
+    return header
+
+
+def _find_edge(shard: int, n_shards: int, n_keys: int) -> int:
+    """The place of the first hash in this shard or a later one."""
+    low, high = 0, n_keys
+    while low < high:
+        middle = (low + high) // 2
+        own = number_shards(spread_hashes(np.array([middle], np.uint64), n_keys), n_shards)
+        low, high = (middle + 1, high) if own[0] < shard else (low, middle)
+    return low
+
+
+def _write_shard(path: Path, begin: int, end: int, n_keys: int) -> None:
+    """The keys of these places."""
+    own_keys = end - begin
+    hashes_at = -(-(KEYS_AT + _KEY_BYTES * own_keys) // 8) * 8
+    blocks_at = hashes_at + 8 * own_keys
     with path.open("wb") as out:
-        out.write(MAGIC)
-        for first in range(0, n_keys, _AT_A_TIME):
-            own = spread_hashes(np.arange(first, min(n_keys, first + _AT_A_TIME), dtype=np.uint64), n_keys)
-            out.seek(len(MAGIC) + _KEY_BYTES * first)
+        out.write(MAGIC + np.array([own_keys, hashes_at, blocks_at], "<u8").tobytes())
+        for first in range(0, own_keys, _AT_A_TIME):
+            places = np.arange(begin + first, min(end, begin + first + _AT_A_TIME), dtype=np.uint64)
+            own = spread_hashes(places, n_keys)
+            out.seek(KEYS_AT + _KEY_BYTES * first)
             out.write(write_keys(own).tobytes())
             out.seek(hashes_at + 8 * first)
             out.write(own.tobytes())
-        starts = len(MAGIC) + _KEY_BYTES * np.arange(0, n_keys, BLOCK_KEYS, dtype=np.uint64)
+        starts = KEYS_AT + _KEY_BYTES * BLOCK_KEYS * np.arange(count_blocks(own_keys), dtype=np.uint64)
         out.seek(blocks_at)
-        out.write(starts.tobytes() + (len(MAGIC) + _KEY_BYTES * n_keys).to_bytes(8, "little"))
-        footer = Footer(FORMAT, describe_key(), n_keys, choose_shards(n_keys), hashes_at, blocks_at, "")
-        out.write(footer.pack())
-    return footer
+        out.write(starts.tobytes() + (KEYS_AT + _KEY_BYTES * own_keys).to_bytes(8, "little"))

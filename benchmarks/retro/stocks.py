@@ -9,6 +9,7 @@ import json
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from aliquot.job import Reference
 from aliquot_chem.stockfile import Stock
 from aliquot_chem.stockwriting import StockWriter
 from benchmarks.retro.chains import WORKER_MIB, run_over
@@ -52,11 +54,12 @@ def measure_size(path: Path, n_keys: int) -> bool:
     looked = [json.loads(worker.communicate()[0]) for worker in workers]
     worst = max(looked, key=lambda each: int(each["RssAnon"]))
     memory = " | ".join(f"{worst[name] / 1024:.0f} MiB" for name in _MEMORY)
-    size = f"{path.stat().st_size / 1e9:.1f} GB | {8 * n_keys / 1e9:.1f} GB"
+    n_bytes = sum(each.stat().st_size for each in path.iterdir())
+    size = f"{n_bytes / 1e9:.1f} GB | {8 * n_keys / 1e9:.1f} GB"
     chain, own_mib, pss_mib = run_over(path, path.with_name(f"over-{n_keys}"), 2)
     over = f"{chain} | {own_mib:,} MiB | {pss_mib:,} MiB"
     say(f"| {n_keys:,} | {size} | {worst['each_us']:.1f} | {memory} | {over} |")
-    path.unlink()
+    shutil.rmtree(path)
     return all(each["wrong"] == 0 for each in looked)
 
 
@@ -85,7 +88,7 @@ def write_stock(path: str) -> dict[str, Any]:
 
 def look_up_generated(path: str, n_keys: str, seed: str) -> dict[str, Any]:
     """Look keys up as the job does: at random where the stock is whole, else shard by shard."""
-    stock = Stock(Path(path), mix_keys)
+    stock = Stock(Reference(Path(path), ""), mix_keys)
     wrong, took_s = 0, 0.0
     for keys, is_held in draw_batches(stock, random.Random(int(seed)), int(n_keys)):
         began_s = time.process_time()
@@ -93,7 +96,7 @@ def look_up_generated(path: str, n_keys: str, seed: str) -> dict[str, Any]:
         took_s += time.process_time() - began_s
         wrong += int((answers != is_held).sum())
         memory = read_memory()
-        if stock.footer.n_shards > 1:
+        if stock.header.n_shards > 1:
             stock.release()
     return {"wrong": wrong, "each_us": took_s / _N_LOOKED_UP * 1e6, **memory}
 
@@ -101,7 +104,7 @@ def look_up_generated(path: str, n_keys: str, seed: str) -> dict[str, Any]:
 def draw_batches(stock: Stock, rng: random.Random, n_keys: int) -> Iterator[tuple[list[str], Any]]:
     """Keys in batches and whether each is held; of a divided stock those of one shard come together."""
     places = np.array([rng.randrange(n_keys) for _ in range(_N_LOOKED_UP)], np.uint64)
-    if stock.footer.n_shards > 1:
+    if stock.header.n_shards > 1:
         places.sort()
     for first in range(0, _N_LOOKED_UP, _BATCH):
         own = spread_hashes(places[first : first + _BATCH], n_keys)

@@ -222,15 +222,15 @@ def test_options_out_of_range_are_named(tmp_path):
     for name, value in (("depth", 0), ("depth", 4), ("sets", 0), ("routes", 0)):
         with pytest.raises(BadOption, match=f"--{name}"):
             job.list_stages(replace(options, **{name: value}))
-    (tmp_path / "stock").write_text("CCO")
+    (tmp_path / "stock/stock.json").write_text("CCO")
     with pytest.raises(BadReference, match="aliquot index stock"):
         job.list_stages(options)
 
 
 def test_a_stock_with_other_keys_is_refused(tmp_path):
     options = make_options(tmp_path, BLOCKS)
-    content = (tmp_path / "stock").read_bytes()
-    (tmp_path / "stock").write_bytes(content.replace(b"RDKit 20", b"RDKit 10"))
+    content = (tmp_path / "stock/stock.json").read_bytes()
+    (tmp_path / "stock/stock.json").write_bytes(content.replace(b"RDKit 20", b"RDKit 10"))
     with pytest.raises(BadReference, match="make it again"):
         job.prepare(options, tmp_path)
 

@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aliquot.errors import BadOption, BadReference
+from aliquot.job import Reference
 from aliquot_chem import stock as stock_index
-from aliquot_chem.stockfile import Hashes, Stock, hash_keys, number_shards, read_footer
+from aliquot_chem import stockwriting
+from aliquot_chem.stockfile import Hashes, Stock, hash_keys, number_shards, read_header
 from aliquot_chem.stockwriting import SHARD_KEYS, WHOLE_KEYS, StockWriter, choose_shards
 
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=1, max_size=6)
@@ -32,36 +34,52 @@ def collide(keys: Sequence[bytes]) -> Hashes:
     return values[[sum(key) % 3 for key in keys]]
 
 
-def write(path: Path, keys: Sequence[str], **how: object) -> Path:
+def write(path: Path, keys: Sequence[str], shards: int | None = None, **how: object) -> Reference:
     with StockWriter(path, "test", **how) as writer:  # type: ignore[arg-type]
         for key in keys:
             writer.add([key.encode()])
-        writer.finish()
-    return path
+        writer.finish(shards)
+    return Reference(path, "")
 
 
-@given(st.lists(KEYS, max_size=300), st.lists(KEYS, max_size=50), st.booleans(), st.sampled_from([7, 1000]))
-def test_a_stock_holds_what_was_put_in_and_nothing_else(tmp_path_factory, keys, others, collides, held):
+def read_files(path: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in path.iterdir()}
+
+
+@given(
+    st.lists(KEYS, max_size=300),
+    st.lists(KEYS, max_size=50),
+    st.booleans(),
+    st.sampled_from([7, 1000]),
+    st.sampled_from([1, 4]),
+)
+@settings(max_examples=30)
+def test_a_stock_holds_what_was_put_in_and_nothing_else(
+    tmp_path_factory, keys, others, collides, held, n_shards
+):
     """With hashes that collide each hit has to be confirmed on the key; with few held, parts are sorted."""
     hash_all = collide if collides else hash_keys
-    path = write(tmp_path_factory.mktemp("stock") / "s", keys, hash_all=hash_all, held_keys=held)
+    made = write(tmp_path_factory.mktemp("stock") / "s", keys, n_shards, hash_all=hash_all, held_keys=held)
     asked = [*keys, *others, ""]
-    stock = Stock(path, hash_all)
+    stock = Stock(made, hash_all)
     is_held = stock.find(asked)
     stock.release()
     assert (stock.find(asked) == is_held).all()
     assert is_held.tolist() == [key in set(keys) for key in asked]
-    assert read_footer(path).n_keys == len(set(keys))
+    assert read_header(made).n_keys == len(set(keys))
 
 
 @given(st.lists(KEYS, min_size=1, max_size=100), st.randoms())
-def test_the_file_depends_on_the_set_of_keys_alone(tmp_path_factory, keys, rng):
+@settings(max_examples=15)
+def test_the_files_depend_on_the_set_of_keys_alone(tmp_path_factory, keys, rng):
     """Order, repeats and how many are held at a time change no byte, or runs would not go on."""
     folder = tmp_path_factory.mktemp("stock")
     again = [*keys, *rng.choices(keys, k=5)]
     rng.shuffle(again)
-    first, second = write(folder / "a", keys), write(folder / "b", again, held_keys=3)
-    assert first.read_bytes() == second.read_bytes()
+    write(folder / "a", keys, 4)
+    write(folder / "b", again, 4, held_keys=3)
+    write(folder / "b", again, 4, held_keys=3)  # in the place of the one that is there
+    assert read_files(folder / "a") == read_files(folder / "b")
 
 
 def test_the_hash_is_blake2b_of_eight_bytes_little_endian():
@@ -112,20 +130,49 @@ def test_a_stock_that_was_not_finished_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_how_many_shards_follows_from_the_keys_without_their_repeats(tmp_path, monkeypatch):
+    monkeypatch.setattr(stockwriting, "WHOLE_KEYS", 8)
+    monkeypatch.setattr(stockwriting, "SHARD_KEYS", 4)
+    keys = [f"C{number}" for number in range(12)]
+    assert read_header(write(tmp_path / "a", keys[:8] * 3, held_keys=5)).n_shards == 1
+    assert read_header(write(tmp_path / "b", keys * 3, held_keys=5)).n_shards == 4
+
+
 def test_what_is_no_stock_is_refused_with_the_command_that_makes_one(tmp_path):
-    whole = write(tmp_path / "s", ["C", "CC"]).read_bytes()
-    cases = [b"", b"C\nCC\n", whole[:-1], whole[:100], whole[1:], whole.replace(b"stock/1", b"stock/9")]
-    cases += [whole[:16] + b"\0" * 8 + whole[16:], whole.replace(b'"n_shards": 1', b'"n_shards": 3')]
-    cases += [
-        whole.replace(b'"n_keys": 2', b'"n_keys": []'[:11]),
-        whole.replace(b'"n_keys": 2', b'"n_keys": 3'),
-    ]
-    for case in cases:
-        (tmp_path / "bad").write_bytes(case)
+    made = write(tmp_path / "s", ["C", "CC"])
+    shard, header = made.file("shard-00000"), made.file("stock.json")
+    whole, said = shard.read_bytes(), header.read_bytes()
+    for case in (b"", b"C\nCC\n", whole[:-1], whole[:30], whole[1:], whole[:16] + b"\0" * 8 + whole[24:]):
+        shard.write_bytes(case)
+        with pytest.raises(BadReference, match=r"shard-00000: .*aliquot index stock"):
+            Stock(made).find(["C"])
+    shard.unlink()
+    with pytest.raises(BadReference, match="holds no file 'shard-00000'"):
+        Stock(made).find(["C"])
+    cases = [b"", b"[]", said.replace(b"stock/2", b"stock/9"), said.replace(b'"n_keys": 2', b'"n_keys": []')]
+    for case in [*cases, said.replace(b'"n_shards": 1', b'"n_shards": 3')]:
+        header.write_bytes(case)
         with pytest.raises(BadReference, match="aliquot index stock"):
-            Stock(tmp_path / "bad")
-    with pytest.raises(BadReference, match="cannot be read"):
-        Stock(tmp_path / "absent")
+            Stock(made)
+    with pytest.raises(BadReference, match=r"holds no file 'stock\.json': make it with"):
+        Stock(Reference(tmp_path / "absent", ""))
+
+
+def test_a_stock_of_an_earlier_release_is_told_by_its_format(tmp_path):
+    (tmp_path / "s").write_bytes(b"aliquot-stock-1\nC\nCC\n")
+    with pytest.raises(BadReference, match=r"'aliquot/stock/1', one file, .* reads 'aliquot/stock/2'.*make"):
+        Stock(Reference(tmp_path / "s", ""))
+
+
+def test_nothing_but_a_stock_is_replaced(tmp_path):
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(BadOption, match="is a file"):
+        write(tmp_path / "s", ["C"])
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/mine").write_text("mine")
+    with pytest.raises(BadOption, match="holds other files"):
+        write(tmp_path / "t", ["C"])
+    assert {each.name for each in tmp_path.iterdir()} == {"s", "t"}
 
 
 def test_molecules_are_known_by_canonical_smiles_and_others_counted(tmp_path):
@@ -141,7 +188,7 @@ def test_molecules_are_known_by_canonical_smiles_and_others_counted(tmp_path):
         "[Na+].[Cl-]",
     ]
     figures = stock_index.build(iter([(texts[:3], ["no smiles"]), (texts[3:], [])]), tmp_path / "s")
-    found = Stock(tmp_path / "s").find(["CCO", "C[C@H](N)O", "CC(N)O", "[Cl-].[Na+]", "OCC"])
+    found = Stock(Reference(tmp_path / "s", "")).find(["CCO", "C[C@H](N)O", "CC(N)O", "[Cl-].[Na+]", "OCC"])
     assert found.tolist() == [True, True, False, True, False]
     assert figures["molecules"] == 9
     assert (figures["keys"], figures["duplicates"], figures["rejected"]) == (3, 2, 4)
@@ -151,7 +198,7 @@ def test_molecules_are_known_by_canonical_smiles_and_others_counted(tmp_path):
         "does not sanitise: AtomValenceException": 1,
         "is not SMILES": 1,
     }
-    assert read_footer(tmp_path / "s").key.startswith("canonical SMILES of RDKit ")
+    assert read_header(Reference(tmp_path / "s", "")).key.startswith("canonical SMILES of RDKit ")
 
 
 def test_a_stock_of_nothing_and_an_odd_number_of_shards_are_refused(tmp_path):
@@ -176,7 +223,7 @@ def test_the_command_reads_every_format_and_says_what_it_left_out(tmp_path):
     )  # fmt: skip
     assert "5 molecules: 3 keys, 0 duplicates, 2 rejected\n  2 rejected: no smiles\n" in said
     assert "4 shards" in said
-    stock = Stock(tmp_path / "deep/stock")
+    stock = Stock(Reference(tmp_path / "deep/stock", ""))
     assert stock.find(["CCO", "CCN", "CCCl", "c1ccccc1"]).tolist() == [True, True, True, False]
 
 

@@ -4,8 +4,8 @@
 
 What goes from stage to stage are the molecules that were met of each target (`nodes`). `expand` is bound by
 the processor, `stock` by memory: of a stock that a worker maps whole it reads row by row what comes, of one
-that is divided it gets, by an exchange, the molecules of one shard. `expand2` and `expand3` get, by an
-exchange, each molecule that is not in stock once, for all targets that ask for it.
+that is divided it gets, by an exchange, the molecules of one shard, and maps this shard alone. `expand2` and
+`expand3` get, by an exchange, each molecule that is not in stock once, for all targets that ask for it.
 
 Owns the declaration: options, the record read, the row written, and the chain. Imports no RDKit and no NumPy
 by itself, because the command line loads it to show its help; what computes is imported inside the functions.
@@ -66,7 +66,7 @@ class Options:
     templates: Annotated[
         Reference, "retro templates, product>>reactants: CSV, TSV, JSON Lines or Parquet with a SMARTS column"
     ]
-    stock: Annotated[Reference, "the molecules to start from, as `aliquot index stock` writes them"]
+    stock: Annotated[Reference, "the molecules to start from: a folder as `aliquot index stock` writes it"]
     counts: Annotated[
         Reference | None,
         "`templates.parquet` of a crossref run: a template's score is the log of its reactions there",
@@ -96,13 +96,13 @@ def prepare(options: Options, into: Path) -> None:
     from aliquot_chem.scores import prepare_scores
     from aliquot_chem.stock import check_keys
 
-    footer = check_keys(options.stock.path)
+    header = check_keys(options.stock)
     prepare_templates(options.templates.path, into, "substructure", "retro", options.skip_bad_templates)
     if options.policy is None:
         prepare_scores(options.counts.path if options.counts else None, into)
     else:
         _prepare_policy(options.policy.path, options.templates.path, into)
-    (into / "stock.json").write_text(json.dumps({"n_shards": footer.n_shards}), encoding="utf-8")
+    (into / "stock.json").write_text(json.dumps({"n_shards": header.n_shards}), encoding="utf-8")
 
 
 def _prepare_policy(model: Path, table: Path, into: Path) -> None:
@@ -119,10 +119,10 @@ def list_stages(options: Options) -> tuple[Stage, ...]:
         BadOption: a number is out of range, or two options say how templates are scored.
         BadReference: the stock is none.
     """
-    from aliquot_chem.stockfile import read_footer
+    from aliquot_chem.stockfile import read_header
 
     _check(options)
-    is_divided = read_footer(options.stock.path).n_shards > 1
+    is_divided = read_header(options.stock).n_shards > 1
     stages = []
     for level in range(1, options.depth + 1):
         suffix = str(level) if level > 1 else ""
@@ -182,7 +182,7 @@ def open_stock(options: Options, _prepared: Path) -> Callable[[Iterable[Node]], 
     from aliquot_chem.lookup import look_up_rows
     from aliquot_chem.stockfile import Stock
 
-    return partial(look_up_rows, Stock(options.stock.path))
+    return partial(look_up_rows, Stock(options.stock))
 
 
 def open_shards(options: Options, _prepared: Path) -> Callable[[Iterable[Group]], Iterator[list[Node]]]:
@@ -190,7 +190,7 @@ def open_shards(options: Options, _prepared: Path) -> Callable[[Iterable[Group]]
     from aliquot_chem.lookup import look_up_group
     from aliquot_chem.stockfile import Stock
 
-    return partial(map, partial(look_up_group, Stock(options.stock.path)))
+    return partial(map, partial(look_up_group, Stock(options.stock)))
 
 
 def open_ranking(options: Options, prepared: Path) -> Callable[[Iterable[Group]], Iterator[list[Route]]]:

@@ -1,4 +1,4 @@
-"""The index `stock`: from files of molecules to the file that `retro` looks leaves up in.
+"""The index `stock`: from files of molecules to the folder that `retro` looks leaves up in.
 
     records -> key (canonical SMILES) or the reason why there is none -> `stockwriting`
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from aliquot.errors import BadOption, BadReference
-from aliquot.job import Column
+from aliquot.job import Column, Reference
 
 if TYPE_CHECKING:
-    from aliquot_chem.stockfile import Footer
+    from aliquot_chem.stockfile import Header
 
 
 class Molecule(NamedTuple):
@@ -43,21 +43,21 @@ Spread = Callable[[Callable[[Batch], Keys], Iterable[Batch]], Iterator[Keys]]
 
 
 def describe_key() -> str:
-    """What the keys are, for a stock's footer: they hang on the release of RDKit."""
+    """What the keys are, for a stock's header: they hang on the release of RDKit."""
     from rdkit import rdBase
 
     return f"canonical SMILES of RDKit {rdBase.rdkitVersion}"
 
 
-def check_keys(path: Path) -> Footer:
-    """What the stock at `path` says of itself; raises BadReference where its keys are not of this RDKit."""
-    from aliquot_chem.stockfile import read_footer
+def check_keys(stock: Reference) -> Header:
+    """What a stock says of itself; raises BadReference where it is none or its keys are not of this RDKit."""
+    from aliquot_chem.stockfile import read_header
 
-    footer, own = read_footer(path), describe_key()
-    if footer.key != own:
-        reason = f"its molecules are known by {footer.key!r} and this has {own!r}: make it again"
-        raise BadReference(str(path), f"{reason} with `aliquot index stock FILES... --out STOCK`")
-    return footer
+    header, own = read_header(stock), describe_key()
+    if header.key != own:
+        reason = f"its molecules are known by {header.key!r} and this has {own!r}: make it again"
+        raise BadReference(str(stock.path), f"{reason} with `aliquot index stock FILES... --out STOCK`")
+    return header
 
 
 def write_key(smiles: str) -> str | None:
@@ -109,7 +109,7 @@ def build(
 
     Args:
         batches: the records; a batch is what a worker gets at a time.
-        out: the file that it becomes, replaced where it is there.
+        out: the folder that it becomes; a stock that lies there is replaced.
         spread: applies a function to each batch, as `map` does, in whichever processes; in order.
         shards: into how many shards it is divided; see `stockwriting.choose_shards` where None.
 
@@ -118,7 +118,7 @@ def build(
         `shards`, and `keys_sha256`, which depends on the keys alone.
 
     Raises:
-        BadOption: `shards` is no power of two.
+        BadOption: `shards` is no power of two, or something else lies at `out`.
         BadReference: not one molecule has a key.
     """
     from aliquot_chem.stockfile import MOST_SHARDS, are_shards
@@ -135,15 +135,15 @@ def build(
             rejected.update(found.rejected)
         if not n_taken:
             raise BadReference(str(out), f"no molecule can be used: {_list_reasons(rejected)}")
-        footer = writer.finish(shards)
+        header = writer.finish(shards)
     return {
         "molecules": n_taken + rejected.total(),
-        "keys": footer.n_keys,
-        "duplicates": n_taken - footer.n_keys,
+        "keys": header.n_keys,
+        "duplicates": n_taken - header.n_keys,
         "rejected": rejected.total(),
         "reasons": dict(rejected.most_common()),
-        "shards": footer.n_shards,
-        "keys_sha256": footer.keys_sha256,
+        "shards": header.n_shards,
+        "keys_sha256": header.keys_sha256,
     }
 
 

@@ -1,38 +1,52 @@
 """Writes a stock of any length in bounded memory: keys are sorted in parts that fit, by their first bits.
 
-Owns the sorting, the merging of equal keys and the order of writing. Imports NumPy. What is held at a time is
-a million keys as they come, and one part of some thousandth of all keys. When it is wrong, `stockfile` finds
-nothing or too much.
+Owns the sorting, the merging of equal keys, the shards and what may be replaced by them. Imports NumPy. What
+is held at a time is a million keys as they come, and one part of some thousandth of all keys. When it is
+wrong, `stockfile` finds nothing or too much.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import numpy as np
 
+from aliquot.errors import BadOption
 from aliquot_chem.stockfile import (
     BLOCK_KEYS,
     FORMAT,
+    HEADER,
+    KEYS_AT,
     MAGIC,
-    Footer,
     Hashes,
     HashKeys,
+    Header,
     hash_keys,
+    name_shard,
     number_shards,
 )
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
 
 WHOLE_KEYS = 1 << 27  # 1 GiB of hashes: what a worker of 1,769 MB maps whole and keeps at hand
 SHARD_KEYS = 1 << 23  # of a longer one, on average
 _N_PARTS = 1024
 _HELD_KEYS = 1 << 20
+_OWN_NAME = re.compile(rf"{re.escape(HEADER)}|shard-\d{{5}}")
+
+Part = tuple[Hashes, list[bytes]]
+"""Keys and their hashes, in the order of (hash, key), each key once."""
 
 
 def choose_shards(n_keys: int) -> int:
@@ -54,14 +68,19 @@ class StockWriter:
         """Begin a stock.
 
         Args:
-            path: where it is to lie; room for twice its size is needed beside it.
-            key: what its keys are, see `Footer`.
+            path: the folder that it is to be; a stock that lies there is replaced. Room for twice its size is
+                needed beside it.
+            key: what its keys are, see `Header`.
             hash_all: the hash; tests have others.
             held_keys: as many are held before they are put aside on disk.
+
+        Raises:
+            BadOption: something else lies there.
         """
+        _check_replaceable(path)
         self._path, self._key, self._hash_all, self._held_keys = path, key, hash_all, held_keys
         self._held: list[bytes] = []
-        self._is_parted = False
+        self._is_parted, self._n_added = False, 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
 
@@ -77,44 +96,63 @@ class StockWriter:
     def add(self, keys: Sequence[bytes]) -> None:
         """Add keys, of which none holds a line break; those that are there already change nothing."""
         self._held.extend(keys)
+        self._n_added += len(keys)
         if len(self._held) >= self._held_keys:
             self._put_aside()
 
-    def finish(self, n_shards: int | None = None) -> Footer:
+    def finish(self, n_shards: int | None = None) -> Header:
         """Write the stock; as many shards as `choose_shards` says where None."""
         if self._is_parted:
             self._put_aside()
+        n_shards = n_shards or self._choose_shards()
         draft = self._folder / "stock"
-        with draft.open("wb") as out, self._open("hashes") as hashes, self._open("blocks") as blocks:
-            n_keys, digest = self._write_keys(out, hashes, blocks)
+        draft.mkdir()
+        digest = sha256()
+        lengths = [0] * n_shards
+        pieces = (piece for part in self._iterate_parts() for piece in _split(part, n_shards))
+        for number, own in groupby(pieces, key=itemgetter(0)):
+            lengths[number] = self._write_shard(draft / name_shard(number), (part for _, part in own), digest)
+        for number in [number for number, length in enumerate(lengths) if not length]:
+            self._write_shard(draft / name_shard(number), (), digest)
+        header = Header(FORMAT, self._key, sum(lengths), n_shards, digest.hexdigest())
+        with (draft / HEADER).open("wb") as out:
+            out.write(header.pack())
+            _settle(out)
+        if self._path.exists():
+            self._path.replace(self._folder / "before")
+        draft.replace(self._path)
+        return header
+
+    def _choose_shards(self) -> int:
+        """By how many keys there are, which are sorted once more to be counted where they may be many."""
+        if self._n_added <= WHOLE_KEYS:
+            return 1
+        return choose_shards(sum(len(keys) for _, keys in self._iterate_parts()))
+
+    def _write_shard(self, path: Path, parts: Iterable[Part], digest: Digest) -> int:
+        """Write a shard of keys that come in their order; how many they are."""
+        n_keys = 0
+        with path.open("wb") as out, self._open("hashes") as hashes, self._open("blocks") as blocks:
+            out.write(bytes(KEYS_AT))
+            for own, keys in parts:
+                text = b"".join([key + b"\n" for key in keys])
+                ends = out.tell() + np.cumsum([len(key) + 1 for key in keys])
+                starts = np.concatenate([[out.tell()], ends[:-1]])
+                blocks.write(starts[-n_keys % BLOCK_KEYS :: BLOCK_KEYS].astype("<u8").tobytes())
+                hashes.write(own.astype("<u8").tobytes())
+                digest.update(text)
+                out.write(text)
+                n_keys += len(keys)
+            blocks.write(out.tell().to_bytes(8, "little"))
             out.write(b"\0" * (-out.tell() % 8))
             hashes_at = out.tell()
             _append(out, hashes)
             blocks_at = out.tell()
             _append(out, blocks)
-            n_shards = n_shards or choose_shards(n_keys)
-            footer = Footer(FORMAT, self._key, n_keys, n_shards, hashes_at, blocks_at, digest)
-            out.write(footer.pack())
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(self._path)
-        return footer
-
-    def _write_keys(self, out: BinaryIO, hashes: BinaryIO, blocks: BinaryIO) -> tuple[int, str]:
-        """Write the keys, and their hashes and blocks beside; how many they are, and their SHA-256."""
-        out.write(MAGIC)
-        n_keys, digest = 0, sha256()
-        for own, keys in self._iterate_parts():
-            text = b"".join([key + b"\n" for key in keys])
-            ends = out.tell() + np.cumsum([len(key) + 1 for key in keys])
-            starts = np.concatenate([[out.tell()], ends[:-1]])
-            blocks.write(starts[-n_keys % BLOCK_KEYS :: BLOCK_KEYS].astype("<u8").tobytes())
-            hashes.write(own.astype("<u8").tobytes())
-            digest.update(text)
-            out.write(text)
-            n_keys += len(keys)
-        blocks.write(out.tell().to_bytes(8, "little"))
-        return n_keys, digest.hexdigest()
+            out.seek(0)
+            out.write(MAGIC + np.array([n_keys, hashes_at, blocks_at], "<u8").tobytes())
+            _settle(out)
+        return n_keys
 
     def _open(self, name: str) -> BinaryIO:
         return (self._folder / name).open("w+b")
@@ -135,8 +173,8 @@ class StockWriter:
             with (self._folder / f"{number}.keys").open("ab") as file:
                 file.write(b"".join([held[index] + b"\n" for index in own.tolist()]))
 
-    def _iterate_parts(self) -> Iterator[tuple[Hashes, list[bytes]]]:
-        """All keys, each once, and their hashes, in the order of the file."""
+    def _iterate_parts(self) -> Iterator[Part]:
+        """All keys, each once, and their hashes, in the order of the shards."""
         if not self._is_parted:
             if self._held:
                 yield _sort(self._hash_all(self._held), self._held)
@@ -145,11 +183,9 @@ class StockWriter:
             hashes, keys = self._folder / f"{number}.hashes", self._folder / f"{number}.keys"
             if hashes.exists():
                 yield _sort(np.fromfile(hashes, np.uint64), keys.read_bytes().split(b"\n")[:-1])
-                hashes.unlink()
-                keys.unlink()
 
 
-def _sort(hashes: Hashes, keys: list[bytes]) -> tuple[Hashes, list[bytes]]:
+def _sort(hashes: Hashes, keys: list[bytes]) -> Part:
     """Keys in the order of (hash, key), each once."""
     order = np.argsort(hashes)
     hashes = hashes[order]
@@ -158,6 +194,28 @@ def _sort(hashes: Hashes, keys: list[bytes]) -> tuple[Hashes, list[bytes]]:
         return hashes, keys
     pairs = sorted(set(zip(hashes.tolist(), keys, strict=True)))
     return np.array([own for own, _ in pairs], np.uint64), [key for _, key in pairs]
+
+
+def _split(part: Part, n_shards: int) -> Iterator[tuple[int, Part]]:
+    """What of a part lies in which shard, ascending."""
+    hashes, keys = part
+    numbers, starts = np.unique(number_shards(hashes, n_shards), return_index=True)
+    ends = [*starts[1:].tolist(), len(keys)]
+    for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
+        yield number, (hashes[start:end], keys[start:end])
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise BadOption where something else than a stock would be lost."""
+    if path.exists() and not path.is_dir():
+        raise BadOption("--out", f"{path} is a file: name the folder that is to be the stock")
+    if path.is_dir() and any(not _OWN_NAME.fullmatch(each.name) for each in path.iterdir()):
+        raise BadOption("--out", f"{path} holds other files: name the folder that is to be the stock")
+
+
+def _settle(out: BinaryIO) -> None:
+    out.flush()
+    os.fsync(out.fileno())
 
 
 def _append(out: BinaryIO, part: BinaryIO) -> None:
