@@ -14,18 +14,19 @@ from typing import Any, NamedTuple
 
 from aliquot import manifest
 from aliquot.errors import BadOption, BadReference
-from aliquot.folders import MOST_BYTES, list_folder
+from aliquot.folders import MOST_BYTES, count_room, list_folder
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type
 from aliquot.readers.sources import INDEX
 
 
 class ReferenceSize(NamedTuple):
-    """A reference, and how large it is."""
+    """A reference, how large it is, and the room that a worker of a stack has to have for it, bytes."""
 
     path: str
     sha256: str
     size_bytes: int
+    room_bytes: int
     is_folder: bool = False
 
 
@@ -54,18 +55,19 @@ def describe_reference(flag: str, value: Any) -> dict[str, Any]:
     return {"path": str(path), "sha256": digest}
 
 
-def measure_files(path: Path) -> int:
-    """Bytes of a file, or of all that a folder holds."""
+def measure_files(path: Path) -> list[int]:
+    """Bytes of a file, or of each that a folder holds."""
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(each.stat().st_size for each in files if each.is_file())
+    return [each.stat().st_size for each in files if each.is_file()]
 
 
 def measure_references(plain: Mapping[str, Any]) -> tuple[ReferenceSize, ...]:
     """How large the references among a request's options are."""
     found = [value for value in plain.values() if isinstance(value, Mapping) and "sha256" in value]
+    sizes = [measure_files(Path(each["path"])) for each in found]
     return tuple(
-        ReferenceSize(each["path"], each["sha256"], measure_files(Path(each["path"])), "is_folder" in each)
-        for each in found
+        ReferenceSize(each["path"], each["sha256"], sum(own), count_room(own), "is_folder" in each)
+        for each, own in zip(found, sizes, strict=True)
     )
 
 

@@ -175,7 +175,7 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
             threads = launcher.open().threads
             start_s, open_s = time.monotonic() - started_s, time.monotonic() - prepared_s
             threads = settings.threads or threads
-            prepared_bytes = measure_files(prepared)
+            prepared_bytes = sum(measure_files(prepared))
             launcher.limit(replace(limits, threads=threads, keeps_all=True))
             runner = _ProbeRunner(launcher, settings, chunk, threads)
             batched = runner.run([Task(runner.id, runner.id.all_records)])

@@ -156,7 +156,7 @@ def estimate_for(
         facts, tariff = settings.fit(stack, is_cut=is_cut).freeze(stack), make_tariff(stack)
         ramp = replace(PROVISIONED, most=stack.concurrency) if stack.is_provisioned else STANDARD
     local = estimate_here()
-    check_room(name, tmp_mib, _carry(local).sizes)
+    check_room(name, tmp_mib, local.references, local.prepared_bytes)
     local = replace(local, sent=frozenset(each.sha256 for each in local.references if has(each.sha256)))
     return estimate_at(local, Place(tariff, facts["window"], may_wait(facts), ramp))
 

@@ -12,6 +12,7 @@ from math import ceil
 
 from aliquot.cache import SPARED_BYTES
 from aliquot.errors import BadReference
+from orchestrator.options import ReferenceSize
 
 # AWS tells no figure for a function's network. Users report 400 to 700 Mbit/s from S3: this is the lower end.
 # It is not measured here: in rehearsals and SAM's containers S3 is this machine.
@@ -56,13 +57,19 @@ class Carry:
         return self.fetch_s >= _TOLD_S
 
 
-def check_room(stack: str, tmp_mib: int, carried: Mapping[str, int]) -> None:
-    """Raise BadReference where workers have no room for all of it at a time.
+def check_room(
+    stack: str, tmp_mib: int, references: Iterable[ReferenceSize], prepared_bytes: int = 0
+) -> None:
+    """Raise BadReference where workers have no room for what has to be there at a time.
+
+    Of a folder these are a few files: they make room for each other.
 
     Args:
         tmp_mib: of the stack's workers; 0 where the stack, of an earlier release, does not say.
-        carried: bytes by path, as `Carry.sizes`.
+        references: that the run carries.
+        prepared_bytes: of what the job's `prepare` wrote.
     """
+    carried = name_sizes([(each.path, each.room_bytes) for each in references], prepared_bytes)
     room_bytes, needed_bytes = tmp_mib * _MIB - SPARED_BYTES, sum(carried.values())
     if not tmp_mib or needed_bytes <= room_bytes:
         return
@@ -75,7 +82,7 @@ def check_room(stack: str, tmp_mib: int, carried: Mapping[str, int]) -> None:
         remedy = f"Lambda has {MOST_TMP_MIB:,} at most: give the job less"
     raise BadReference(
         largest,
-        f"has {carried[largest] / _MIB:,.0f} MiB{also}, and workers of stack {stack!r} have room for "
+        f"needs {carried[largest] / _MIB:,.0f} MiB{also}, and workers of stack {stack!r} have room for "
         f"{room_bytes / _MIB:,.0f} MiB in /tmp: {remedy}",
     )
 

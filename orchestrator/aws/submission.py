@@ -23,7 +23,7 @@ from orchestrator.aws.folder import CloudAddress, make_token, name_run, write_ad
 from orchestrator.aws.package import Package, build_package
 from orchestrator.aws.preparing import Preparing
 from orchestrator.aws.references import list_references, upload_any
-from orchestrator.aws.room import check_room, name_sizes
+from orchestrator.aws.room import check_room
 from orchestrator.aws.run import CloudRun
 from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.site import Site
@@ -107,16 +107,15 @@ class Submitting:
         """
         package = self._build_package()
         sha256 = package.sha256 if package is not None else ""
-        sizes = [(each.path, each.size_bytes) for each in measure_references(self._request.options)]
-        check_room(site.stack.name, site.stack.tmp_mib, name_sizes(sizes, 0))
+        references = measure_references(self._request.options)
+        check_room(site.stack.name, site.stack.tmp_mib, references)
         self._preparing = Preparing(
             self._request, settings.record_timeout_s, self._folder.ledger_path, self._say
         )
         with self._preparing.closing():
             self._check_interrupt()
             opened = self._preparing.open()
-            carried = name_sizes(sizes, self._preparing.n_bytes)
-            check_room(site.stack.name, site.stack.tmp_mib, carried)
+            check_room(site.stack.name, site.stack.tmp_mib, references, self._preparing.n_bytes)
             now = make_manifest(self._request, settings.freeze(site.stack), sha256)
             now |= {"code": opened.code, "versions": dict(opened.versions)}
             now["reads"] = describe_reads(self._request.known.job.reads)  # for a stack that cuts

@@ -322,13 +322,26 @@ def test_hosts_fetch_only_the_shards_that_they_ask_for_each_once(shards, tmp_pat
     assert shards.objects.counts["get"] == 1 + 2
 
 
-def test_shard_without_room_is_refused_for_good_and_those_that_are_open_stay(shards, tmp_path):
+def test_shards_make_room_for_each_other_the_one_asked_for_longest_ago_first(shards, tmp_path):
+    """A stock may be larger than /tmp; and a host that has mapped a shard keeps what it has mapped."""
     _, stock = shards.localize("run", shards.put_folder(tmp_path / "stock", 5))
-    for number in range(3):
-        stock.file(f"shard-{number}")
-    with pytest.raises(BadReference, match=r"shard-3: .* has 1 MiB, .*TmpMiB"):
-        stock.file("shard-3")
-    assert stock.file("shard-0").read_bytes() == bytes(MIB)
+    with stock.file("shard-1").open("rb") as mapped:
+        for number in (0, 2, 0, 3):
+            stock.file(f"shard-{number}")
+        assert shards.list_kept() == {"listing", "shard-0", "shard-2", "shard-3"}
+        assert mapped.read() == bytes([1]) * MIB
+    assert stock.file("shard-1").read_bytes() == bytes([1]) * MIB
+    assert shards.objects.counts["get"] == 1 + 5
+
+
+def test_shard_without_room_is_refused_for_good(objects, tmp_path, monkeypatch):
+    monkeypatch.setattr(aws, "_PIECE_BYTES", MIB)
+    small = Shards(objects, tmp_path / "small", room_mib=1)
+    option = small.put_folder(tmp_path / "stock", 3)
+    _, stock = small.localize("run", option)
+    with pytest.raises(BadReference, match=r"shard-0: .* has 1 MiB, .*TmpMiB"):
+        stock.file("shard-0")
+    small.close()
 
 
 def test_shard_that_s3_does_not_give_now_is_a_lost_connection(shards, tmp_path):

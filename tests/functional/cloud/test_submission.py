@@ -204,7 +204,7 @@ def test_reference_without_room_in_the_workers_is_refused_before_anything_is_put
     bench.tmp_mib = 33
     with (bench.folder / "templates").open("ab") as file:
         file.truncate(2 << 20)
-    with pytest.raises(BadReference, match=r"templates: has 2 MiB, .* room for 1 MiB .*TmpMiB=512"):
+    with pytest.raises(BadReference, match=r"templates: needs 2 MiB, .* room for 1 MiB .*TmpMiB=512"):
         bench.submit()
     assert bench.list_keys("") == []
     bench.tmp_mib = 34

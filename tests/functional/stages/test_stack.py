@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rdkit import rdBase
 
 from aliquot.keys import OutcomeKey
+from aliquot_chem.stockfile import hash_keys, name_shard, number_shards
+from benchmarks import naive_retro
 from orchestrator.aws.rehearsal import Drain
 from orchestrator.installed_layers import assemble_layers, find_cache
 from orchestrator.rehearsal import Faults, Stack, rehearse
@@ -88,6 +93,47 @@ def test_a_stage_begins_on_the_rung_that_has_its_memory(stack, desk):
     ]
     rungs = {key.stage: key.rung for key in keys}
     assert rungs == {"read": "small", "wide": "medium"}
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("stack")
+def test_of_a_stock_in_shards_only_those_are_fetched_that_are_asked_for(stack, desk):
+    """`retro` on a stack: a stock larger than a worker's room needs no more of it than a few shards."""
+    sample = ROOT / "examples" / "crossref"
+    desk.write("targets.smi", "CCNC(C)=O a\n")
+    desk.write("stock.smi", (sample / "molecules.smi").read_text() + "CC(=O)O acid\nCCN amine\n")
+    said = desk.aliquot("index", "stock", "stock.smi", "--out", "stock", "--shards", "32")
+    assert said.code == 0, said.err
+    words = ("run", "retro", "targets.smi", "--templates", str(sample / "templates.csv"), "--stock", "stock")
+    for place in (("--out", "there", "--on", "aws:rehearsal"), ("--out", "here")):
+        said = desk.aliquot(*words, *place, "--quiet")
+        assert said.code == 0, said.err
+    assert desk.table("there").equals(desk.table("here"))
+    assert len(desk.table("there")) > 0
+
+    names_by_digest = {
+        hashlib.sha256(each.read_bytes()).hexdigest(): each.name for each in (desk.folder / "stock").iterdir()
+    }
+    fetched = {
+        names_by_digest.get(each.resource.rpartition("/")[2])
+        for each in stack.calls
+        if each.action == "s3:GetObject" and "Worker" in each.caller
+    }
+    asked = list_shards(["CCNC(C)=O"], sample / "templates.csv", 32)
+    held = asked & set(names_by_digest.values())
+    assert held <= fetched - {None} <= asked | {"stock.json"}
+    assert 0 < len(held) < len(names_by_digest) / 2
+
+
+def list_shards(targets: list[str], templates: Path, n_shards: int) -> set[str]:
+    """The shards in which what can be made into the targets would lie."""
+    with templates.open(newline="") as file:
+        rows = [(row["id"], row["smarts"]) for row in csv.DictReader(file)]
+    with rdBase.BlockLogs():
+        loaded = naive_retro.load_templates(rows, None)
+        steps = [step for target in targets for step in naive_retro.expand(target, loaded, 50)]
+    keys = [leaf.encode() for step in steps for leaf in step.leaves]
+    return {name_shard(number) for number in number_shards(hash_keys(keys), n_shards).tolist()}
 
 
 WIDE = """

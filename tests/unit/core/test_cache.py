@@ -24,11 +24,19 @@ def nothing_held(_name: str) -> bool:
 
 
 class Shelf:
-    """A cache of so many MiB besides what is spared, on a disk that has more."""
+    """A cache of so many MiB besides what is spared, on a disk that has more.
 
-    def __init__(self, folder: Path, room_mib: int, free_mib: int = 1 << 20) -> None:
-        self.cache = Cache(folder, room_mib * MIB + SPARED, lambda _: free_mib * MIB + SPARED)
+    Where `is_mapped`, a host maps all that was put, and removing it frees nothing.
+    """
+
+    def __init__(self, folder: Path, room_mib: int, disk_mib: int = 1 << 20) -> None:
+        self.is_mapped, self._disk_mib, self._put_mib = False, disk_mib, 0
+        self.cache = Cache(folder, room_mib * MIB + SPARED, self._read_free)
         self.cache.hold([])
+
+    def _read_free(self, folder: Path) -> int:
+        kept_bytes = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+        return self._disk_mib * MIB + SPARED - (self._put_mib * MIB if self.is_mapped else kept_bytes)
 
     def put(self, body: bytes, n_mib: int) -> str:
         """A file that is `body` and then zeros; its name."""
@@ -39,6 +47,7 @@ class Shelf:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
         self.cache.keep(name)
+        self._put_mib += n_mib
         return name
 
     def is_there(self, name: str) -> bool:
@@ -119,9 +128,18 @@ def test_what_does_not_fit_at_all_says_sizes_and_what_to_do_and_costs_nothing(tm
     assert shelf.is_there(here), "nothing is removed for what cannot fit anyway"
 
 
+def test_room_of_what_a_host_still_maps_is_none(tmp_path):
+    """A file that was removed lies on the disk until whoever maps it lets go."""
+    shelf = Shelf(tmp_path, room_mib=4, disk_mib=4)
+    shelf.put(b"mapped", 3)
+    shelf.is_mapped = True
+    with pytest.raises(NoRoom, match="there are 1"):
+        shelf.put(b"next", 2)
+
+
 def test_what_jobs_left_in_tmp_takes_its_room(tmp_path):
     """The disk itself counts, not only what the cache knows of."""
-    shelf = Shelf(tmp_path, room_mib=100, free_mib=1)
+    shelf = Shelf(tmp_path, room_mib=100, disk_mib=2)
     first = shelf.put(b"1", 1)
     shelf.put(b"2", 2)  # a MiB is free, and one is made so
     assert not shelf.is_there(first)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from aliquot.errors import BadOption, BadReference
+from aliquot.folders import count_room
 from aliquot.prices import Prices
 from aliquot.spending import Tariff
 from orchestrator.aws.estimate import StackEstimate, estimate_at, estimate_for
@@ -201,7 +202,8 @@ def test_prices_of_the_users_are_what_a_plan_counts_by(override):
 
 
 GB = 1_000_000_000
-STOCK = ReferenceSize("/data/stock.bin", "5" * 64, 3 * GB)
+MIB = 1 << 20
+STOCK = ReferenceSize("/data/stock.bin", "5" * 64, 3 * GB, 3 * GB)
 
 
 def test_loading_is_in_the_time_and_the_price_of_every_cold_start():
@@ -242,23 +244,35 @@ def test_what_is_prepared_here_is_not_prepared_by_each_worker():
 
 
 def test_plan_refuses_what_has_no_room_in_the_workers():
-    with pytest.raises(BadReference, match=r"stock.bin: has 2,861 MiB, and .* 2,016 .*TmpMiB=3072 or more"):
+    with pytest.raises(BadReference, match=r"stock.bin: needs 2,861 MiB, and .* 2,016 .*TmpMiB=3072 or more"):
         estimate_for(
             Target("rehearsal"), CloudSettings(), lambda: replace(LOCAL, references=(STOCK,)), is_cut=False
         )
 
 
+def carry(**sizes_mib: int) -> list[ReferenceSize]:
+    return [ReferenceSize(name, "", size * MIB, size * MIB) for name, size in sizes_mib.items()]
+
+
 def test_room_counts_all_that_a_run_carries_and_says_what_to_do():
-    mib = 1 << 20
-    check_room("prod", 2048, {"a": 1000 * mib, "b": 1016 * mib})
-    check_room("old", 0, {"a": 99_999 * mib})
+    check_room("prod", 2048, carry(a=1000, b=1016))
+    check_room("prod", 2048, carry(a=1000), prepared_bytes=1016 * MIB)
+    check_room("old", 0, carry(a=99_999))
     with pytest.raises(
         BadReference,
-        match=r"^b: has 1,017 MiB, with what goes beside it 2,017, .*'prod' .* 2,016 MiB .*=2560",
+        match=r"^b: needs 1,017 MiB, with what goes beside it 2,017, .*'prod' .* 2,016 MiB .*=2560",
     ):
-        check_room("prod", 2048, {"a": 1000 * mib, "b": 1017 * mib})
+        check_room("prod", 2048, carry(a=1000, b=1017))
     with pytest.raises(BadReference, match=r"Lambda has 10,240 at most: give the job less"):
-        check_room("prod", 2048, {"a": 10_240 * mib})
+        check_room("prod", 2048, carry(a=10_240))
+
+
+def test_of_a_folder_a_few_files_need_room_at_a_time():
+    """A stock of 25 GB in shards of 280 MB; one that is a shard alone is there whole or not at all."""
+    assert count_room([280] * 90) == 7 * 280
+    assert count_room([3999, 1]) == 4000
+    assert count_room([]) == 0
+    check_room("prod", 2048, [ReferenceSize("stock", "", 25_000 * MIB, 7 * 280 * MIB, is_folder=True)])
 
 
 def test_wrong_prices_are_told_before_anything_is_run(override):

@@ -2,7 +2,9 @@
 
     hold what is to be open -> find: here, and as it was kept? -> else make_room, write it, keep it
 
-A file that is held is never removed: the open job maps it. What was kept is told again by its size, inode
+A file that is held is never removed: the open job maps it. Of a folder that is a reference the files are not
+held: hosts ask for them one by one, and a file that is removed while one of them maps it stays whole for it,
+but takes its room until it lets go. What was kept is told again by its size, inode
 and times of change, which costs a stat: whatever changes a file in `/tmp` is a process of this environment,
 and leaves these behind. Where they differ, and of what an earlier process of the environment has left, the
 SHA-256 decides; what has none is removed. Bytes that rot without a write are not seen by it.
@@ -104,7 +106,11 @@ class Cache:
         return path
 
     def make_room(self, name: str, n_bytes: int) -> None:
-        """Remove the least recently used until so many bytes fit; raises NoRoom, with nothing removed."""
+        """Remove the least recently used until so many bytes fit.
+
+        Raises:
+            NoRoom: they never will, and nothing was removed; or what was removed is still mapped.
+        """
         kept = self._list()
         used_bytes = sum(each.size_bytes for each in kept.values())
         free_bytes = self._free_bytes(self.folder)
@@ -116,6 +122,9 @@ class Cache:
             raise NoRoom(name, n_bytes, max(0, freed_bytes), self._most_bytes)
         for each in evicted:
             self.drop(each)
+        freed_bytes = self._free_bytes(self.folder) - SPARED_BYTES
+        if evicted and freed_bytes < n_bytes:
+            raise NoRoom(name, n_bytes, max(0, freed_bytes), self._most_bytes)
 
     def keep(self, name: str) -> Path:
         """Note what was written under a name, file or folder, as whole; its path."""

@@ -31,7 +31,7 @@ from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, mak
 
 REFERENCES = "references/"
 PREPARED = "prepared/"
-_PACKAGES, _FILES = "packages/", "files"
+_PACKAGES, _FILES, _LISTING = "packages/", "files", "listing"
 MOST_CODE_BYTES = 250 << 20  # of a package, unpacked: as much as Lambda takes of a function's own
 MOST_CODE_FILES = 20_000
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA takes the memory that it is told to
@@ -117,12 +117,19 @@ class Carried:
             self._cache.keep(f"{PREPARED}{run}/{name}")
 
     def _hold(self, run: str, manifest: Mapping[str, Any]) -> None:
-        """Keep what this run's job maps, and nothing of the run before it, from being removed."""
+        """Keep what this run's job maps, and nothing of the run before it, from being removed.
+
+        Of a folder it is the list: its files are asked for, and make room for each other.
+        """
         options = manifest["options"].values()
-        digests = [value["sha256"] for value in options if isinstance(value, Mapping) and "sha256" in value]
+        given = [value for value in options if isinstance(value, Mapping) and "sha256" in value]
+        names = [
+            f"{REFERENCES}{value['sha256']}" + (f"/{_LISTING}" if value.get("is_folder") else "")
+            for value in given
+        ]
         package = manifest.get("package", "")
         code = [f"{_PACKAGES}{package}", f"{REFERENCES}{package}"] if package else []
-        self._cache.hold([f"{PREPARED}{run}", *code, *(f"{REFERENCES}{each}" for each in digests)])
+        self._cache.hold([f"{PREPARED}{run}", *code, *names])
 
     def _find_code(self, manifest: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         """A job's address, and the folders in which it is looked for."""
@@ -146,7 +153,7 @@ class Carried:
 
     def _localize_folder(self, sha256: str) -> dict[str, Any]:
         """A folder's option: its files are fetched when hosts ask for them; those that lie here are sound."""
-        name = f"{REFERENCES}{_check_digest(sha256)}/listing"
+        name = f"{REFERENCES}{_check_digest(sha256)}/{_LISTING}"
         path = self._fetch(name, self._store(REFERENCES), sha256, sha256)
         listing = self._folders[sha256] = read_listing(name, path.read_bytes())
         for member, said in listing.members.items():

@@ -1,7 +1,7 @@
 """A host asks its supervisor for a file that its references name, and has it on disk when it is told so.
 
-    a job: reference.file("shard-07") -> not here: {"reference", "name"} over the loopback, a line
-      supervisor's thread: fetches it into its cache -> {"error": "", "final": ...} -> the host maps the file
+    a job: reference.file("shard-07") -> {"reference", "name"} over the loopback, a line
+      supervisor's thread: in its cache, or fetched -> {"error": "", "final": ...} -> the host maps the file
 
 Hosts have no way to S3 of their own, and one file is fetched once for all of them. One question at a time.
 Whoever asks over the loopback can name nothing but files of the references of the run that is open.

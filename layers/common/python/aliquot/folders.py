@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +22,7 @@ from aliquot.notes import check_fields, is_text, read_note
 
 FORMAT = "aliquot/folder/1"
 MOST_BYTES = 16 << 20  # of a listing: some 150,000 files
+_FILES_AT_A_TIME = 7  # one that each of a worker's hosts maps, 6 at most, and the next
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Listing:
         return sum(each.size_bytes for each in self.members.values())
 
     @property
+    def room_bytes(self) -> int:
+        """What of it a worker has to have room for."""
+        return count_room([each.size_bytes for each in self.members.values()])
+
+    @property
     def sha256(self) -> str:
         """The folder's digest: of its names and contents, wherever it lies."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
@@ -52,6 +58,11 @@ class Listing:
         """The same bytes for the same files."""
         files = [[name, each.size_bytes, each.sha256] for name, each in sorted(self.members.items())]
         return json.dumps({"format": FORMAT, "files": files}, ensure_ascii=False).encode()
+
+
+def count_room(sizes: Collection[int]) -> int:
+    """What a worker has to have room for of files of these sizes, bytes: they make room for each other."""
+    return min(sum(sizes), _FILES_AT_A_TIME * max(sizes, default=0))
 
 
 def list_folder(folder: Path) -> Listing:

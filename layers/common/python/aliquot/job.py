@@ -47,9 +47,10 @@ class Reference:
     fetch: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
     def file(self, name: str) -> Path:
-        """One file of a folder, on disk, to be mapped; the first use on a stack fetches it.
+        """One file of a folder, on disk, to be mapped at once; on a stack it is fetched if need be.
 
-        In a record that takes of the record's deadline: 60 s are some 3 GB.
+        In a record that takes of the record's deadline: 60 s are some 3 GB. Files of a folder make room for
+        each other: ask again for one that is to be mapped again, and let go of what is not needed any more.
 
         Args:
             name: from the folder on: `shard-07.npy`, `deep/table`.
@@ -58,7 +59,7 @@ class Reference:
             ConnectionError: it could not be fetched now; the engine tries the record again.
         """
         path = self.path / name
-        if self.fetch is not None and not path.exists():
+        if self.fetch is not None:  # whether it lies there or not: it is in use now, and goes last
             self.fetch(name)
         if not path.is_file():
             raise BadReference(str(self.path), f"holds no file {name!r}")

@@ -71,7 +71,7 @@ class RequestReferences:
             largest = max(sizes, key=lambda name: sizes[name])
             raise RequestRefused(
                 spell_option(largest),
-                f"has {sizes[largest] >> 20:,} MiB of the {sum(sizes.values()) >> 20:,} that a run of it "
+                f"needs {sizes[largest] >> 20:,} MiB of the {sum(sizes.values()) >> 20:,} that a run of it "
                 f"carries, and workers have room for {room_bytes >> 20:,} MiB in /tmp: deploy with a larger "
                 "TmpMiB",
             )
@@ -86,14 +86,14 @@ class RequestReferences:
         return {**value, "path": f"{SCHEME}{self._bucket}/{REFERENCES}{sha256}"}
 
     def _measure(self, said: str, value: Mapping[str, Any]) -> int:
-        """Bytes of a reference that is there; raises RequestRefused where it is no folder and should be."""
+        """The room that a reference needs, bytes; raises RequestRefused where a folder is none."""
         n_bytes = self._there.measure(value["sha256"]) or 0
         if not value.get("is_folder"):
             return n_bytes
         if n_bytes > MOST_BYTES:
             raise RequestRefused(said, "is no folder: too large for the list of one")
         try:
-            return read_listing(value["sha256"], self._there.get(value["sha256"])).n_bytes
+            return read_listing(value["sha256"], self._there.get(value["sha256"])).room_bytes
         except Undecodable as err:
             raise RequestRefused(said, f"is no folder: {err}") from err
 
