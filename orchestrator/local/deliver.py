@@ -90,7 +90,9 @@ def _write_legs(
     columns, cpu_ms = gather_columns(subject.job, ledger, roster)
     rows, summary = write_rows(subject, ledger, leg, roster, fates, columns, aside, ending, check)
     _, ledger, roster = settled[0]
-    figures = write_fates(subject, ledger, roster, fates, aside, ending, check)
+    figures, notes = write_fates(subject, ledger, roster, fates, aside, ending, check)
+    if summary is not None and notes is not None:
+        summary.merge(notes.partial())
     others = settled if fates.is_cut else settled[:-1]
     figures.rows, figures.cpu_ms = rows.rows, cpu_ms + sum(count_cpu_ms(*each[1:]) for each in others)
     return columns, figures, summary

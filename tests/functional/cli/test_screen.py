@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 
 import pyarrow.dataset
+import pyarrow.parquet
 import pytest
+from rdkit import Chem, rdBase
+from rdkit.Chem import Descriptors, rdMolDescriptors
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 COLUMNS = ["query_id", "rank", "score", "id", "record"]
 
@@ -53,6 +58,45 @@ def test_a_library_and_its_index_give_the_same_rows(library):
         screen(library, "lib", *asked, *filtered, "--substructure", out="six")[0]
         == (screen(library, "library.smi", *asked, *filtered, "--substructure", out="five")[0])
     )
+
+
+def test_what_each_filter_removed_is_told_by_its_name(library, project_root):
+    """By a window, a pattern and a catalog: what the first of them that a molecule does not pass is."""
+    library.write("f.smarts", "!C(=O)[OH] acid\n")
+    assert library.aliquot("index", "fingerprints", "library.smi", "--out", "lib", "--quiet").code == 0
+    asked = ("--smarts", "f.smarts", "--catalog", "brenk", "--property", "lipinski,mass>=60")
+    rows, by_index = screen(library, "lib", *asked, out="one")
+    said = library.aliquot("run", "screen", "library.smi", *asked, "--out", "two")
+    own = json.loads((library.folder / "two/summary.json").read_text())
+
+    expected = Counter[str]()
+    with rdBase.BlockLogs():
+        brenk = FilterCatalog(FilterCatalogParams(FilterCatalogParams.FilterCatalogs.BRENK))
+        acid = Chem.MolFromSmarts("C(=O)[OH]")
+        for line in (project_root / "examples/crossref/molecules.smi").read_text().splitlines():
+            mol = Chem.MolFromSmiles(line.split()[0])
+            if Descriptors.MolWt(mol) < 60:
+                expected["mass>=60"] += 1
+            elif not is_within_lipinski(mol):
+                expected["lipinski"] += 1
+            elif mol.HasSubstructMatch(acid):
+                expected["acid"] += 1
+            elif brenk.HasMatch(mol):
+                expected["brenk"] += 1
+            else:
+                expected["kept"] += 1
+    assert len(rows) == expected.pop("kept")
+    assert len(expected) == 4
+    assert by_index["removed_by"] == own["removed_by"] == dict(expected)
+    assert own["removed"] == expected.total()
+    assert f"filters removed {expected.total():,} molecules: brenk {expected['brenk']:,}, " in said.err
+    table = pyarrow.parquet.read_table(library.folder / "two/removed.parquet").to_pydict()
+    assert dict(zip(table["filter"], table["molecules"], strict=True)) == expected
+
+
+def is_within_lipinski(mol: Chem.Mol) -> bool:
+    shape = rdMolDescriptors.CalcNumHBD(mol) <= 5 and rdMolDescriptors.CalcNumHBA(mol) <= 10
+    return shape and Descriptors.MolWt(mol) <= 500 and Descriptors.MolLogP(mol) <= 5
 
 
 def test_bad_queries_are_refused_by_file_and_line(library):

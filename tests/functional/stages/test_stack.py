@@ -125,6 +125,22 @@ def test_of_a_stock_in_shards_only_those_are_fetched_that_are_asked_for(stack, d
     assert 0 < len(held) < len(names_by_digest) / 2
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("stack")
+def test_what_filters_removed_is_counted_on_a_stack_as_here(desk):
+    """Notes of the stage before an exchange reach the summary, whose groups are others."""
+    library = str(ROOT / "examples" / "crossref" / "molecules.smi")
+    told = []
+    for place in (("--out", "there", "--on", "aws:rehearsal"), ("--out", "here")):
+        words = ("run", "screen", library, "--catalog", "brenk", "--property", "mass>=60", "--quiet")
+        said = desk.aliquot(*words, *place)
+        assert said.code == 0, said.err
+        summary = json.loads((desk.folder / place[1] / "summary.json").read_text())
+        told.append({name: summary[name] for name in ("removed", "removed_by", "remarks")})
+    assert told[0] == told[1]
+    assert len(told[0]["removed_by"]) == 2
+
+
 def list_shards(targets: list[str], templates: Path, n_shards: int) -> set[str]:
     """The shards in which what can be made into the targets would lie."""
     with templates.open(newline="") as file:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 _FILE = "screen.json"
+_SHOWN = 8  # filters, in a line
 _COLUMNS = ("record", "id", "kind", "reason")
 
 
@@ -38,8 +39,13 @@ def _read(prepared: Path) -> dict[str, Any]:
     return found
 
 
+def note_removed(removed: Mapping[str, int]) -> str:
+    """A record's note: how many molecules each filter has removed, by its name; empty for none."""
+    return json.dumps(removed, ensure_ascii=False) if removed else ""
+
+
 class ScreenCounts:
-    """Counts queries with hits; fed group by group."""
+    """Counts queries with hits, fed group by group, and what filters removed, by the notes."""
 
     def __init__(self, options: Any, prepared: Path) -> None:  # noqa: ARG002  # as every summary is called
         """Start empty."""
@@ -47,24 +53,38 @@ class ScreenCounts:
         self._n_queries = len(said["queries"])
         self._index: dict[str, Any] | None = said["index"]
         self._n_answered = 0
+        self._removed: Counter[str] = Counter()
+
+    def add_note(self, record: int, note: str) -> None:  # noqa: ARG002  # as every summary is called
+        """Count what a note says was removed."""
+        self._removed.update(json.loads(note))
 
     def add(self, record: int, rows: Sequence[tuple[Any, ...]], note: str | None) -> None:  # noqa: ARG002
         """Count the rows of a query, of which the first has rank 1."""
         self._n_answered += sum(row[1] == 1 for row in rows)
 
     def partial(self) -> Any:
-        """How many queries have hits."""
-        return self._n_answered
+        """How many queries have hits, and how many molecules each filter removed."""
+        return [self._n_answered, dict(self._removed)]
 
     def merge(self, partial: Any) -> None:
         """Add what another summary counted."""
-        self._n_answered += partial
+        n_answered, removed = partial
+        self._n_answered += n_answered
+        self._removed.update(removed)
 
     def figures(self) -> dict[str, Any]:
-        """Queries, those with hits, and of an index its molecules and why records of the library are none."""
+        """Queries, those with hits, what filters removed; of an index its molecules, and what it lacks."""
         figures: dict[str, Any] = {}
+        remarks: list[str] = []
         if self._n_queries:
             figures |= {"queries": self._n_queries, "queries_with_hits": self._n_answered}
+        if self._removed:
+            removed = self._removed.most_common()
+            figures |= {"removed": self._removed.total(), "removed_by": dict(removed)}
+            shown = ", ".join(f"{name} {count:,}" for name, count in removed[:_SHOWN])
+            more = f", and {len(removed) - _SHOWN:,} more" if len(removed) > _SHOWN else ""
+            remarks.append(f"filters removed {self._removed.total():,} molecules: {shown}{more}")
         if self._index is not None:
             reasons = Counter(row[3] for row in self._index["rejected"])
             rejected = {
@@ -76,12 +96,16 @@ class ScreenCounts:
                 said = (
                     f"{len(self._index['rejected']):,} records of the library are not in the index: rejected"
                 )
-                figures["remarks"] = [said]
-        return figures
+                remarks.append(said)
+        return figures | ({"remarks": remarks} if remarks else {})
 
     def tables(self) -> dict[str, dict[str, Sequence[Any]]]:
-        """`rejected`: the records of the library that its index does not hold, with the reasons."""
-        if self._index is None or not self._index["rejected"]:
-            return {}
-        columns = zip(*self._index["rejected"], strict=True)
-        return {"rejected": dict(zip(_COLUMNS, map(list, columns), strict=True))}
+        """`removed`: how many molecules each filter did; `rejected`: the records that an index lacks."""
+        tables: dict[str, dict[str, Sequence[Any]]] = {}
+        if self._removed:
+            names, counts = zip(*self._removed.most_common(), strict=True)
+            tables["removed"] = {"filter": list(names), "molecules": list(counts)}
+        if self._index is not None and self._index["rejected"]:
+            columns = zip(*self._index["rejected"], strict=True)
+            tables["rejected"] = dict(zip(_COLUMNS, map(list, columns), strict=True))
+        return tables

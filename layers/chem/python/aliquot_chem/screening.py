@@ -11,8 +11,10 @@ filters and similarity go together. Imports NumPy and RDKit. When it is wrong, h
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from aliquot_chem.molecule_text import read_molecule
 from aliquot_chem.nearest import Floats, Hits, Ints, Queries, Searcher, score_shared
 from aliquot_chem.query_file import read_queries
 from aliquot_chem.screen import ORDER_BITS, RECORD_BITS, Molecule, Options, Passed, Score, has_filters
-from aliquot_chem.screencounts import write_screen
+from aliquot_chem.screencounts import note_removed, write_screen
 
 _ARRAYS, _TEXTS = "queries.npz", "queries.json"
 _RADIUS, _BITS = 2, 2048
@@ -117,12 +119,12 @@ def _choose_settings(options: Options, index: FingerprintIndex | None) -> Settin
 
 
 def filter_molecules(options: Options) -> Answers:
-    """A function from molecules to a row of those that pass; the note says which filter one did not pass."""
+    """A function from molecules to a row of those that pass; the note says which filter removed one."""
     filters = open_filters(options)
 
     def judge(record: Molecule) -> Answer:
         fault = filters.find_fault(read_molecule(record.molecule or ""))
-        return Answer([] if fault else [Passed(record.id or "", None)], fault)
+        return _removed_by(fault) if fault else Answer([Passed(record.id or "", None)], "")
 
     return lambda records: map(judge, records)
 
@@ -138,7 +140,7 @@ def score_molecules(options: Options, prepared: Path) -> Answers:
         mol = read_molecule(record.molecule or "")
         fault = filters.find_fault(mol)
         if fault:
-            return Answer([], fault)
+            return _removed_by(fault)
         bits = list_bits(mol)
         shared = columns[bits].sum(axis=0, dtype=np.int64)
         scores = score_shared(shared, asked.queries.sizes, np.array([len(bits)])).tolist()
@@ -147,6 +149,10 @@ def score_molecules(options: Options, prepared: Path) -> Answers:
         return Answer([Score(q, order_score(scores[q]), scores[q], own_id, None) for q in chosen], "")
 
     return lambda records: map(score, records)
+
+
+def _removed_by(fault: str) -> Answer:
+    return Answer([], note_removed({fault: 1}))
 
 
 def _make_table(asked: Asked) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -176,15 +182,25 @@ class Blocks:
         self.searcher = Searcher(self.index.library)
         self.filters = open_filters(options)
         self.size = self.index.library.block_size
+        self.removed: Counter[str] = Counter()
 
     def list_places(self, block: int) -> range:
         """Where a block's molecules stand in the index."""
         return range(block * self.size, min((block + 1) * self.size, len(self.index.library.sizes)))
 
     def read_passed(self, place: int) -> Chem.Mol | None:
-        """The molecule, None where it does not pass."""
+        """The molecule, None where it does not pass: it is counted in `removed`."""
         mol = read_molecule(self.index.read_smiles(place))
-        return None if self.filters.find_fault(mol) else mol
+        fault = self.filters.find_fault(mol)
+        if not fault:
+            return mol
+        self.removed[fault] += 1
+        return None
+
+    def answer(self, list_rows: Callable[[], list[Any]]) -> Answer:
+        """A block's rows, and what was removed of it meanwhile."""
+        self.removed.clear()
+        return Answer(list_rows(), note_removed(self.removed))
 
     def list_rows(self, hits: Hits) -> list[Score]:
         """The rows of some hits."""
@@ -201,9 +217,12 @@ def filter_blocks(options: Options) -> Answers:
     blocks = Blocks(options)
     records = blocks.index.library.records
 
-    def judge(record: Molecule) -> list[Passed]:
-        passed = [place for place in blocks.list_places(_get_part(record)) if blocks.read_passed(place)]
+    def list_passed(block: int) -> list[Passed]:
+        passed = [place for place in blocks.list_places(block) if blocks.read_passed(place)]
         return [Passed(blocks.index.read_id(place), int(records[place])) for place in passed]
+
+    def judge(record: Molecule) -> Answer:
+        return blocks.answer(partial(list_passed, _get_part(record)))
 
     return lambda parts: map(judge, parts)
 
@@ -220,7 +239,10 @@ def score_blocks(options: Options, prepared: Path) -> Answers:
         def find(block: int) -> Hits:
             return blocks.searcher.search_block(asked.queries, block, options.top, asked.least)
 
-    return lambda parts: (blocks.list_rows(find(_get_part(part))) for part in parts)
+    def answer(part: Molecule) -> Answer:
+        return blocks.answer(lambda: blocks.list_rows(find(_get_part(part))))
+
+    return lambda parts: map(answer, parts)
 
 
 def _find_passing(asked: Asked, blocks: Blocks, n: int) -> Callable[[int], Hits]:

@@ -9,7 +9,7 @@ Owns which rows are left out because their record is not done. Imports `delivery
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aliquot.delivery import FAILURES, Subject, describe_failures, find_fields, 
 from aliquot.fates import Fates
 from aliquot.figures import Columns, Figures
 from aliquot.grouped import list_records, trace_groups
-from aliquot.job import RECORD, Summary
+from aliquot.job import RECORD, NoteSummary, Summary
 from aliquot.ledger import Ledger
 from aliquot.merge import Piece, merge_pieces, read_failures
 from aliquot.roster import Roster
@@ -69,8 +69,10 @@ def write_fates(
     into: Path,
     ending: str,
     check: Callable[[], None] = lambda: None,
-) -> Figures:
+) -> tuple[Figures, Summary | None]:
     """Write `failures` of a roster of the first leg: what failed there, and in later legs.
+
+    The summary is of the notes of records that are done; None for jobs whose summaries are not told them.
 
     Raises:
         UnreadableOutcome: an outcome is damaged.
@@ -78,8 +80,12 @@ def write_fates(
     figures = Figures()
     writer = TableWriter(into / "failures", make_schema(FAILURES), ending)
     field, line = find_fields(subject.job)
+    summary = subject.begin_summary()
+    listener = summary if isinstance(summary, NoteSummary) else None
     for chunk, shares in roster.shares.items():
         check()
+        if listener is not None:
+            _feed_notes(listener, merge_pieces(ledger, Roster({chunk: shares}, {})), fates)
         reader = read_chunk(ledger, chunk)
         ends = reader.first, reader.first + chunk.n_records
         failed = {failure.index: failure for failure in fates.find_failed(*ends)}
@@ -95,7 +101,7 @@ def write_fates(
         for each in locate_gap(reader, gap):
             figures.add_gap(each)
     writer.close()
-    return figures
+    return figures, listener
 
 
 class _RowTable:
@@ -125,6 +131,16 @@ class _RowTable:
     def close(self) -> None:
         """Finish the files."""
         self._result.close()
+
+
+def _feed_notes(listener: NoteSummary, pieces: Iterable[Piece], fates: Fates) -> None:
+    """Tell a summary the notes of records that are done."""
+    for piece in pieces:
+        failed = {failure.index for failure in piece.failures}
+        for place, note in enumerate(piece.block.notes or ()):
+            record = piece.first_record + place
+            if note and piece.block.first + place not in failed and fates.is_whole(record):
+                listener.add_note(record, note)
 
 
 def _feed_groups(summary: Summary, piece: Piece, records: Sequence[int], kept: Sequence[bool]) -> None:

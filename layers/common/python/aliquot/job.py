@@ -22,7 +22,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    Protocol,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
 
 from aliquot.errors import BadReference, JobError
 from aliquot.registry import declare
@@ -109,6 +118,17 @@ class Summary(Protocol):
 
     def tables(self) -> dict[str, dict[str, Sequence[Any]]]:
         """Tables to write beside the result: name -> column -> values, columns of one length."""
+
+
+@runtime_checkable
+class NoteSummary(Summary, Protocol):
+    """A summary of a job with exchanges that is told what was noted before the first of them.
+
+    What it is fed otherwise are the last stage's groups.
+    """
+
+    def add_note(self, record: int, note: str) -> None:
+        """Count the note of a record of the dataset, by the stage before the first exchange."""
 
 
 @dataclass(frozen=True, slots=True)

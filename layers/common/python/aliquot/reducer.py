@@ -120,7 +120,7 @@ class Reducer:
         if len(legs) > 1:
             fates = Fates.from_bytes(self._ledger.store.get(self._name("fates")))
             if number >= listed["n_rows"]:
-                return None, None, write_fates(subject, ledger, group, fates, into, _ENDING), None
+                return None, None, *write_fates(subject, ledger, group, fates, into, _ENDING)
             ledger = ledger.enter(listed["leg"])
         own, cpu_ms = gather_columns(subject.job, ledger, group)
         columns = self._read_frozen() or own
@@ -163,7 +163,7 @@ class Reducer:
         figures, summary = Figures(), subject.begin_summary()
         for note in notes:
             figures.merge(note.figures)
-            if summary is not None and note.columns is not None:
+            if summary is not None and (note.columns is not None or note.summary is not None):
                 summary.merge(note.summary)
         with tempfile.TemporaryDirectory() as folder:
             into = Path(folder)
