@@ -6,6 +6,7 @@ import json
 import os
 import signal
 
+import pyarrow.parquet
 import pytest
 
 from aliquot.outcome import OutcomeReader
@@ -219,3 +220,49 @@ def test_more_hosts_of_one_stage_leave_the_memory_of_another_as_it_is(desk):
         peaks.append(max(OutcomeReader(path.read_bytes()).peak_mib for path in outcomes))
     assert peaks[0] > 55
     assert abs(peaks[1] / peaks[0] - 1) < 0.05
+
+
+ORIGINS = """
+from dataclasses import dataclass
+from aliquot import Job, Stage
+
+@dataclass(frozen=True)
+class Options:
+    stage: str = "sum"
+
+def open_split(options, prepared):
+    return lambda records: ([{"word": each} for each in r["text"].split()] for r in records)
+
+def open_sum(options, prepared):
+    wrong = options.stage == "sum"
+    return lambda groups: (
+        [{"of": 999 if wrong and g.key == "twice" else g.records[0], "word": g.key}] for g in groups
+    )
+
+def open_mark(options, prepared):
+    wrong = options.stage == "mark"
+    return lambda rows: ([row | ({"of": 999} if wrong and row["word"] == "twice" else {})] for row in rows)
+
+job = Job("origins", 1, Options, (
+    Stage("split", open_split),
+    Stage("sum", open_sum, exchange="word", origin="of"),
+    Stage("mark", open_mark, origin="of"),
+    Stage("list", lambda options, prepared: lambda groups: ([*g.rows] for g in groups), exchange="of"),
+))
+"""
+
+
+@pytest.mark.parametrize("stage", ["sum", pytest.param("mark", marks=pytest.mark.long)])
+def test_a_row_of_a_record_that_is_not_of_its_group_fails_that_group(desk, stage):
+    """In the stage that says so, wherever it runs; the other groups go on."""
+    desk.write("origins.py", ORIGINS)
+    texts = desk.write_texts(30, n_odd=0)
+    words = ("run", "origins:job", "data.csv", "--out", "out", "--stage", stage, "--max-failed", "99%")
+    said = desk.aliquot(*words, "--quiet")
+    assert said.code == 0, said.err
+    failures = pyarrow.parquet.read_table(desk.folder / "out/failures.parquet").to_pylist()
+    assert {each["record"] for each in failures} == {
+        at for at, text in enumerate(texts) if "twice" in text.split()
+    }
+    assert {(each["stage"], each["kind"]) for each in failures} == {(stage, "exception")}
+    assert "which has none in its group" in failures[0]["message"]

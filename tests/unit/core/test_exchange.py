@@ -15,6 +15,7 @@ from aliquot import exchange, runs
 from aliquot.chunk import Chunk, ChunkReader
 from aliquot.errors import Undecodable
 from aliquot.exchange import Passage, choose_bounds, compact, gather, plan, read_index, seal, split_work
+from aliquot.group_cutter import MOST_PARTITIONS
 from aliquot.grouped import list_records, list_row_columns, read_groups
 from aliquot.job import RECORD, Best
 from aliquot.keys import ChunkId, name_leg
@@ -240,3 +241,17 @@ def test_partitions_are_of_about_one_size():
     assert bounds == sorted(set(bounds))
     assert choose_bounds([], 3000) == []
     assert choose_bounds([runs.RunNote("r", [], [runs.BlockNote(5, 5, 1, 0, 1, 1, 100)] * 9)], 10) == []
+
+
+def test_there_are_no_more_partitions_than_chunks_have_numbers_for():
+    """They grow instead: a chunk's number has eight digits, of which a partition has four for its own."""
+    notes = [
+        runs.RunNote(
+            "r", ["v"], [runs.BlockNote(key, key, 1, 0, 1, 1, 100 if key % 7 else 900) for key in range(500)]
+        )
+    ]
+    assert len(choose_bounds(notes, 1)) == 499
+    for most in (1, 2, 10, 499):
+        assert len(choose_bounds(notes, 1, most)) < most
+    last = ChunkId(MOST_PARTITIONS * 10_000 - 1, 1)
+    assert ChunkId.parse(str(last)) == last

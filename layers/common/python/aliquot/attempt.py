@@ -227,7 +227,7 @@ class Step:
             block = make_block(self.first, self.answers, self.notes, self.columns)
             self.check(block)
         except (NotRows, ValueError):
-            self._fail_each(lambda answer: self.check(make_block(0, [answer], [None], self.columns)))
+            self._fail_each(self._check_alone)
             return make_block(self.first, self.answers, self.notes, self.columns)
         return block
 
@@ -236,15 +236,18 @@ class Step:
         self._fail_each(self._pack_rows)
         return self._make_block()
 
-    def _pack_rows(self, rows: Sequence[Any]) -> None:
+    def _check_alone(self, index: int, rows: Sequence[Any]) -> None:
+        self.check(make_block(index, [rows], [None], self.columns))
+
+    def _pack_rows(self, _index: int, rows: Sequence[Any]) -> None:
         for row in rows:
             pack(dict(row) if isinstance(row, Mapping) else dict(zip(self.columns, row, strict=True)), "row")
 
-    def _fail_each(self, check: Callable[[Sequence[Any]], object]) -> None:
+    def _fail_each(self, check: Callable[[int, Sequence[Any]], object]) -> None:
         """Take back the answers that `check` refuses, and file their records."""
         for place, answer in enumerate(self.answers):
             try:
-                check(answer)
+                check(self.first + place, answer)
             except (NotRows, ValueError, Unencodable) as err:
                 self.failures.append(describe_failure(self.first + place, err))
                 self.answers[place], self.notes[place] = (), None

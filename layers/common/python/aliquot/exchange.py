@@ -25,7 +25,7 @@ from typing import Any
 
 from aliquot.envelope import Envelope, is_count
 from aliquot.errors import Undecodable
-from aliquot.group_cutter import GroupCutter
+from aliquot.group_cutter import MOST_PARTITIONS, GroupCutter
 from aliquot.grouped import trace_dataset, trace_groups
 from aliquot.job import RECORD, Best, Key
 from aliquot.ledger import Ledger
@@ -153,11 +153,14 @@ def plan(passage: Passage, n_parts: int) -> Index:
     return index
 
 
-def choose_bounds(runs: Sequence[RunNote], partition_bytes: int) -> list[Key]:
+def choose_bounds(runs: Sequence[RunNote], partition_bytes: int, most: int = MOST_PARTITIONS) -> list[Key]:
     """The keys at which partitions begin, but for the first: each has about so many bytes before compression.
 
-    A partition has at least the rows of one key, however many they are.
+    A partition has at least the rows of one key, however many they are; where there would be more than `most`
+    they are larger.
     """
+    n_bytes = sum(block.plain_bytes for run in runs for block in run.blocks)
+    partition_bytes = max(partition_bytes, n_bytes // most + 1)
     blocks = sorted((block for run in runs for block in run.blocks), key=lambda block: rank_key(block.first))
     bounds: list[Key] = []
     held, begins = 0, rank_key(blocks[0].first) if blocks else (0, 0)

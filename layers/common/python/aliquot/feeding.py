@@ -11,13 +11,13 @@ than were written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any, Protocol
 
 from aliquot.attempt import Call, WrongCount
 from aliquot.chunk import ChunkReader
-from aliquot.grouped import list_row_columns, read_groups
+from aliquot.grouped import list_records, list_row_columns, read_groups
 from aliquot.job import Answer
 from aliquot.outcome import Failure, OutcomeReader
 from aliquot.rows import Block, as_rows
@@ -32,6 +32,9 @@ class Feed(Protocol):
 
     def records(self, first: int, end: int) -> Iterator[Any]:
         """The units first..end, in order; none of them is bad."""
+
+    def list_origins(self, unit: int) -> Collection[int] | None:
+        """The records that rows of a unit that was read may have come from; None where it is not known."""
 
 
 class RecordFeed:
@@ -49,6 +52,9 @@ class RecordFeed:
     def records(self, first: int, end: int) -> Iterator[Any]:
         """The records first..end."""
         return self._make(zip(*(column[first:end] for column in self._columns), strict=True))
+
+    def list_origins(self, unit: int) -> None:  # as every feed is asked
+        """A record's rows are its own."""
 
 
 class GroupFeed:
@@ -68,6 +74,10 @@ class GroupFeed:
         """The groups first..end."""
         return read_groups(self._reader, first, end, self._names, self._make)
 
+    def list_origins(self, unit: int) -> Collection[int]:
+        """The group's records."""
+        return list_records(self._reader, unit)
+
 
 class RowFeed:
     """Per record the rows that the stage before gave it.
@@ -75,10 +85,12 @@ class RowFeed:
     Args:
         row: NamedTuple of the rows; None for dicts.
         stage: that wrote them.
+        origin: the column in which these say which record they came from, empty where they do not.
     """
 
-    def __init__(self, reader: OutcomeReader, row: type | None, stage: str) -> None:
-        self._reader, self._row = reader, row
+    def __init__(self, reader: OutcomeReader, row: type | None, stage: str, origin: str = "") -> None:
+        self._reader, self._row, self._origin = reader, row, origin
+        self._origins: dict[int, set[int]] = {}
         self.bad = {
             f.index: Failure(f.index, f.kind, f.message, f.traceback, f.stage or stage)
             for f in reader.failures()
@@ -88,8 +100,14 @@ class RowFeed:
         """A list of rows for each of the records first..end."""
         for block in self._reader.blocks(first, end):
             rows = make_rows(self._row, list(block.columns))(_zip_rows(block))
-            for count in block.counts:
+            named = iter(block.columns.get(self._origin, ()))
+            for unit, count in enumerate(block.counts, block.first):
+                self._origins[unit] = set(islice(named, count))
                 yield [next(rows) for _ in range(count)]
+
+    def list_origins(self, unit: int) -> Collection[int] | None:
+        """The records that the rows say that they came from."""
+        return self._origins[unit] if self._origin else None
 
 
 def make_rows(row: type | None, names: Sequence[str]) -> Callable[[Iterable[Any]], Iterator[Any]]:

@@ -15,6 +15,7 @@ from aliquot.ledger import Ledger
 from aliquot.runs import Row
 
 _CHUNKS = 10_000  # of a partition at most: a chunk's number is its partition's times this, and its own
+MOST_PARTITIONS = 10**8 // _CHUNKS  # a chunk's number has eight digits
 
 
 class GroupCutter:

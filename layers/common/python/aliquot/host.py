@@ -84,7 +84,7 @@ class OpenJob:
         before = self.stages[self.place - 1]
         if self.stage.exchange:
             return GroupFeed(ChunkReader(body, chunk, opens=True), before.writes)
-        return RowFeed(OutcomeReader(body, opens=True), before.writes, before.name)
+        return RowFeed(OutcomeReader(body, opens=True), before.writes, before.name, before.origin)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Host:
             stop_ns=started_ns + budget_ms * 1_000_000,
             arm=self._arm,
             retry=self._opened.stage.retry,
-            check=self._outlet.check,
+            check=lambda block: self._outlet.check(block, feed.list_origins),
         )
         block = self._choose(step.run(first, end))
         try:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from aliquot.job import RECORD, Best, Key, Stage
 from aliquot.rows import Block, NotRows
 
+ListOrigins = Callable[[int], Collection[int] | None]
 _WORST = float("-inf")
 _KINDS = {int: 0, str: 1, bytes: 2}
 
@@ -78,12 +79,17 @@ class Outlet:
         self._best = stage.best
         self._keeper = Keeper(stage.best) if stage.best is not None else None
 
-    def check(self, block: Block) -> None:
-        """Raise NotRows where a row cannot be sorted by what it is to be exchanged by."""
+    def check(self, block: Block, list_origins: ListOrigins) -> None:
+        """Raise NotRows where a row cannot be sorted by what it is to be exchanged by, or is of no record.
+
+        Args:
+            list_origins: the records that a unit's rows may have come from, by its number in the chunk.
+        """
         if self._to:
             _check_column(block, self._to, tuple(_KINDS), "an exchange takes text, whole numbers and bytes")
         if self._origin:
             _check_column(block, self._origin, (int,), "an origin is the number of a record")
+            _check_origins(block, self._origin, list_origins)
         if self._best is not None:
             _check_column(block, self._best.score, (int, float, type(None)), "a score is a number")
 
@@ -111,6 +117,17 @@ def _check_column(block: Block, name: str, kinds: tuple[type, ...], said: str) -
     odd = set(map(type, block.columns[name])) - set(kinds)
     if odd:
         raise NotRows(f"column {name!r} holds a value of type {min(each.__name__ for each in odd)}: {said}")
+
+
+def _check_origins(block: Block, name: str, list_origins: ListOrigins) -> None:
+    at = 0
+    for unit, count in enumerate(block.counts, block.first):
+        known = list_origins(unit) if count else None
+        odd = set(block.columns[name][at : at + count]).difference(known) if known is not None else None
+        if odd:
+            said = f"column {name!r} says that a row came from record {min(odd)}, which has none in its group"
+            raise NotRows(f"{said}: give one of group.records")
+        at += count
 
 
 def _place_rows(block: Block, seq: int) -> Iterator[tuple[int, int, int]]:
