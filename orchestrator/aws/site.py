@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from aliquot.aws import S3Objects
 from aliquot.errors import BadOption, UnknownJob
+from aliquot.job import read_fields
 from aliquot.loading import read_versions
 from aliquot.readers.objects import Listed, Listing
 from aliquot.readers.streams import Opener
 from orchestrator.aws.run import Link
 from orchestrator.aws.target import Target
+from orchestrator.options import name_flag
 from orchestrator.own_layer import is_own, spell_own
 from orchestrator.request import Request
 from orchestrator.stack.aws import make_session
@@ -67,12 +69,14 @@ def open_site(target: Target, request: Request) -> Iterator[Site]:
         from orchestrator.aws.rehearsal import rehearse_site
 
         with rehearse_site(request.known, takes_code=request.code is not None) as site:
+            check_needs(site.stack, request)
             yield site
         return
     session = make_session(target.profile, target.region)
     stack = find_stack(target.stack, session)
     refuse_skew(stack, request.known.job, read_versions(request.known.job))
     check_code(stack, request)
+    check_needs(stack, request)
     yield Site(stack, make_link(session), Pace(), is_rehearsal=False, check=lambda: None)
 
 
@@ -121,6 +125,19 @@ def check_code(stack: StackOutputs, request: Request) -> None:
     if request.known.job.name not in known:
         said = f"stack {stack.name!r} has the jobs {', '.join(known) or 'none'} alone"
         raise UnknownJob(request.known.job.name, said + _say_remedy(stack, request))
+
+
+def check_needs(stack: StackOutputs, request: Request) -> None:
+    """Raise BadOption where an option asks for a package that the stack's workers do not have."""
+    for option in read_fields(request.known.job.options):
+        needed = option.needs
+        if needed and needed not in stack.versions and request.options.get(option.name) is not None:
+            raise BadOption(
+                name_flag(option.name),
+                f"needs {needed}, which workers of stack {stack.name!r} do not have: deploy it with "
+                f"WorkerImageUri or JobLayer, an image or a layer that holds {needed}, and "
+                f"Jobs={needed}==VERSION (docs/stack.md)",
+            )
 
 
 def _say_remedy(stack: StackOutputs, request: Request) -> str:

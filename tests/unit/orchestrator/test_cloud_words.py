@@ -13,7 +13,7 @@ from aliquot.keys import is_name
 from orchestrator.api import cancel, resume, watch
 from orchestrator.aws.folder import CloudAddress, find_address, name_run, read_address, write_address
 from orchestrator.aws.settings import CloudSettings
-from orchestrator.aws.site import check_code
+from orchestrator.aws.site import check_code, check_needs
 from orchestrator.aws.target import Target
 from orchestrator.catalog import KnownJob, find_job
 from orchestrator.explain import explain_run
@@ -130,6 +130,17 @@ def test_job_that_the_stack_does_not_have_is_refused(make):
     check_code(STACK, installed)
     with pytest.raises(UnknownJob, match=r"'Jobs=crossref=mine.job:job@\d+,\S+' --parameter JobLayer=ARN`"):
         check_code(replace(STACK, versions={}), installed)
+
+
+def test_option_whose_package_the_workers_lack_is_refused_with_what_to_do(make):
+    """onnxruntime has no room in the layers of a stack; one that was given it says so by `Jobs`."""
+    request = replace(
+        make("carried_job:f"), known=find_job("retro"), options={"policy": {"sha256": "0" * 64}}
+    )
+    with pytest.raises(BadOption, match=r"--policy: needs onnxruntime, .*WorkerImageUri or JobLayer.*Jobs="):
+        check_needs(STACK, request)
+    check_needs(replace(STACK, versions={"onnxruntime": "1.32.0"}), request)
+    check_needs(STACK, replace(request, options={"policy": None}))
 
 
 def test_address_of_carried_code_holds_wherever_it_lies(make, tmp_path):

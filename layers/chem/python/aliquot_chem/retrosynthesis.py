@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from aliquot.errors import BadOption
-from aliquot.job import RECORD, Column, Group, Job, Reference, Stage
+from aliquot.job import RECORD, Column, Group, Job, Needs, Reference, Stage
 from aliquot_chem.nodes import Node
 from aliquot_chem.routecounts import RouteCounts
 
@@ -74,6 +74,7 @@ class Options:
     policy: Annotated[
         Reference | None,
         "an ONNX model that scores the templates for each molecule, as AiZynthFinder's: instead of counts",
+        Needs("onnxruntime"),
     ] = None
     depth: Annotated[int, "steps one after the other that a route may have, 1 to 3"] = 1
     sets: Annotated[int, "sets of precursors kept of a molecule, the best"] = 50

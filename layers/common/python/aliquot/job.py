@@ -88,6 +88,13 @@ class Column:
     kind: str = ""
 
 
+@dataclass(frozen=True)
+class Needs:
+    """A distribution that workers must have where an option is given: a stack without it refuses the run."""
+
+    distribution: str
+
+
 class Answer(NamedTuple):
     """A record's rows with a short note for the summary; a job may yield this instead of bare rows."""
 
@@ -340,6 +347,11 @@ class FieldSpec:
     def help(self) -> str:
         """The annotation's text."""
         return next((extra for extra in self.extras if isinstance(extra, str)), "")
+
+    @property
+    def needs(self) -> str:
+        """The distribution that giving it asks for; empty for none."""
+        return next((extra.distribution for extra in self.extras if isinstance(extra, Needs)), "")
 
     @property
     def column(self) -> Column:
