@@ -31,12 +31,15 @@ CONTRACT = (
     job.Best,
     job.Reference,
     job.Column,
+    job.Needs,
     job.Answer,
     job.Summary,
+    job.NoteSummary,
 )
 _METHODS: dict[type, Sequence[str]] = {
     job.Reference: ("file",),
     job.Summary: ("__init__", "add", "partial", "merge", "figures", "tables"),
+    job.NoteSummary: ("add_note",),
 }
 _GENERATED = "Written by `scripts/reference.py` out of the code."
 
@@ -127,7 +130,9 @@ def write_contract() -> str:
 
 
 def _describe_class(kind: type) -> Iterator[str]:
-    fields = [] if kind is job.Summary else list(inspect.signature(kind).parameters.values())
+    fields = (
+        [] if kind in (job.Summary, job.NoteSummary) else list(inspect.signature(kind).parameters.values())
+    )
     if fields:
         yield f"    {kind.__name__}({', '.join(map(_write_field, fields))})"
     yield from _write_docstring(kind.__doc__ or "")
