@@ -23,7 +23,7 @@ from orchestrator.aws.settings import CloudSettings
 from orchestrator.aws.target import LOCAL, Target
 from orchestrator.budget import parse_duration
 from orchestrator.catalog import find_job, list_jobs
-from orchestrator.limits import check_threads
+from orchestrator.limits import check_rate, check_threads
 from orchestrator.local.folder import LEDGER, open_folder
 from orchestrator.local.session import Resume, Session
 from orchestrator.local.settings import Settings
@@ -66,7 +66,10 @@ class RunPlan:
 
         local = self.settings
         if isinstance(local, CloudSettings):
-            local = Settings(record_timeout_s=local.record_timeout_s, threads=local.threads)
+            kept = local.to_plain()
+            local = Settings(
+                **{name: kept[name] for name in ("record_timeout_s", "threads", "rate", "retries")}
+            )
         opener = None
         if self.request.is_in_s3:
             opener = _load_cloud().open_objects_with(self.target.profile, self.target.region)
@@ -170,6 +173,8 @@ def plan(
     max_failed: str = "5%",
     format: str = "parquet",  # noqa: A002 - the command's word
     threads: int | None = None,
+    rate: str | None = None,
+    retries: int | None = None,
     on: str = LOCAL,
     code: str | Path | None = None,
     profile: str | None = None,
@@ -189,7 +194,11 @@ def plan(
         max_failed: how many records may fail: "5%" or "12".
         format: "parquet" or "csv", or one that the job has besides, as Parquet.
         threads: of each worker, for records that wait (HTTP, databases); by default as many as the job
-            declares, for a plain function 1.
+            declares, for a plain function 1 (`async`: 16).
+        rate: records that the whole run begins in a time, "50/s", "600/min" or "2000/h"; by default what the
+            job's stage declares.
+        retries: how often a record is tried again whose failure may pass; by default what the job's stage
+            says, 3.
         on: "local", "aws:STACK", or "rehearsal", the stack on this machine.
         code: the folder with the job's module, which goes to the stack with the run.
         profile, region: of AWS, where boto3 would choose others.
@@ -205,13 +214,15 @@ def plan(
         options, format = {**options, "format": format}, "parquet"  # noqa: A001 - as above
     settings: Settings | CloudSettings
     if target.is_local:
-        settings = Settings(workers, record_timeout, memory, str(max_failed), format, threads=threads)
+        settings = Settings(workers, record_timeout, memory, str(max_failed), format)
+        settings = replace(settings, threads=threads, rate=rate, retries=retries)
     else:
         _refuse_memory(memory)
-        settings = CloudSettings(workers, record_timeout, str(max_failed), format, threads)
+        settings = CloudSettings(workers, record_timeout, str(max_failed), format, threads, rate, retries)
     list_objects = _load_cloud().list_objects_with(profile, region) if target.stack else None
     request = make_request(job, dataset, options, column or {}, keep, code, list_objects)
     check_threads(request.known.job, request.stages, threads)
+    check_rate(request.known.job, request.stages, rate, is_on_stack=not target.is_local)
     if not target.is_local and code is None and request.known.job.name not in list_jobs():
         address = request.known.address
         raise BadOption(

@@ -273,6 +273,8 @@ def _make_plan(words: dict[str, Any]) -> Any:
         max_failed=rest["max_failed"] or "5%",
         format=rest.get("format", "parquet"),
         threads=rest["threads"],
+        rate=rest["rate"],
+        retries=rest["retries"],
         on=rest.get("on", "local"),
         code=rest.get("code"),
         profile=rest.get("profile"),

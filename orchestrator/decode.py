@@ -116,6 +116,7 @@ def _read_outcome(body: bytes, _: Envelope, __: str) -> dict[str, Any]:
         "n_rows": reader.n_rows,
         "failed": str(reader.failed),
         "cpu_ms": reader.cpu_ms,
+        "retries": reader.n_retries,
         "peak_mib": reader.peak_mib,
         "kinds": reader.kinds,
         "records": [answer for block in reader.blocks(0, 1 << 48) for answer in _list_answers(block)],

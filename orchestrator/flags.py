@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from aliquot.errors import BadOption
-from aliquot.job import MOST_THREADS
+from aliquot.job import MOST_RETRIES, MOST_THREADS
 from orchestrator.completion import complete_files, complete_folders, complete_job, complete_place
 from orchestrator.jobflags import JobCommand
 
@@ -78,6 +78,16 @@ def dataset_options(command: Command) -> Command:
                 "--threads",
                 type=click.IntRange(min=1, max=MOST_THREADS),
                 help="Of each worker, for records that wait.  [default: what the job declares, or 1]",
+            ),
+            click.option(
+                "--rate",
+                metavar="RATE",
+                help="Records begun in a time by the whole run: 50/s, 600/min, 2000/h.  [default: the job's]",
+            ),
+            click.option(
+                "--retries",
+                type=click.IntRange(min=0, max=MOST_RETRIES),
+                help="Of a record whose failure may pass.  [default: what the job declares, or 3]",
             ),
         ]
     ):

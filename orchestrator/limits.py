@@ -10,7 +10,7 @@ from math import inf
 
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
-from aliquot.job import MOST_THREADS, Job, Stages
+from aliquot.job import MOST_RETRIES, MOST_THREADS, Job, Stages, parse_rate
 from aliquot.loading import NoOptions
 from orchestrator.results import ENDINGS
 
@@ -24,6 +24,8 @@ def check_limits(
     max_failed: str,
     ending: str,
     threads: int | None,
+    rate: str | None,
+    retries: int | None,
     budget_usd: float | None,
     budget_time_s: float | None,
 ) -> None:
@@ -31,6 +33,13 @@ def check_limits(
     check_positive("--workers", workers)
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise BadOption("--threads", f"{threads} is not from 1 to {MOST_THREADS}; more --workers have more")
+    if rate is not None:
+        try:
+            parse_rate(rate)
+        except ValueError as err:
+            raise BadOption("--rate", str(err)) from err
+    if retries is not None and not 0 <= retries <= MOST_RETRIES:
+        raise BadOption("--retries", f"{retries} is not from 0 to {MOST_RETRIES}")
     check_positive("--record-timeout", record_timeout_s)
     check_positive("--budget-time", budget_time_s)
     if not record_timeout_s <= _YEAR_S:  # NaN is not either
@@ -48,6 +57,18 @@ def check_threads(job: Job, stages: Stages, threads: int | None) -> None:
     if threads is not None and threads > 1 and not is_bearing:
         said = f"job {job.name!r} takes one record at a time: no stage of it declares `threads`"
         raise BadOption("--threads", f"{said}; --workers has more processes")
+
+
+def check_rate(job: Job, stages: Stages, rate: str | None, *, is_on_stack: bool) -> None:
+    """Raise BadOption where nobody knows which stage a rate is for, or where a stack cannot keep it."""
+    rated = [stage.name for stage in stages if stage.rate]
+    if rate and len(stages) > 1 and not rated:
+        said = f"job {job.name!r} has {len(stages)} stages, and none of them declares a `rate` to be changed"
+        raise BadOption("--rate", said)
+    later = next((stage.name for stage in stages[1:] if stage.rate and not stage.exchange), None)
+    if is_on_stack and later is not None:
+        said = f"stage {later!r} of job {job.name!r} has a rate, which a stack keeps where a leg begins"
+        raise BadOption("--on", f"{said}: declare it with exchange=RECORD, or run it here")
 
 
 def check_positive(flag: str, value: float | None) -> None:

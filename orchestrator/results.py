@@ -129,6 +129,7 @@ _WANTED: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         **dict.fromkeys(("records", "done", "failed", "not_tried", "rows"), is_count),
         **dict.fromkeys(("elapsed_s", "cpu_s"), _is_number),
         "failures": _is_map_of(is_count),
+        "retries": lambda value: value is None or is_count(value),
         "remarks": lambda value: value is None or is_texts(value),
     },
     "invoice.json": {

@@ -90,6 +90,8 @@ def _describe_result(told: Explained) -> list[str]:
         f"rows      {summary['rows']:,} in {told.folder / 'result'}",
         f"time      {describe_seconds(summary['elapsed_s'])}, {summary['cpu_s']:,.1f} s of CPU",
     ]
+    if summary.get("retries"):
+        lines.append(f"retries   {summary['retries']:,}: tries beyond each record's first")
     lines += map(_describe_exchange, summary.get("exchanges", ()))
     if len(told.sessions_s) > 1:
         lines.append(f"sessions  {', '.join(map(describe_seconds, told.sessions_s))}")

@@ -32,6 +32,8 @@ class CloudSettings:
         max_failed: as the user wrote it: "5%" or "12".
         ending: "parquet" or "csv", of what is fetched.
         threads: of each host; None for as many as the job's stage declares.
+        rate: records that the run begins in a time, "50/s"; None for what the job's stage declares.
+        retries: how often a record is tried again; None for as often as the job's stage says.
         budget_usd, budget_time_s: ceilings of the whole run; None for no limit.
         estimated_usd: what a plan said that it would cost, for its invoice; None where none was made.
     """
@@ -41,6 +43,8 @@ class CloudSettings:
     max_failed: str = "5%"
     ending: str = "parquet"
     threads: int | None = None
+    rate: str | None = None
+    retries: int | None = None
     budget_usd: float | None = None
     budget_time_s: float | None = None
     estimated_usd: float | None = None
@@ -52,6 +56,8 @@ class CloudSettings:
             max_failed=self.max_failed,
             ending=self.ending,
             threads=self.threads,
+            rate=self.rate,
+            retries=self.retries,
             budget_usd=self.budget_usd,
             budget_time_s=self.budget_time_s,
         )

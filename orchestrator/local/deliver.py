@@ -20,7 +20,7 @@ from aliquot.fates import gather_legs
 from aliquot.figures import Columns, Figures
 from aliquot.grouped_delivery import write_fates, write_rows
 from aliquot.job import Summary
-from aliquot.merge import count_cpu_ms
+from aliquot.merge import count_effort
 from aliquot.roster import Roster
 from orchestrator.local.folder import LEDGER, explained
 from orchestrator.placing import place_delivery
@@ -71,10 +71,10 @@ def _write_one_leg(
     delivery: Delivery, settled: Sequence[SettledLeg], aside: Path
 ) -> tuple[Columns, Figures, Summary | None]:
     ((_, ledger, roster),) = settled
-    columns, cpu_ms = gather_columns(delivery.subject.job, ledger, roster)
+    columns, effort = gather_columns(delivery.subject.job, ledger, roster)
     written = delivery.subject, ledger, roster, columns, aside, delivery.ending, delivery.check
     figures, summary = write_tables(*written)
-    figures.cpu_ms = cpu_ms
+    figures.cpu_ms, figures.retries = effort.cpu_ms, effort.retries
     return columns, figures, summary
 
 
@@ -87,12 +87,14 @@ def _write_legs(
     leg, ledger, roster = settled[-1]
     if fates.is_cut:
         roster = Roster({}, {})
-    columns, cpu_ms = gather_columns(subject.job, ledger, roster)
+    columns, effort = gather_columns(subject.job, ledger, roster)
     rows, summary = write_rows(subject, ledger, leg, roster, fates, columns, aside, ending, check)
     _, ledger, roster = settled[0]
     figures, notes = write_fates(subject, ledger, roster, fates, aside, ending, check)
     if summary is not None and notes is not None:
         summary.merge(notes.partial())
     others = settled if fates.is_cut else settled[:-1]
-    figures.rows, figures.cpu_ms = rows.rows, cpu_ms + sum(count_cpu_ms(*each[1:]) for each in others)
+    for _, ledger, roster in others:
+        effort += count_effort(ledger, roster)
+    figures.rows, figures.cpu_ms, figures.retries = rows.rows, effort.cpu_ms, effort.retries
     return columns, figures, summary

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,7 @@ from aliquot.launch import Opened
 from aliquot.ledger import Ledger
 from aliquot.page import Page
 from aliquot.processes import choose_reader
+from aliquot.stages import find_rate
 from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
 from orchestrator.local.folder import explained
 from orchestrator.local.opening import Opening
@@ -57,16 +58,27 @@ def share_room(stage: Stage, n_stages: int, resolved: ResolvedSettings) -> Room:
 
 
 class StageHosts:
-    """One stage: its job open, hosts to be had."""
+    """One stage: its job open, hosts to be had.
+
+    Args:
+        per_s: records that all of them begin a second; 0 for no limit.
+    """
 
     def __init__(
-        self, stage: Stage, room: Room, opening: Opening, opened: Opened, settings: ResolvedSettings
-    ):
+        self,
+        stage: Stage,
+        room: Room,
+        opening: Opening,
+        opened: Opened,
+        settings: ResolvedSettings,
+        per_s: float,
+    ) -> None:
         self.stage, self.room = stage, room
         self.opened = opened
         self._opening = opening
         self._timeout_s = settings.record_timeout_s
         self._threads = settings.threads or opened.threads
+        self._retries, self._per_s = settings.retries, per_s
 
     def supervise(
         self, ledger: Ledger, put: PutOutcome, counts: Counts, *, has_all: bool = False
@@ -79,7 +91,8 @@ class StageHosts:
         room = self.room
         memory_mib = room.most_memory_mib if has_all else room.memory_mib
         threads = 1 if has_all else self._threads
-        self._opening.launcher.limit(HostLimits(self._timeout_s, memory_mib, threads))
+        limits = HostLimits(self._timeout_s, memory_mib, threads, rate_per_s=self._per_s)
+        self._opening.launcher.limit(replace(limits, retries=self._retries))
         defers_memory = not has_all and room.most_memory_mib > room.memory_mib
         return Supervisor(
             launcher=self._opening.launcher,
@@ -164,4 +177,5 @@ class LegHosts:
         self._openings.append(opening)
         if self._is_aborted:
             opening.abort()
-        self.stages.append(StageHosts(stage, room, opening, opening.open(), self._settings))
+        per_s = find_rate(self._request.stages, stage, self._settings.rate)
+        self.stages.append(StageHosts(stage, room, opening, opening.open(), self._settings, per_s))

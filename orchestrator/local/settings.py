@@ -31,6 +31,8 @@ class Settings:
         threads: of each host; None for as many as the job's stage declares.
         budget_time_s: wall time of all sessions together; None for no limit.
         budget_usd: kept with the run; what is done here costs nothing.
+        rate: records that the run begins in a time, "50/s"; None for what the job's stage declares.
+        retries: how often a record is tried again; None for as often as the job's stage says.
     """
 
     workers: int | None = None
@@ -41,6 +43,8 @@ class Settings:
     budget_time_s: float | None = None
     budget_usd: float | None = None
     threads: int | None = None
+    rate: str | None = None
+    retries: int | None = None
 
     def __post_init__(self) -> None:
         check_limits(
@@ -49,6 +53,8 @@ class Settings:
             max_failed=self.max_failed,
             ending=self.ending,
             threads=self.threads,
+            rate=self.rate,
+            retries=self.retries,
             budget_usd=self.budget_usd,
             budget_time_s=self.budget_time_s,
         )
@@ -72,7 +78,8 @@ class Settings:
         memory_mib = self.memory_mib or max(1, free_mib // workers)
         most_mib = self.memory_mib or free_mib
         is_given = self.memory_mib is not None
-        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, most_mib, self.threads, is_given)
+        chosen = self.threads, self.rate, self.retries
+        return ResolvedSettings(workers, self.record_timeout_s, memory_mib, most_mib, *chosen, is_given)
 
 
 @dataclass(frozen=True)
@@ -88,5 +95,7 @@ class ResolvedSettings:
     record_timeout_s: float
     memory_mib: int
     most_memory_mib: int
-    threads: int | None
+    threads: int | None = None
+    rate: str | None = None
+    retries: int | None = None
     is_memory_given: bool = False

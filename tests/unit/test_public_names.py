@@ -35,6 +35,7 @@ PUBLIC = [
     "StoreError",
     "Summary",
     "TooManyFailed",
+    "TryAgain",
     "UnknownJob",
     "UsageError",
     "__version__",

@@ -172,6 +172,8 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
         timeout_s: float = 10.0,
         memory_mib: int = 1000,
         threads: int = 1,
+        rate_per_s: float = 0.0,
+        retries: int | None = None,
         slice_s: float = 5.0,
         chunk_size: int | None = None,
         leave_out: Sequence[int] = (),
@@ -192,7 +194,7 @@ def make_supervised_run(tmp_path: Path) -> Iterator[MakeRun]:
             ledger.put_chunk(chunk, Chunk(first, len(part), columns, provenance=((0, 0, 1),)).to_bytes())
             chunks.append(chunk)
         page = Page.create()
-        limits = HostLimits(timeout_s, memory_mib, threads)
+        limits = HostLimits(timeout_s, memory_mib, threads, rate_per_s=rate_per_s, retries=retries)
         made = CountingLauncher(LAUNCHERS[launcher](make_spec(job), limits, page))
         launchers.append(made)
         made.open()

@@ -6,13 +6,14 @@ record, or read ahead of what they answer.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aliquot.errors import BadReference
+from aliquot.errors import BadReference, TryAgain
 from aliquot.job import Job, Stage
 
 _leaked: list[bytes] = []
@@ -221,3 +222,59 @@ refuses = _make("refuses", _open_by_refusal)
 breaks = _make("breaks", _open_by_error)
 prepares = _make("prepares", lambda *_: _one_by_one, prepare=_prepare)
 dies_in_prepare = _make("dies-in-prepare", lambda *_: _one_by_one, prepare=_open_by_crash)
+
+
+_met: list[asyncio.Event] = []
+_tried: dict[int, int] = {}
+
+
+async def _answer(record: dict[str, Any]) -> list[Row]:
+    """`work` on an event loop: what waits lets others go on, what blocks keeps them."""
+    do = record["do"]
+    if do.startswith("sleep "):
+        await asyncio.sleep(float(do.removeprefix("sleep ")))
+    elif do == "meet 7 others":
+        _met.append(mine := asyncio.Event())
+        if len(_met) == 8:
+            for each in _met:
+                each.set()
+        await mine.wait()
+    elif do == "hang":
+        await asyncio.sleep(1000)
+    elif do == "refuse to be cancelled":
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)
+    elif do == "block":
+        _hang()
+    elif do == "end":
+        raise SystemExit(3)
+    else:
+        return [work(record)]  # type: ignore[list-item]
+    return [Row(record["n"], os.getpid(), time.monotonic())]
+
+
+async def _yield(record: dict[str, Any]) -> AsyncIterator[Row]:
+    for row in await _answer(record):
+        yield row
+
+
+def _try(record: dict[str, Any]) -> list[Row]:
+    """As often as it says a record is to be tried again, after the seconds that it says."""
+    n_wanted, _, after = record["do"].partition(" after ")
+    n = _tried[record["n"]] = _tried.get(record["n"], 0) + 1
+    if n <= int(n_wanted or 0):
+        raise TryAgain("busy", float(after or 0))
+    return [Row(record["n"], os.getpid(), time.monotonic())]
+
+
+in_flight = _make("in-flight", lambda *_: _answer)
+yields = _make("yields", lambda *_: _yield)
+tries = _make("tries", lambda *_: lambda records: map(_try, records))
+
+
+async def _open_async(_options: Options, _prepared: Path) -> Any:
+    return _answer
+
+
+opens_async = _make("opens-async", _open_async)

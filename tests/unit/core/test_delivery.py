@@ -160,10 +160,10 @@ def test_groups_say_what_the_whole_says(history: History, n_outcomes: int) -> No
 def test_columns_stand_in_order_of_appearance_however_records_were_shared_out(history: History) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ledger = _submit(history, Path(folder))
-        columns, cpu_ms = gather_columns(JOB, ledger, ledger.settle("work", 0))
+        columns, effort = gather_columns(JOB, ledger, ledger.settle("work", 0))
         rows = [row for what in history.records if isinstance(what, list) for row in what]
         assert list(columns.rows) == list(dict.fromkeys(name for row in rows for name in row))
-        assert cpu_ms == 7 * len(ledger.list_outcomes("work"))
+        assert effort.cpu_ms == 7 * len(ledger.list_outcomes("work"))
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.integers(1, 8))

@@ -13,6 +13,7 @@ from aliquot.errors import AliquotError
 _VALUES = {
     "str": "text",
     "int": 7,
+    "float": 0.5,
     "bool": True,
     "tuple[tuple[int, str], ...]": ((3, "no arrow"), (9, "no product")),
 }

@@ -11,7 +11,7 @@ from aliquot.chunk import Chunk
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.ledger import Ledger, Stop
-from aliquot.merge import UnreadableOutcome, gather_kinds, merge_pieces
+from aliquot.merge import Effort, UnreadableOutcome, gather_kinds, merge_pieces
 from aliquot.outcome import Failure, Outcome
 from aliquot.rows import make_block
 from aliquot.spans import SpanSet
@@ -43,7 +43,7 @@ def _put(
     failures = [Failure(index, "exception", "ValueError") for index in failed]
     kinds = {"n": ["int" if value is None else type(value).__name__]}
     return ledger.put_outcome(
-        "s", chunk, spans, Outcome(blocks, kinds, len(indices), failures, cpu_ms=10), 1_500_000
+        "s", chunk, spans, Outcome(blocks, kinds, len(indices), failures, cpu_ms=10, n_retries=3), 1_500_000
     )
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_outcome_that_overlaps_is_named_when_the_stage_settles(ledger:
 def test_kinds_and_processor_time_are_gathered_from_headers(ledger: Ledger) -> None:
     _put(ledger, CHUNKS[0], [0, 1, 2, 3])
     _put(ledger, CHUNKS[1], [0, 1, 2], value="x")
-    assert gather_kinds(ledger, ledger.settle("s", 0)) == ({"n": {"int", "str"}}, 20)
+    assert gather_kinds(ledger, ledger.settle("s", 0)) == ({"n": {"int", "str"}}, Effort(20, 6))
 
 
 def test_a_manifest_that_is_damaged_is_told(ledger: Ledger) -> None:

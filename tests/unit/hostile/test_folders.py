@@ -46,7 +46,7 @@ def test_summary_and_invoice_that_are_damaged_are_told(tmp_path: Path, body: byt
 
 
 SUMMARY = {
-    **dict.fromkeys(("records", "done", "failed", "not_tried", "rows"), 1),
+    **dict.fromkeys(("records", "done", "failed", "not_tried", "rows", "retries"), 1),
     "elapsed_s": -0.5,  # where the clocks of who began and who ended it differ
     "cpu_s": 2,
     "failures": {"crash": 1},

@@ -46,6 +46,7 @@ _HOMES = {
     "StoreError": "aliquot.errors",
     "Summary": "aliquot.job",
     "TooManyFailed": "aliquot.errors",
+    "TryAgain": "aliquot.errors",
     "UnknownJob": "aliquot.errors",
     "UsageError": "aliquot.errors",
     "AliquotError": "aliquot.errors",

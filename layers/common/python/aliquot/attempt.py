@@ -8,31 +8,36 @@ When the job raises with one record unanswered, that record failed and the job i
 With several unanswered, each record of that call is given to the job alone: the exception finds its own. An
 exception that may pass by itself (see `retries`) has its record tried again, after a pause.
 
-Owns the hot loop. Imports `chunk`, `rows`, `page`. When it is wrong, one record's failure costs others.
+Where a stage has a rate, each record waits for its turn, and each try takes one. A step does so for long
+before its first record alone, so that nothing that was answered waits with it.
+
+Owns the hot loop. Imports `chunk`, `rows`, `page`, `pace`. When it is wrong, a record's failure costs others.
 """
 
 from __future__ import annotations
 
 import time
 import traceback as tracebacks
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from aliquot.causes import miss_deadline
 from aliquot.codec import pack
 from aliquot.errors import ParseFailure, Unencodable
-from aliquot.job import Answer
+from aliquot.job import Answer, Call
+from aliquot.looping import RecordLate
 from aliquot.outcome import LONGEST_TEXT, Failure
+from aliquot.pace import Pace
 from aliquot.page import ANSWERED, AT_NS, READ
-from aliquot.retries import BACKOFF_S, is_retryable
+from aliquot.retries import choose_pause_s, is_retryable
 from aliquot.rows import Block, NotRows, as_rows, make_block
 
 _OWN_FOLDER = Path(__file__).parent
 _REARM_NS = 250_000_000
 
-Call = Callable[[Iterable[Any]], Iterator[Any]]
 Records = Callable[[int, int], Iterator[Any]]
 
 
@@ -55,8 +60,13 @@ class Step:
         columns: declared columns of a row, empty where rows are dicts.
         slot: the host's words on the shared page.
         stop_ns: monotonic time after which no further record is begun.
-        arm: called before records, at least four times a second, so that a timer can be moved on.
+        arm: called before records, at least four times a second, so that a timer can be moved on; with the
+            seconds for which the record waits before it begins.
         retry: exceptions that the job's stage names as passing.
+        retries: how often a record is tried again.
+        timeout_s: a record's deadline, which no pause passes.
+        lead_ns: by which a record begins later for the supervisor than here.
+        pace: gives records their turn; None where they need none.
         check: raises NotRows where rows may not go on to the next stage.
     """
 
@@ -66,14 +76,20 @@ class Step:
     columns: tuple[str, ...]
     slot: memoryview
     stop_ns: int
-    arm: Callable[[], None]
+    arm: Callable[[float], None]
     retry: tuple[type[BaseException], ...] = ()
+    retries: int = 3
+    timeout_s: float = 60.0
+    lead_ns: int = 0
+    pace: Pace | None = None
     check: Callable[[Block], None] = lambda _: None
     answers: list[Sequence[Any]] = field(default_factory=list)
     notes: list[str | None] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     first: int = 0
     at: int = 0  # the next record that has no answer
+    n_retries: int = 0
+    waited_ns: int = 0  # for turns
 
     def run(self, first: int, end: int) -> Block:
         """The block of the records that were done; `at` says where the step ended."""
@@ -115,20 +131,41 @@ class Step:
         return None
 
     def _feed(self, end: int) -> Iterator[Any]:
-        slot, stop_ns, arm, clock = self.slot, self.stop_ns, self.arm, time.monotonic_ns
+        slot, stop_ns, arm, clock, pace = self.slot, self.stop_ns, self.arm, time.monotonic_ns, self.pace
         index = self.at
         rearm_ns = 0
         for record in self.records(index, end):
             now = clock()
             if now >= stop_ns and index > self.first:
                 return
+            if pace is not None:
+                if index > self.first and not pace.is_due(stop_ns):
+                    self.stop_ns = now
+                    return
+                self._take_turn(record)
+                now = clock()
             if now >= rearm_ns:
-                arm()
+                arm(0.0)
                 rearm_ns = now + _REARM_NS
-            slot[AT_NS] = now
+            slot[AT_NS] = now + self.lead_ns
             index += 1
             slot[READ] = index
             yield record
+
+    def _take_turn(self, record: Any) -> int:
+        """Wait until a record, or each row of a list, may begin; gives the nanoseconds that it took."""
+        n_turns = len(record) if type(record) is list else 1
+        if self.pace is None or not n_turns:
+            return 0
+        began_ns = time.monotonic_ns()
+        self.pace.wait(n_turns, self._note_turn)
+        waited_ns = time.monotonic_ns() - began_ns
+        self.waited_ns += waited_ns
+        return waited_ns
+
+    def _note_turn(self, until_ns: int) -> None:
+        self.slot[AT_NS] = until_ns + self.lead_ns
+        self.arm(max(0, until_ns - time.monotonic_ns()) / 1e9)
 
     def _take(self, answer: Any) -> None:
         if self.at >= self.slot[READ]:
@@ -156,7 +193,7 @@ class Step:
         self.at += 1
         self.slot[ANSWERED] = self.at
         if self.at < self.slot[READ]:
-            self.slot[AT_NS] = time.monotonic_ns()
+            self.slot[AT_NS] = time.monotonic_ns() + self.lead_ns
 
     def _fail(self, failure: Failure) -> None:
         self.failures.append(failure)
@@ -189,38 +226,45 @@ class Step:
         self.at = self.slot[ANSWERED] = begun
 
     def _run_alone(self, index: int) -> None:
-        now = time.monotonic_ns()
-        self.arm()
-        self.slot[AT_NS] = now
         try:
-            rows, note = self._answer_alone(index)
+            (record,) = self.records(index, index + 1)
+            self._take_turn(record)
+            self.arm(0.0)
+            self.slot[AT_NS] = time.monotonic_ns() + self.lead_ns
+            rows, note = self._answer_alone(record)
         except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
             self._retry_or_fail(err)
         else:
             self._keep(rows, note)
 
-    def _answer_alone(self, index: int) -> tuple[Sequence[Any], str | None]:
+    def _answer_alone(self, record: Any) -> tuple[Sequence[Any], str | None]:
         """A record's rows and note, the job called for it alone; raises what the job raises, NotRows."""
-        answers = list(self.call(self.records(index, index + 1)))
+        answers = list(self.call(iter((record,))))
         _check_single(answers)
         return self._read_answer(answers[0])
 
     def _retry_or_fail(self, err: BaseException) -> None:
         """The record at hand raised: try it again where that may help, else file it."""
-        n_tries = 1
-        for pause_s in BACKOFF_S:
-            if not is_retryable(err, self.retry):
+        due_ns, n_tries, cut = int(self.slot[AT_NS]) - self.lead_ns + round(self.timeout_s * 1e9), 1, ""
+        while n_tries <= self.retries and is_retryable(err, self.retry):
+            pause_s = choose_pause_s(err, n_tries - 1)
+            if time.monotonic_ns() + pause_s * 1e9 >= due_ns:
+                cut = f"; another {pause_s:,.1f} s later would be past its deadline of {self.timeout_s:g} s"
                 break
             time.sleep(pause_s)
             n_tries += 1
+            self.n_retries += 1
             try:
-                rows, note = self._answer_alone(self.at)
+                (record,) = self.records(self.at, self.at + 1)
+                due_ns += self._take_turn(record)
+                self.slot[AT_NS] = due_ns - round(self.timeout_s * 1e9) + self.lead_ns
+                rows, note = self._answer_alone(record)
             except BaseException as again:  # noqa: BLE001 - the boundary to the job's code
                 err = again
             else:
                 self._keep(rows, note)
                 return
-        self._fail(describe_failure(self.at, err, n_tries))
+        self._fail(describe_failure(self.at, err, n_tries, cut))
 
     def _make_block(self) -> Block:
         try:
@@ -263,15 +307,22 @@ def _check_single(answers: list[Any]) -> None:
         raise WrongCount(f"the job gave {len(answers)} answers for one record")
 
 
-def describe_failure(index: int, err: BaseException, n_tries: int = 1) -> Failure:
-    """The failure that an exception makes of a record, in the last of so many tries."""
+def describe_failure(index: int, err: BaseException, n_tries: int = 1, cut: str = "") -> Failure:
+    """The failure that an exception makes of a record, in the last of so many tries.
+
+    Args:
+        cut: why there was no further one.
+    """
+    if isinstance(err, RecordLate):
+        return replace(miss_deadline(err.timeout_s), index=index)
     if isinstance(err, ParseFailure):
         return Failure(index, "parse", _one_line(_say(err)))
     if isinstance(err, NotRows | Unencodable):
         return Failure(index, "exception", _one_line(_say(err)))
     said = _say(err)
     message = _one_line(f"{type(err).__name__}: {said}" if said else type(err).__name__)
-    message += f" ({n_tries} tries)" if n_tries > 1 else ""
+    tries = "1 try" if n_tries == 1 else f"{n_tries} tries"
+    message += f" ({tries}{cut})" if n_tries > 1 or cut else ""
     kind = "memory" if isinstance(err, MemoryError) else "exception"
     return Failure(index, kind, message, describe_traceback(err))
 

@@ -58,11 +58,17 @@ class Crew:
             os._exit(1)
 
 
-def read_awake(fd: int, slot: memoryview) -> Frame | None:
-    """The next frame, as `read_frame`; until it comes, the slot says ever again that Python is awake."""
+def note_awake(slot: memoryview) -> None:
+    """Say in a slot that Python is awake."""
+    slot[AWAKE_NS] = time.monotonic_ns()
+
+
+def read_awake(fd: int, note: Callable[[], None] | None) -> Frame | None:
+    """The next frame, as `read_frame`; until it comes, `note` is called some ten times a second."""
     waiting = select.poll()
     waiting.register(fd, select.POLLIN)
     while True:
-        slot[AWAKE_NS] = time.monotonic_ns()
+        if note is not None:
+            note()
         if waiting.poll(_AWAKE_MS):
             return read_frame(fd)

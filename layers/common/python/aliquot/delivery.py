@@ -25,7 +25,7 @@ from aliquot.figures import Columns, Figures, Gap
 from aliquot.job import RECORD, Job, Summary, read_fields
 from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
-from aliquot.merge import Piece, gather_kinds, merge_pieces
+from aliquot.merge import Effort, Piece, gather_kinds, merge_pieces
 from aliquot.outcome import Failure
 from aliquot.roster import Roster
 from aliquot.rows import name_kinds
@@ -72,11 +72,11 @@ class Subject:
         return self.job.summary(self.options, self.prepared) if self.job.summary else None
 
 
-def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, int]:
-    """The columns of a roster's result, and its outcomes' CPU milliseconds; raises UnreadableOutcome."""
-    found, cpu_ms = gather_kinds(ledger, roster)
+def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, Effort]:
+    """The columns of a roster's result, and what its outcomes took; raises UnreadableOutcome."""
+    found, effort = gather_kinds(ledger, roster)
     declared = Columns(_declare_kinds(job), {}, is_numbered=not _has_number(job, ledger))
-    return declared.merge(Columns(found, _gather_kept(ledger, roster))), cpu_ms
+    return declared.merge(Columns(found, _gather_kept(ledger, roster))), effort
 
 
 def write_tables(
@@ -145,6 +145,7 @@ def write_closing(
         "rows": figures.rows,
         **facts,
         "cpu_s": round(figures.cpu_ms / 1000 + facts.get("cpu_s", 0.0), 3),
+        "retries": figures.retries,
         "failures": dict(figures.kinds.most_common()),
         **({"text_columns": columns.text_columns} if columns.text_columns else {}),
         **(summary.figures() if summary is not None else {}),

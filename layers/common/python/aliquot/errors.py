@@ -17,6 +17,7 @@
     |  |- Unencodable          a value of a type that no extension covers; carries its path
     |  `- Undecodable          malformed, truncated, oversized or damaged bytes
     |- ParseFailure            one record that does not parse: raised by jobs, filed with kind `parse`
+    |- TryAgain                one record that may succeed later: raised by jobs, tried again after a pause
     |- BatchDependent          a job whose rows depend on a record's neighbours in its batch
     |- TooManyFailed           a run that stopped, or ended, beyond its failure limit (exit code 3)
     |- BudgetReached           a run that stopped before its budget was crossed (exit code 4)
@@ -194,6 +195,21 @@ class Undecodable(CodecError):
 
 class ParseFailure(AliquotError):
     """One record that does not parse. A job raises it to file the record with kind `parse`."""
+
+
+class TryAgain(AliquotError):
+    """One record that may succeed later: a job raises it to have the record tried again.
+
+    Args:
+        after_s: seconds that are waited for at least; 0 where nobody knows.
+    """
+
+    def __init__(self, reason: str = "", after_s: float = 0.0) -> None:
+        super().__init__(reason, after_s)
+        self.reason, self.after_s = reason, after_s
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class BatchDependent(UsageError):

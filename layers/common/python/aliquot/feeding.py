@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import Any, Protocol
 
-from aliquot.attempt import Call, WrongCount
+from aliquot.attempt import WrongCount
 from aliquot.chunk import ChunkReader
 from aliquot.grouped import list_records, list_row_columns, read_groups
-from aliquot.job import Answer
+from aliquot.job import Answer, Call
 from aliquot.outcome import Failure, OutcomeReader
 from aliquot.rows import Block, as_rows
 

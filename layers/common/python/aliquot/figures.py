@@ -91,6 +91,7 @@ class Figures:
     done: int = 0
     failed: int = 0
     cpu_ms: int = 0
+    retries: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     not_tried: list[Gap] = field(default_factory=list)
 
@@ -100,6 +101,7 @@ class Figures:
         self.done += later.done
         self.failed += later.failed
         self.cpu_ms += later.cpu_ms
+        self.retries += later.retries
         self.kinds.update(later.kinds)
         for gap in later.not_tried:
             self.add_gap(gap)
@@ -125,7 +127,7 @@ class Figures:
         """The figures of plain values; raises LookupError, TypeError, ValueError where they say others."""
         gaps = [(first, last, source) for first, last, source in plain["not_tried"]]
         kinds = Counter(dict(plain["kinds"]))
-        counts = {name: plain[name] for name in ("rows", "done", "failed", "cpu_ms")}
+        counts = {name: plain[name] for name in ("rows", "done", "failed", "cpu_ms", "retries")}
         if not all(map(is_count, (*counts.values(), *kinds.values(), *chain.from_iterable(gaps)))):
             raise ValueError("figures are whole numbers")
         return cls(**counts, kinds=kinds, not_tried=gaps)

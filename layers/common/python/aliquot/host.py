@@ -2,8 +2,8 @@
 
 Frames it takes (docs/host-protocol.md): `prepare`, `open`, `chunk`, `step`; the end of its input ends it. A
 host that its supervisor lost is ended by a timer that is armed while a record is at hand, so it outlives
-its supervisor by a record's deadline and a second at most. A host of several threads hands its steps to a
-`crew`.
+its supervisor by a record's deadline and a second at most. A host of several threads, one whose records wait
+for turns and one of an `async` function hands its steps to a `crew`.
 
 `python -m aliquot.host PAGE_FD SLOT` speaks on its standard input and output, which the job cannot reach:
 what the job prints goes to standard error. A host forked from the zygote runs `serve` on pipes of its own.
@@ -11,6 +11,7 @@ what the job prints goes to standard error. A host forked from the zygote runs `
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -19,15 +20,17 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from aliquot.attempt import Call, JobBroken, Step, describe_failure, describe_traceback
+from aliquot.attempt import JobBroken, Step, describe_failure, describe_traceback
 from aliquot.chunk import ChunkReader
-from aliquot.crew import Crew, read_awake
-from aliquot.errors import CodecError, Unencodable, UsageError
+from aliquot.crew import Crew, note_awake, read_awake
+from aliquot.errors import CodecError, JobError, Unencodable, UsageError
 from aliquot.feeding import Feed, GroupFeed, RecordFeed, RowFeed, answer_rows
 from aliquot.frames import Frame, read_frame, write_frame
-from aliquot.job import Job, Stage, Stages
+from aliquot.job import Call, Job, Stage, Stages
 from aliquot.keys import ChunkId
 from aliquot.loading import (
     JobSpec,
@@ -38,8 +41,10 @@ from aliquot.loading import (
     make_options,
     read_versions,
 )
+from aliquot.looping import LEAD_NS, Awaited, is_async
 from aliquot.outcome import OutcomeReader
 from aliquot.outlet import Outlet
+from aliquot.pace import Pace
 from aliquot.page import AT_NS, NO_RECORD_NS, Page
 from aliquot.processes import choose_reader, end_with_parent, limit_own_memory
 from aliquot.rows import Block
@@ -55,12 +60,14 @@ class OpenJob:
         call: what its `open` returned; of rows of the stage before, made to take lists of them.
         stages: the job's chain.
         place: of the stage in it.
+        awaited: what is behind `call` where that is `async`; it has a loop to be started.
     """
 
     job: Job
     call: Call
     stages: Stages
     place: int
+    awaited: Awaited | None = None
 
     @property
     def stage(self) -> Stage:
@@ -93,12 +100,16 @@ class HostLimits:
 
     Args:
         keeps_all: rows that cannot be among the best stay, as whoever compares rows wants them.
+        rate_per_s: records that all hosts of a page begin a second; 0 for no limit.
+        retries: how often a record is tried again; None for as often as its stage says.
     """
 
     record_timeout_s: float
     memory_mib: int
     threads: int = 1
     keeps_all: bool = False
+    rate_per_s: float = 0.0
+    retries: int | None = None
 
 
 def prepare_job(spec: JobSpec) -> Frame:
@@ -118,15 +129,26 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
         job = load_job(spec)
         options = make_options(job, spec.options)
         place, stages = find_stage(job, options, spec.stage)
-        call = stages[place].open(options, Path(spec.prepared))
+        call, awaited = _make_call(job, stages[place].open(options, Path(spec.prepared)))
         if place and not stages[place].exchange:
             call = answer_rows(call, list_columns(job, stages, place))
         said: Frame = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
         said |= {"threads": stages[place].threads, "step_ms": round(stages[place].step_s * 1000)}
         said["cpu_ns"] = time.process_time_ns()
-        return OpenJob(job, call, stages, place), said
+        return OpenJob(job, call, stages, place, awaited), said
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)
+
+
+def _make_call(job: Job, opened: Any) -> tuple[Call, Awaited | None]:
+    """What a stage's `open` returned as a function of records, and the loop behind it; raises JobError."""
+    if inspect.iscoroutine(opened):
+        opened.close()
+        raise JobError(job.name, "`open` of a stage is `async`: what it returns may be, itself it may not")
+    if is_async(opened):
+        awaited = Awaited(opened)
+        return awaited, awaited
+    return opened, None
 
 
 def describe_refusal(err: BaseException) -> Frame:
@@ -141,19 +163,29 @@ def describe_refusal(err: BaseException) -> Frame:
 
 
 class Host:
-    """Answers frames on two blocking pipes, for one opened job; steps in as many threads as it has slots."""
+    """Answers frames on two blocking pipes, for one opened job; steps in as many threads as it has slots.
+
+    Args:
+        pace: that records keep; None where they need none.
+    """
 
     def __init__(
-        self, opened: OpenJob, limits: HostLimits, slots: Sequence[memoryview], to_supervisor: int
+        self,
+        opened: OpenJob,
+        limits: HostLimits,
+        slots: Sequence[memoryview],
+        to_supervisor: int,
+        pace: Pace | None = None,
     ) -> None:
         self._opened, self._limits, self._slots, self._out = opened, limits, slots, to_supervisor
+        self._pace = pace
+        self._retries = opened.stage.retries if limits.retries is None else limits.retries
         self._feed: Feed | None = None
         self._seq = 0
         self._outlet = self._make_outlet()
         self._lock = threading.Lock()  # of the pipe, and of the timer
         self._n_busy = 0
-        # of all its threads, those that the job started too, where that is one step's
-        self._read_cpu_ns = time.process_time_ns if len(slots) == 1 else time.thread_time_ns
+        self._counted_cpu_ns = 0
 
     def answer(self, frame: Frame) -> None:
         """Do what a frame asks and write what it answers."""
@@ -175,7 +207,11 @@ class Host:
         thread = frame["thread"]
         slot = self._slots[thread]
         with self._lock:
+            if not self._n_busy:
+                self._counted_cpu_ns = time.process_time_ns()
             self._n_busy += 1
+        if self._opened.awaited is not None:
+            self._opened.awaited.enter(thread)
         try:
             return {
                 **self._run_step(slot, frame["first"], frame["end"], frame["budget_ms"]),
@@ -188,7 +224,7 @@ class Host:
             self._disarm()
 
     def _run_step(self, slot: memoryview, first: int, end: int, budget_ms: int) -> Frame:
-        started_ns, started_cpu_ns = time.monotonic_ns(), self._read_cpu_ns()
+        started_ns = time.monotonic_ns()
         feed = self._feed
         assert feed is not None  # noqa: S101 - a chunk comes before its steps
         step = Step(
@@ -200,6 +236,10 @@ class Host:
             stop_ns=started_ns + budget_ms * 1_000_000,
             arm=self._arm,
             retry=self._opened.stage.retry,
+            retries=self._retries,
+            timeout_s=self._limits.record_timeout_s,
+            lead_ns=0 if self._opened.awaited is None else LEAD_NS,
+            pace=self._pace,
             check=lambda block: self._outlet.check(block, feed.list_origins),
         )
         block = self._choose(step.run(first, end))
@@ -217,9 +257,16 @@ class Host:
             "rows": block.n_rows,
             "kinds": {name: sorted(kinds) for name, kinds in block.kinds().items()},
             "failures": [failure.to_row() for failure in step.failures],
-            "wall_ns": time.monotonic_ns() - started_ns,
-            "cpu_ns": self._read_cpu_ns() - started_cpu_ns,
+            "retries": step.n_retries,
+            "wall_ns": max(0, time.monotonic_ns() - started_ns - step.waited_ns),
+            "cpu_ns": self._count_cpu_ns(),
         }
+
+    def _count_cpu_ns(self) -> int:
+        """What all threads of the process have used since the last time, those that the job started too."""
+        with self._lock:
+            before_ns, self._counted_cpu_ns = self._counted_cpu_ns, time.process_time_ns()
+            return self._counted_cpu_ns - before_ns
 
     def _make_outlet(self) -> Outlet:
         return Outlet(self._opened.stage, self._opened.exchanged_by)
@@ -231,13 +278,13 @@ class Host:
         with self._lock:  # what the best are is known in one place
             return self._outlet.keep(block, self._seq)
 
-    def _arm(self) -> None:
-        """Have the kernel end this host a record's deadline from now, should nobody else do it.
+    def _arm(self, wait_s: float) -> None:
+        """Have the kernel end this host a record's deadline after `wait_s`, should nobody else do it.
 
         Of several threads the last to begin a record counts: while they do, Python is awake, and hears of the
         end of its pipe.
         """
-        signal.setitimer(signal.ITIMER_REAL, self._limits.record_timeout_s + _GRACE_S)
+        signal.setitimer(signal.ITIMER_REAL, wait_s + self._limits.record_timeout_s + _GRACE_S)
 
     def _disarm(self) -> None:
         with self._lock:
@@ -256,11 +303,15 @@ def serve(
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     slots = page.slots(slot, limits.threads)
-    host = Host(opened, limits, slots, to_supervisor)
-    if limits.threads > 1:
+    pace = Pace(page, limits.rate_per_s) if limits.rate_per_s else None
+    host = Host(opened, limits, slots, to_supervisor, pace)
+    if limits.threads > 1 or pace is not None or opened.awaited is not None:
         crew = Crew(host.answer, limits.threads)  # before the limit: their stacks are mapped, and hardly used
+        if opened.awaited is not None:
+            opened.awaited.start(slots, limits.record_timeout_s)
         limit_own_memory(limits.memory_mib, choose_reader())
-        while (frame := read_awake(from_supervisor, slots[0])) is not None:
+        note = partial(note_awake, slots[0]) if opened.awaited is None else None  # else its loop does
+        while (frame := read_awake(from_supervisor, note)) is not None:
             crew.take(frame)
         os._exit(0)  # whatever its threads are at
     limit_own_memory(limits.memory_mib, choose_reader())

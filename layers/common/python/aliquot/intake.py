@@ -326,6 +326,8 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
         "max_failed": request.max_failed,
         "ending": "parquet",
         "threads": None,  # as the job declares
+        "rate": None,
+        "retries": None,
         "budget_usd": budget_usd,
         "budget_time_s": request.budget_time_s,
         "estimated_usd": None,

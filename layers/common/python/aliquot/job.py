@@ -19,7 +19,7 @@ because jobs import nothing else of the core. When it is wrong, every job is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import (
@@ -39,6 +39,10 @@ from aliquot.registry import declare
 RECORD = "record"  # the column that says which record of the dataset a row came from
 MOST_STAGES = 16
 STEP_S, LONGEST_STEP_S = 0.1, 1.0  # what a host goes through before it answers
+MOST_RETRIES = 100
+MOST_PER_S = 1e6
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/(s|min|h)")
+_UNITS_S = {"s": 1, "min": 60, "h": 3600}
 MOST_THREADS = 64  # of a host: each has its words on the shared page, and they take turns at one interpreter
 
 
@@ -167,7 +171,9 @@ class Best:
 
 
 Key = str | int | bytes
-OpenStage = Callable[[Any, Path], Callable[[Iterable[Any]], Iterator[Any]]]
+Call = Callable[[Iterable[Any]], Iterator[Any]]
+AsyncCall = Callable[[Any], Awaitable[Any] | AsyncIterator[Any]]
+OpenStage = Callable[[Any, Path], Call | AsyncCall]
 
 
 @dataclass(frozen=True)
@@ -183,13 +189,18 @@ class Stage:
         open: called once per host with (options, prepared folder); returns a function from an iterable of
             records to an iterator that yields one list of rows (or an `Answer`) per record, in order. It
             may read ahead of what it yields. Raising `ParseFailure` files the record at hand as `parse`.
+            Or it returns an `async def` function of one record, which gives that record's answer, or yields
+            its rows.
         fork_safe: False when what `open` builds does not survive a fork (threads, GPU contexts).
-        retry: exceptions that may pass by themselves: the record is tried again, three times, after a pause.
-            Lost connections, timeouts and throttling need no naming.
+        retry: exceptions that may pass by themselves: the record is tried again after a pause. `TryAgain`,
+            lost connections, timeouts and throttling need no naming.
+        retries: how often a record is tried again, within its deadline.
         threads: for records that wait (HTTP, databases): a host calls what `open` returned from so many
-            threads at once, each with an iterable of its own. What they share must bear that.
+            threads at once, each with an iterable of its own. What they share must bear that. Of an `async`
+            function it is how many records are in flight, on one event loop.
         step_s: about how long a host works before it answers, 0.1 to 1 s: longer where each call of what
             `open` returned costs something by itself, such as a process that it starts.
+        rate: records begun in a time, by all hosts together: "50/s", "600/min", "2000/h"; empty for no limit.
         memory_mib: private memory that a host needs; chooses how many there are, and on a stack their rung.
         concurrency: at most so many hosts at a time, on a stack so many tasks of its leg; None for no limit.
         writes: NamedTuple of the rows that it hands to the next stage; None where rows are dicts. Those of
@@ -206,8 +217,10 @@ class Stage:
     open: OpenStage
     fork_safe: bool = True
     retry: tuple[type[BaseException], ...] = ()
+    retries: int = 3
     threads: int = 1
     step_s: float = STEP_S
+    rate: str = ""
     memory_mib: int | None = None
     concurrency: int | None = None
     writes: type | None = None
@@ -308,7 +321,7 @@ def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
     said = f"stage {stage.name!r}"
     if not re.fullmatch(r"[a-z0-9_-]+", stage.name):
         raise JobError(job, f"{said} must be named by a-z, 0-9, _ and - alone")
-    _check_pace(job, stage)
+    _check_waiting(job, said, stage)
     for name, value in (("memory_mib", stage.memory_mib), ("concurrency", stage.concurrency)):
         if value is not None and not (type(value) is int and value >= 1):
             raise JobError(job, f"{said} has {name}={value!r}; it takes a whole number from 1, or None")
@@ -324,13 +337,34 @@ def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
         raise JobError(job, f"{said} keeps the best {stage.best.n}; at least 1 goes on")
 
 
-def _check_pace(job: str, stage: Stage) -> None:
-    said = f"stage {stage.name!r}"
+def _check_waiting(job: str, said: str, stage: Stage) -> None:
+    """Raise JobError where what a stage says of records that wait cannot be."""
     if not (type(stage.threads) is int and 1 <= stage.threads <= MOST_THREADS):
         asked = f"{said} asks for {stage.threads!r} threads"
         raise JobError(job, f"{asked}; a host has 1 to {MOST_THREADS}, more --workers have more")
     if type(stage.step_s) not in (int, float) or not STEP_S <= stage.step_s <= LONGEST_STEP_S:
         raise JobError(job, f"{said} has step_s={stage.step_s!r}; it takes {STEP_S} to {LONGEST_STEP_S} s")
+    if not (type(stage.retries) is int and 0 <= stage.retries <= MOST_RETRIES):
+        raise JobError(job, f"{said} has retries={stage.retries!r}; it takes 0 to {MOST_RETRIES}")
+    try:
+        parse_rate(stage.rate)
+    except (TypeError, ValueError) as err:
+        raise JobError(job, f"{said} has a rate that is none: {err}") from err
+
+
+def parse_rate(text: str) -> float:
+    """Records a second of "50/s", "600/min" or "2000/h"; 0 of an empty text, which is no limit.
+
+    Raises:
+        ValueError: it is of another form, or cannot be kept.
+    """
+    if not text:
+        return 0.0
+    found = _RATE.fullmatch(text)
+    per_s = float(found[1]) / _UNITS_S[found[2]] if found else 0.0
+    if not 0 < per_s <= MOST_PER_S:
+        raise ValueError(f"{text!r} is not of the form 50/s, 600/min or 2000/h")
+    return per_s
 
 
 @dataclass(frozen=True)

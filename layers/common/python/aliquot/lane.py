@@ -11,6 +11,7 @@ Owns that bookkeeping. When it is wrong, a record is done twice, or never.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,7 +22,7 @@ from aliquot.job import STEP_S
 from aliquot.keys import ChunkId, OutcomeKey, fits_in_key
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure, Outcome
-from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, READ
+from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, NO_RECORD_NS, READ
 from aliquot.spans import Span, SpanSet
 
 NOTHING = SpanSet()
@@ -65,6 +66,7 @@ class Answered:
     n_rows: int = 0
     wall_ns: int = 0
     cpu_ns: int = 0
+    n_retries: int = 0
 
 
 @dataclass
@@ -131,6 +133,10 @@ class Lane:
     def is_busy(self) -> bool:
         """Whether anything is with the host."""
         return any(hand.sent is not None for hand in self.hands)
+
+    def is_working(self, now_ns: int) -> bool:
+        """Whether anything is with the host but records that wait for their turn to begin."""
+        return any(not self._waits(hand, now_ns) for hand in self.hands if hand.sent is not None)
 
     @property
     def has_more(self) -> bool:
@@ -209,7 +215,7 @@ class Lane:
         first, end = frame["first"], frame["end"]
         answered = SpanSet.range(first, end) - doubtful
         failures = [Failure(*row) for row in frame["failures"] if row[0] not in doubtful]
-        block, spent = Part(*frame["block"]), (frame["wall_ns"], frame["cpu_ns"])
+        block, spent = Part(*frame["block"]), (frame["wall_ns"], frame["cpu_ns"], frame.get("retries", 0))
         answer = Answered(first, answered, block, frame["kinds"], failures, frame["rows"], *spent)
         self.slice.answers.append(answer)
         texts = sum(map(len, chain.from_iterable(row[2:] for row in frame["failures"])))
@@ -253,7 +259,8 @@ class Lane:
     def stuck_s(self, now_ns: int) -> float:
         """Seconds since a thread began its record, last answered, or was sent its step: the longest of them.
 
-        0 while the host opens the job; below 0 while it writes its answer, however long nobody reads that.
+        0 while the host opens the job; below 0 while it writes its answer, however long nobody reads that,
+        and while its record waits for a turn.
         """
         return max((self._stuck_s(hand, now_ns) for hand in self.hands if hand.sent is not None), default=0.0)
 
@@ -268,6 +275,12 @@ class Lane:
         if self.host is None or (len(busy) > 1 and now_ns - self.host.slots[0][AWAKE_NS] > awake_s * 1e9):
             return ()
         return tuple(self._accuse(hand) for hand in busy if self._stuck_s(hand, now_ns) > timeout_s)
+
+    @property
+    def was_waiting(self) -> bool:
+        """Whether a thread of the host has come as far as to wait for its record's turn."""
+        now_ns = time.monotonic_ns()
+        return any(self._waits(hand, now_ns) for hand in self.hands if hand.sent is not None)
 
     def accuse(self) -> tuple[SpanSet, ...]:
         """The records that a host's death may be blamed on, by thread; none for a thread that read none."""
@@ -293,7 +306,19 @@ class Lane:
         (first, end), slot = hand.sent, self.host.slots[hand.number]
         answered = min(max(slot[ANSWERED], first), end)
         read = min(max(slot[READ], first), end)
+        if answered == read and self._is_ahead(hand, time.monotonic_ns()):
+            return NOTHING  # it waits for a turn: what it answered goes back with the rest
         return SpanSet.range(answered, read) or SpanSet.range(first, answered)
+
+    def _waits(self, hand: Hand, now_ns: int) -> bool:
+        """Whether a thread has begun no record of its step, because it waits for a turn."""
+        if self.host is None or hand.sent is None:
+            return False
+        return self.host.slots[hand.number][READ] == hand.sent[0] and self._is_ahead(hand, now_ns)
+
+    def _is_ahead(self, hand: Hand, now_ns: int) -> bool:
+        assert self.host is not None  # noqa: S101 - called for a busy host
+        return now_ns < self.host.slots[hand.number][AT_NS] < NO_RECORD_NS
 
     def _join(self, answers: list[Answered], spans: SpanSet) -> Attempted:
         kinds: dict[str, set[str]] = {}
@@ -310,6 +335,7 @@ class Lane:
             cpu_ms=sum(answer.cpu_ns for answer in answers) // 1_000_000,
             peak_mib=round(self.peak_mib),
             places=places,
+            n_retries=sum(answer.n_retries for answer in answers),
         )
         wall_ns = sum(answer.wall_ns for answer in answers) // len(self.hands)
         return Attempted(spans, outcome, wall_ns)

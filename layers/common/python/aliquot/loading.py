@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,10 @@ from types import ModuleType
 from typing import Any, get_args
 
 from aliquot.errors import JobError, UnknownJob
-from aliquot.job import Job, OpenStage, Reference, Stage, Stages, read_fields
+from aliquot.job import AsyncCall, Call, Job, OpenStage, Reference, Stage, Stages, read_fields
+from aliquot.looping import is_async
 
+ASYNC_THREADS = 16  # records in flight of a plain `async` function, where nobody says how many
 _ENGINE = frozenset({"aliquot", "orchestrator"})  # recorded by its version, not by its files
 
 
@@ -88,22 +90,24 @@ def load_job(spec: JobSpec) -> Job:
 
 def wrap_function(name: str, function: Callable[[dict[str, Any]], Any]) -> Job:
     """A job that calls a plain function of one record, a dict of its columns."""
-    return describe_function(name, partial(_open_function, function))
+    return describe_function(name, partial(_open_function, function), is_async=is_async(function))
 
 
-def describe_function(name: str, open_stage: OpenStage | None = None) -> Job:
+def describe_function(name: str, open_stage: OpenStage | None = None, *, is_async: bool = False) -> Job:
     """The job that a plain function is: its stage and columns; without `open_stage` it cannot be opened."""
-    return Job(name, version=1, options=NoOptions, stages=(Stage("call", open_stage or _refuse_to_open),))
+    threads = ASYNC_THREADS if is_async else 1
+    stage = Stage("call", open_stage or _refuse_to_open, threads=threads)
+    return Job(name, version=1, options=NoOptions, stages=(stage,))
 
 
-def _refuse_to_open(_options: Any, _prepared: Path) -> Callable[[Iterable[Any]], Iterator[Any]]:
+def _refuse_to_open(_options: Any, _prepared: Path) -> Call:
     raise UnknownJob("function", "its code is not here")
 
 
 def _open_function(
     function: Callable[[dict[str, Any]], Any], _options: Any, _prepared: Path
-) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    return partial(map, function)
+) -> Call | AsyncCall:
+    return function if is_async(function) else partial(map, function)
 
 
 def make_options(job: Job, plain: Mapping[str, Any]) -> Any:

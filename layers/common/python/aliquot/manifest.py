@@ -21,14 +21,14 @@ from aliquot import __version__
 from aliquot.envelope import is_count, is_texts
 from aliquot.errors import BadOption, Undecodable
 from aliquot.failure_limit import FailureLimit
-from aliquot.job import MOST_THREADS, FieldSpec, Job, Reference, Stages, read_fields
+from aliquot.job import MOST_RETRIES, MOST_THREADS, FieldSpec, Job, Reference, Stages, read_fields
 from aliquot.keys import MANIFEST, is_name
 from aliquot.loading import NoOptions, make_options
 from aliquot.notes import check_fields, decoding, is_figure, is_text
 from aliquot.readers import Source
 from aliquot.readers.objects import is_object
 from aliquot.spending import Tariff
-from aliquot.stages import StageNote, are_stages
+from aliquot.stages import StageNote, are_stages, is_rate
 
 FORMAT = "aliquot/run/1"
 
@@ -186,6 +186,8 @@ _SETTINGS: Mapping[str, tuple[bool, Callable[[Any], bool]]] = {
     "concurrency": (False, is_count),
     "rung": (False, is_name),
     "threads": (False, _or_none(lambda value: is_count(value) and 1 <= value <= MOST_THREADS)),
+    "rate": (False, _or_none(is_rate)),
+    "retries": (False, _or_none(lambda value: is_count(value) and value <= MOST_RETRIES)),
     "until_s": (False, _or_none(is_figure)),
     "budget_usd": (False, _or_none(is_figure)),
     "tariff": (False, _or_none(_is_tariff)),

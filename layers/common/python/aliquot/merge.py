@@ -21,7 +21,7 @@ from aliquot.roster import Roster, Share
 from aliquot.rows import Block, Kinds
 from aliquot.spans import SpanSet
 
-__all__ = ["Piece", "UnreadableOutcome", "gather_kinds", "merge_pieces"]
+__all__ = ["Effort", "Piece", "UnreadableOutcome", "gather_kinds", "merge_pieces"]
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,39 @@ class Piece:
         return self.chunk.first + self.block.first
 
 
-def gather_kinds(ledger: Ledger, roster: Roster) -> tuple[Kinds, int]:
-    """Kinds of value by column over the whole result, columns in order of appearance; and CPU milliseconds.
+@dataclass(frozen=True)
+class Effort:
+    """What outcomes took: processor milliseconds of hosts, and how often records were tried again."""
+
+    cpu_ms: int = 0
+    retries: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(self.cpu_ms + other.cpu_ms, self.retries + other.retries)
+
+
+def gather_kinds(ledger: Ledger, roster: Roster) -> tuple[Kinds, Effort]:
+    """Kinds of value by column over the whole result, columns in order of appearance; and what that took.
 
     Reads headers only. Raises UnreadableOutcome.
     """
     kinds: Kinds = {}
-    cpu_ms = 0
+    effort = Effort()
     for shares in roster.shares.values():
         readers = [_read_outcome(ledger, key) for key in dict.fromkeys(share.outcome for share in shares)]
-        cpu_ms += sum(reader.cpu_ms for reader in readers)
+        for reader in readers:
+            effort += Effort(reader.cpu_ms, reader.n_retries)
         placed = sorted((place, name) for reader in readers for name, place in reader.places.items())
         for _, name in placed:
             kinds.setdefault(name, set())
         for reader in readers:
             for name, found in reader.kinds.items():
                 kinds.setdefault(name, set()).update(found)
-    return kinds, cpu_ms
+    return kinds, effort
 
 
-def count_cpu_ms(ledger: Ledger, roster: Roster) -> int:
-    """CPU milliseconds of the outcomes that count, of all stages of a leg; raises UnreadableOutcome."""
+def count_effort(ledger: Ledger, roster: Roster) -> Effort:
+    """What the outcomes that count took, of all stages of a leg; raises UnreadableOutcome."""
     return gather_kinds(ledger, roster)[1]
 
 

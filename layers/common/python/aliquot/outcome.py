@@ -55,6 +55,7 @@ class Outcome:
         failures: the failed records.
         cpu_ms: processor time of the host over these records.
         peak_mib: largest private memory of the host that was seen.
+        n_retries: how often these records were tried again.
         places: by column, the block in which it appears first and its place there: sorting by it gives the
             columns in order of appearance, however records were shared out.
     """
@@ -66,6 +67,7 @@ class Outcome:
     cpu_ms: int = 0
     peak_mib: int = 0
     places: Mapping[str, Place] = field(default_factory=dict)
+    n_retries: int = 0
 
     def to_bytes(self) -> bytes:
         """The outcome's object."""
@@ -77,6 +79,7 @@ class Outcome:
             "failed": str(SpanSet.of_indices(failure.index for failure in self.failures)),
             "cpu_ms": self.cpu_ms,
             "peak_mib": self.peak_mib,
+            "retries": self.n_retries,
         }
         parts = {f"block:{first}": part for first, part in sorted(self.blocks.items())}
         if self.failures:
@@ -102,6 +105,8 @@ class OutcomeReader:
         self.n_rows: int = read("rows", int, is_count)
         self.cpu_ms: int = read("cpu_ms", int, is_count)
         self.peak_mib: int = read("peak_mib", int, is_count)
+        has_retries = "retries" in self._envelope.header  # those of before they were counted have none
+        self.n_retries: int = read("retries", int, is_count) if has_retries else 0
         try:
             self.failed = SpanSet.parse(read("failed", str, lambda _: True))
         except ValueError as err:

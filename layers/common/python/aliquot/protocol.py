@@ -51,6 +51,7 @@ def _is_answer(frame: Frame, first: int, end: int) -> bool:
         and type(kinds) is dict
         and is_texts_by_name(kinds)
         and all(is_count(frame.get(name)) for name in ("rows", "wall_ns", "cpu_ns"))
+        and is_count(frame.get("retries", 0))
         and _are_failures(frame.get("failures"), first, until)
     )
 

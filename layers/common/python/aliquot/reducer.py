@@ -122,13 +122,13 @@ class Reducer:
             if number >= listed["n_rows"]:
                 return None, None, *write_fates(subject, ledger, group, fates, into, _ENDING)
             ledger = ledger.enter(listed["leg"])
-        own, cpu_ms = gather_columns(subject.job, ledger, group)
+        own, effort = gather_columns(subject.job, ledger, group)
         columns = self._read_frozen() or own
         if fates is None:
             figures, summary = write_tables(subject, ledger, group, columns, into, _ENDING)
         else:
             figures, summary = write_rows(subject, ledger, legs[-1], group, fates, columns, into, _ENDING)
-        figures.cpu_ms = cpu_ms
+        figures.cpu_ms, figures.retries = effort.cpu_ms, effort.retries
         return own, columns, figures, summary
 
     def publish(

@@ -12,12 +12,13 @@ Pure. Imports `job` for the declaration alone. When it is wrong, stages run in a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from aliquot.envelope import is_count
-from aliquot.job import RECORD, Best, Stage
+from aliquot.job import RECORD, Best, Stage, parse_rate
 from aliquot.keys import is_name
 from aliquot.prices import HELD_SHARE, RUNG_MB, SUPERVISOR_MB
 
@@ -33,6 +34,8 @@ class StageNote:
     memory_mib: int | None = None
     concurrency: int | None = None
     best: Best | None = None
+    threads: int = 1
+    rate: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values, for a manifest."""
@@ -49,6 +52,8 @@ class StageNote:
             stage.memory_mib,
             stage.concurrency,
             stage.best,
+            stage.threads,
+            stage.rate,
         )
 
     @classmethod
@@ -104,6 +109,34 @@ def find_next(legs: Sequence[Leg], name: str) -> StageNote | None:
     return None
 
 
+def find_rate(stages: Sequence[Stage | StageNote], stage: Stage | StageNote, asked: str | None) -> float:
+    """Records that a stage begins a second, 0 for no limit.
+
+    Args:
+        stages: the whole chain.
+        asked: the run's own rate, which is for the stages that declare one, or for the only one.
+    """
+    return parse_rate(asked if asked and (stage.rate or len(stages) == 1) else stage.rate)
+
+
+def count_shares(per_s: float, threads: int, window: int) -> int:
+    """Into how many tasks at a time a stack divides a rate: as few as keep up where a record takes a second.
+
+    Args:
+        threads: records that a task has in flight at least.
+        window: tasks that it may have at a time.
+    """
+    return max(1, min(window, math.ceil(per_s / threads)))
+
+
+def is_rate(value: Any) -> bool:
+    """Whether this is a rate as text, or the empty one."""
+    try:
+        return type(value) is str and parse_rate(value) >= 0
+    except ValueError:
+        return False
+
+
 def choose_rung(stage: StageNote, lowest: str, rungs: Sequence[str]) -> str:
     """The rung on which a stage's records begin: the lowest with the memory that one host of it needs.
 
@@ -137,6 +170,8 @@ def _is_stage(value: Any) -> bool:
         and type(value["splits"]) is bool
         and all(value[name] is None or is_count(value[name]) for name in ("memory_mib", "concurrency"))
         and (value["best"] is None or _is_best(value["best"]))
+        and is_count(value["threads"])
+        and is_rate(value["rate"])
     )
 
 

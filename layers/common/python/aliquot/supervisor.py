@@ -128,13 +128,15 @@ class Supervisor:
     ) -> bool:
         """Work until no task is left or `should_stop`; says whether all was done. What is answered is put.
 
-        Once `is_over`, no further step is sent and those under way end: `leftover` is what remains.
+        Once `is_over`, no further step is sent and those under way end, but those that have not begun for
+        want of a turn: `leftover` is what remains.
         """
         is_done = False
         try:
             while not is_done and not should_stop(self.counts):
                 if is_over():
-                    if not any(lane.is_busy for lane in self._lanes):
+                    now_ns = time.monotonic_ns()
+                    if not any(lane.is_working(now_ns) for lane in self._lanes):
                         break
                 else:
                     self._feed(tasks)
@@ -325,7 +327,7 @@ class Supervisor:
         in_flight = SpanSet.of(lane.sent.values())
         late = tuple(filter(None, (group & in_flight for group in lane.late)))
         groups = late or lane.accuse()
-        stuck_s = lane.stuck_s(time.monotonic_ns())
+        stuck_s, was_waiting = lane.stuck_s(time.monotonic_ns()), lane.was_waiting
         ended = self._release(lane)
         self.counts.n_host_ends += 1
         timeout_s = self._limits.record_timeout_s
@@ -333,7 +335,7 @@ class Supervisor:
             lane.doom = lane.doom or miss_deadline(timeout_s)
         was_alone_and_fresh = lane.was_alone_and_fresh(self._limits.memory_mib)
         lane.todo |= lane.take_back() - SpanSet.of(span for group in groups for span in group.spans)
-        if in_flight and not groups:
+        if in_flight and not groups and not was_waiting:
             self._count_barren(lane, ended)
         for group in groups:
             reached_mib = max(lane.peak_mib, ended.peak_mib - lane.file_mib)
