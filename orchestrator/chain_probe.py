@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aliquot.chunk import Chunk
@@ -27,7 +27,7 @@ from aliquot.outcome import Outcome
 from aliquot.page import Page
 from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
-from aliquot.stages import Leg
+from aliquot.stages import Leg, StageNote
 from aliquot.store import FolderStore
 from aliquot.supervisor import Counts, Limits, Supervisor
 from orchestrator.forecast.exchanges import Exchanged
@@ -59,13 +59,18 @@ class Rest:
 
 
 def run_rest(
-    spec_of: SpecOf, legs: Sequence[Leg], limits: Limits, chunk: Chunk, answered: Answered, folder: Path
+    spec_of: SpecOf,
+    limits_of: Callable[[StageNote], Limits],
+    legs: Sequence[Leg],
+    chunk: Chunk,
+    answered: Answered,
+    folder: Path,
 ) -> Rest:
     """Run what the first stage gave through the others.
 
     Args:
         spec_of: how a stage of the job is opened.
-        limits: of each stage's host; `slice_s` bounds each stage.
+        limits_of: a stage's host may take; `slice_s` bounds each stage.
         answered: outcomes of the first stage over the chunk.
         folder: that this may fill.
     Raises:
@@ -79,10 +84,11 @@ def run_rest(
         ledger.put_outcome(legs[0].first.name, sample, spans, outcome, wall_ns)
     for leg in legs:
         names = [stage.name for stage in leg.stages]
-        for place, name in enumerate(names):
+        for place, stage in enumerate(leg.stages):
             if leg.number or place:
                 work = find_open_work(ledger, names, ledger.list_chunks())
-                _run_stage(spec_of(name), limits, ledger, name, list(work.todo[place]), rest)
+                tasks = list(work.todo[place])
+                _run_stage(spec_of(stage.name), limits_of(stage), ledger, stage.name, tasks, rest)
         if leg is not legs[-1]:
             behind = legs[leg.number + 1]
             ledger = cross(ledger, leg, behind, 0, lambda: None)
@@ -103,7 +109,9 @@ def _run_stage(
         rest.peak_mib = max(rest.peak_mib, outcome.peak_mib)
 
     page = Page.create()
-    launcher = SpawnLauncher(spec, HostLimits(limits.record_timeout_s, limits.memory_mib), page)
+    own = HostLimits(limits.record_timeout_s, limits.memory_mib, limits.threads)
+    own = replace(own, rate_per_s=limits.rate_per_s, retries=limits.retries)
+    launcher = SpawnLauncher(spec, own, page)
     supervisor = Supervisor(
         launcher=launcher,
         n_lanes=1,

@@ -15,13 +15,14 @@ import numpy as np
 
 from aliquot.errors import DatasetError
 from aliquot.readers.streams import Opener
-from orchestrator.forecast.draws import find_interval, forecast_here
+from aliquot.stages import find_rate
+from orchestrator.forecast.draws import Interval, find_interval, forecast_here
 from orchestrator.forecast.exchanges import Exchanged, forecast_exchange_here
 from orchestrator.forecast.work import Stratum, Work, draw_work
 from orchestrator.local.settings import Settings
 from orchestrator.options import ReferenceSize, measure_references
 from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
-from orchestrator.progress import describe_count, describe_ms, describe_range
+from orchestrator.progress import describe_count, describe_ms, describe_range, describe_seconds
 from orchestrator.request import Request
 from orchestrator.sizing import size_dataset
 
@@ -45,6 +46,8 @@ class Estimate:
         is_in_s3: whether the dataset lies there, where a stack cuts it.
         draws: the work that there is, as it might be.
         exchanges: what goes from leg to leg of a chain.
+        threads: of each worker; has_gil: whether these take turns at computing.
+        per_s: records that the run begins a second; 0 for no limit.
     """
 
     n_records: int
@@ -65,6 +68,9 @@ class Estimate:
     is_in_s3: bool = False
     draws: Sequence[Work] = field(default=(), compare=False, repr=False)
     exchanges: Sequence[Exchanged] = ()
+    threads: int = 1
+    has_gil: bool = True
+    per_s: float = 0.0
 
     def __str__(self) -> str:
         mean_ms, low_ms, high_ms = self.record_ms
@@ -74,6 +80,7 @@ class Estimate:
         return (
             f"{self.describe_dataset()}\n"
             f"time     {describe_range(*self.wall_s)} on {describe_count(self.workers, 'worker')}; {each}\n"
+            f"{self.describe_waiting()}"
             f"memory   {self.memory_mib:,} MiB\n"
             f"{self.describe_probe()}"
         )
@@ -81,7 +88,7 @@ class Estimate:
     def at(self, workers: int) -> Estimate:
         """The same on so many hosts, each with a core of its own."""
         besides_s = self.start_s + sum(map(forecast_exchange_here, self.exchanges))
-        wall_s = forecast_here(self.draws, workers, besides_s)
+        wall_s = _forecast_here(self.draws, workers, besides_s, self.per_s)
         memory_mib = self.memory_mib // self.workers * workers
         return replace(self, workers=workers, wall_s=wall_s, memory_mib=memory_mib)
 
@@ -92,6 +99,16 @@ class Estimate:
             n_records, n_chunks, about = _round(n_records), _round(n_chunks), "about "
         records, chunks = describe_count(n_records, "record"), describe_count(n_chunks, "chunk")
         return f"dataset  {about}{records} in {about}{chunks}, {describe_bytes(self.n_bytes)}"
+
+    def describe_waiting(self) -> str:
+        """How many records a worker has at a time, and the rate that all of them keep, as lines."""
+        said = ""
+        if self.threads > 1:
+            said += f"threads  {self.threads} a worker: {describe_threads(self.has_gil)}\n"
+        if self.per_s:
+            least_s = describe_seconds(self.n_records / self.per_s)
+            said += f"rate     {self.per_s:,.4g} records a second at most: these take {least_s} at least\n"
+        return said
 
     def describe_probe(self, where: str = "") -> str:
         """What the figures stand on, as a line."""
@@ -125,13 +142,14 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
     )
     exchanges = [each.scale(size.n_records / probe.n_sampled) for each in probe.rest.exchanges]
     besides_s = probe.start_s + sum(map(forecast_exchange_here, exchanges))
+    per_s = find_run_rate(request, settings.rate)
     return Estimate(
         n_records=size.n_records,
         n_chunks=size.n_chunks,
         n_bytes=size.n_bytes,
         workers=resolved.workers,
         record_ms=find_interval([1e3 * work.total_s / work.n_records for work in draws]),
-        wall_s=forecast_here(draws, resolved.workers, besides_s),
+        wall_s=_forecast_here(draws, resolved.workers, besides_s, per_s),
         memory_mib=ceil(probe.peak_mib) * resolved.workers,
         n_sampled=probe.n_sampled,
         n_failed=probe.n_failed,
@@ -143,6 +161,37 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
         is_in_s3=request.is_in_s3,
         draws=draws,
         exchanges=exchanges,
+        threads=probe.threads,
+        has_gil=probe.has_gil,
+        per_s=per_s,
+    )
+
+
+def _forecast_here(draws: Sequence[Work], workers: int, besides_s: float, per_s: float) -> Interval:
+    """Wall seconds on hosts that begin so many records a second; 0 is no limit."""
+    stretched = [work.stretch(max(1, min(workers, ceil(work.n_records))), per_s) for work in draws]
+    return hold_to_rate(forecast_here(stretched, workers, besides_s), draws[0].n_records, per_s)
+
+
+def hold_to_rate(wall_s: Interval, n_records: float, per_s: float) -> Interval:
+    """An interval of wall seconds, no part of it below what so many records take at a rate."""
+    least_s = n_records / per_s if per_s else 0.0
+    median_s, low_s, high_s = (max(least_s, each) for each in wall_s)
+    return median_s, low_s, high_s
+
+
+def find_run_rate(request: Request, asked: str | None) -> float:
+    """Records that a run begins a second: the lowest of its stages' rates, each taken to be asked for all."""
+    rates = [find_rate(request.stages, stage, asked) for stage in request.stages]
+    return min(filter(None, rates), default=0.0)
+
+
+def describe_threads(has_gil: bool) -> str:
+    """What it means that a worker has several threads."""
+    if has_gil:
+        return "records wait side by side, and take turns at computing"
+    return (
+        "records compute side by side, and share what the job opened; one that crashes ends its host's others"
     )
 
 

@@ -12,6 +12,7 @@ from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
 from aliquot.job import MOST_RETRIES, MOST_THREADS, Job, Stages, parse_rate
 from aliquot.loading import NoOptions
+from aliquot.stages import find_late_rate
 from orchestrator.results import ENDINGS
 
 _YEAR_S = 365 * 86400.0  # timers and selectors of some systems take no more than a few years
@@ -65,8 +66,8 @@ def check_rate(job: Job, stages: Stages, rate: str | None, *, is_on_stack: bool)
     if rate and len(stages) > 1 and not rated:
         said = f"job {job.name!r} has {len(stages)} stages, and none of them declares a `rate` to be changed"
         raise BadOption("--rate", said)
-    later = next((stage.name for stage in stages[1:] if stage.rate and not stage.exchange), None)
-    if is_on_stack and later is not None:
+    later = find_late_rate(stages)
+    if is_on_stack and later:
         said = f"stage {later!r} of job {job.name!r} has a rate, which a stack keeps where a leg begins"
         raise BadOption("--on", f"{said}: declare it with exchange=RECORD, or run it here")
 

@@ -31,6 +31,7 @@ from aliquot.processes import choose_reader
 from aliquot.readers import Batch
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote, find_rate
 from aliquot.supervisor import Limits, Supervisor
 from orchestrator.chain_probe import Rest, run_rest
 from orchestrator.local.settings import ResolvedSettings
@@ -136,6 +137,7 @@ class Probe:
         n_sampled, n_failed: records that were run, and of these failed.
         peak_mib: the most private memory of a host that was seen.
         rest: what the stages behind the first took of the sample.
+        threads: of the host; has_gil: whether these take turns at computing.
     """
 
     start_s: float
@@ -147,6 +149,8 @@ class Probe:
     rest: Rest
     open_s: float = 0.0
     prepared_bytes: int = 0
+    threads: int = 1
+    has_gil: bool = True
 
     @property
     def rest_s(self) -> float:
@@ -172,23 +176,28 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
         try:
             launcher.prepare()
             prepared_s = time.monotonic()
-            threads = launcher.open().threads
+            opened = launcher.open()
             start_s, open_s = time.monotonic() - started_s, time.monotonic() - prepared_s
-            threads = settings.threads or threads
+            threads = settings.threads or opened.threads
             prepared_bytes = sum(measure_files(prepared))
-            launcher.limit(replace(limits, threads=threads, keeps_all=True))
-            runner = _ProbeRunner(launcher, settings, chunk, threads)
+            own = _limit_stage(request, settings, request.legs[0].first, threads)
+            kept = replace(limits, threads=threads, rate_per_s=own.rate_per_s, retries=own.retries)
+            launcher.limit(replace(kept, keeps_all=True))
+            runner = _ProbeRunner(launcher, own, chunk)
             batched = runner.run([Task(runner.id, runner.id.all_records)])
             reached = sorted({index for spans, _, _ in batched for index in spans})
             # backwards, so that a job that counts what it has seen gives itself away too
-            alone = runner.run([Task(runner.id, SpanSet.range(i, i + 1)) for i in reversed(reached)])
+            alone = batched  # of records that come more than a probe's time apart there was one
+            if not own.rate_per_s or own.rate_per_s * LONGEST_PROBE_S > 1:
+                alone = runner.run([Task(runner.id, SpanSet.range(i, i + 1)) for i in reversed(reached)])
         finally:
             launcher.abort()  # Ctrl-C leaves nothing behind
             page.close()
         rest = Rest()
         if len(request.stages) > 1:
             spec_of = partial(_choose_stage, spec)
-            rest = run_rest(spec_of, request.legs, runner.limits, chunk, batched, Path(folder, "rest"))
+            limits_of = partial(_limit_stage, request, settings)
+            rest = run_rest(spec_of, limits_of, request.legs, chunk, batched, Path(folder, "rest"))
     compare_rows(known.job.name, numbers, batched, alone)
     return Probe(
         start_s=start_s,
@@ -200,6 +209,22 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
         rest=rest,
         open_s=open_s,
         prepared_bytes=prepared_bytes,
+        threads=threads,
+        has_gil=opened.has_gil,
+    )
+
+
+def _limit_stage(
+    request: Request, settings: ResolvedSettings, stage: StageNote, threads: int | None = None
+) -> Limits:
+    """What a probe's host of a stage may take."""
+    return Limits(
+        settings.record_timeout_s,
+        settings.memory_mib,
+        LONGEST_PROBE_S,
+        threads=threads or settings.threads or stage.threads,
+        rate_per_s=find_rate(request.stages, stage, settings.rate),
+        retries=settings.retries,
     )
 
 
@@ -213,11 +238,8 @@ Answered = list[tuple[SpanSet, Outcome, int]]
 class _ProbeRunner:
     """Runs tasks over the sample on one host, for a bounded time."""
 
-    def __init__(
-        self, launcher: SpawnLauncher, settings: ResolvedSettings, chunk: Chunk, threads: int
-    ) -> None:
-        self._launcher = launcher
-        self.limits = Limits(settings.record_timeout_s, settings.memory_mib, LONGEST_PROBE_S, threads=threads)
+    def __init__(self, launcher: SpawnLauncher, limits: Limits, chunk: Chunk) -> None:
+        self._launcher, self._limits = launcher, limits
         self._body = encode_chunk(chunk)
         self.id = ChunkId(0, chunk.n_records)
 
@@ -227,7 +249,7 @@ class _ProbeRunner:
         supervisor = Supervisor(
             launcher=self._launcher,
             n_lanes=1,
-            limits=self.limits,
+            limits=self._limits,
             reader=choose_reader(),
             read_object=lambda _: self._body,
             put_outcome=lambda _, spans, outcome, wall_ns: answered.append((spans, outcome, wall_ns)),

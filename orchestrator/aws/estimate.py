@@ -17,13 +17,14 @@ from aliquot.carried import REFERENCES
 from aliquot.keys import PaidKey
 from aliquot.ranges import PART_BYTES
 from aliquot.spending import MOST_CUTTERS, Tariff, measure_preparing
+from aliquot.stages import count_shares
 from aliquot.ticks import may_wait
 from orchestrator.aws.room import Carry, check_room, name_sizes
 from orchestrator.aws.settings import CloudSettings, make_tariff
 from orchestrator.aws.site import make_link
 from orchestrator.aws.target import Target
 from orchestrator.budget import read_prices
-from orchestrator.estimate import Estimate, describe_bytes
+from orchestrator.estimate import Estimate, describe_bytes, hold_to_rate
 from orchestrator.forecast.draws import STACK_ERROR, USD_ERROR, Interval, find_interval, forecast_all
 from orchestrator.forecast.exchanges import ExchangeForecast, forecast_exchange
 from orchestrator.forecast.limits import Strain, find_limit, list_strained
@@ -75,6 +76,7 @@ class StackEstimate:
             f"{self.local.describe_dataset()}\n"
             f"time     {describe_range(*self.wall_s)} with at most "
             f"{describe_count(self.place.window, 'task')} at a time\n"
+            f"{self.local.describe_waiting()}"
             f"cost     {cost}\n"
             f"{self.describe_loading()}"
             f"{''.join(map(describe_exchange, self.exchanges))}"
@@ -163,8 +165,12 @@ def estimate_for(
 
 def estimate_at(local: Estimate, place: Place) -> StackEstimate:
     """The same in a known place."""
-    load, carry = make_load(local), _carry(local)
-    found = forecast_all(local.draws, load, place)
+    load, carry, draws = make_load(local), _carry(local), local.draws
+    if local.per_s:
+        window = count_shares(local.per_s, local.threads, place.window)
+        place = replace(place, window=window, may_wait=False)
+        draws = [work.stretch(window, local.per_s) for work in draws]
+    found = forecast_all(draws, load, place)
     cut_usd = price_cutting(local.n_bytes, place.tariff) if local.is_in_s3 else 0.0
     begin_s = local.start_s - local.open_s + carry.unsent_bytes / _UPLOAD_BYTES_PER_S
     fetch_usd = carry.n_requests * place.tariff.prices.s3_get
@@ -173,11 +179,14 @@ def estimate_at(local: Estimate, place: Place) -> StackEstimate:
     begin_s += sum(each.wall_s for each in exchanges)
     besides_usd = cut_usd + sum(each.usd for each in exchanges)
     wall_s = find_interval([begin_s + each.wall_s for each in found], STACK_ERROR)
+    wall_s = hold_to_rate(wall_s, local.n_records, local.per_s)
     usd = find_interval([each.usd + besides_usd + fetch_usd * each.n_workers for each in found], USD_ERROR)
-    typical = min(zip(found, local.draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
+    typical = min(zip(found, draws, strict=True), key=lambda pair: abs(pair[0].wall_s - wall_s[0]))
     strained = list_strained(typical[0], place, load)[0]
     loading_usd = typical[0].n_workers * (fetch_usd + carry.fetch_s * place.tariff.worker_s("small"))
     limit = find_limit(typical[1], typical[0], load, place)
+    if local.per_s and typical[1].total_s > local.draws[found.index(typical[0])].total_s:
+        limit = f"the rate, {local.per_s:,.4g} records a second"
     return StackEstimate(local, place, wall_s, usd, limit, strained, carry, loading_usd, exchanges)
 
 

@@ -13,7 +13,7 @@ statistics. Imports NumPy. When it is wrong, intervals do not hold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,11 @@ class Work:
         chunks = np.minimum((self.positions * n_chunks).astype(int), n_chunks - 1)
         _, numbers = np.unique(chunks, return_inverse=True)
         return others_s + float(np.bincount(numbers, self.longest_s).max(initial=0.0))
+
+    def stretch(self, n_at_a_time: int, per_s: float) -> Work:
+        """The same where so many hosts or tasks wait for turns to begin records; 0 a second is no limit."""
+        least_s = n_at_a_time * self.n_records / per_s if per_s else 0.0
+        return replace(self, total_s=max(self.total_s, least_s))
 
 
 def measure_work(times_s: Sequence[float] | Floats) -> Work:

@@ -91,8 +91,8 @@ class StageHosts:
         room = self.room
         memory_mib = room.most_memory_mib if has_all else room.memory_mib
         threads = 1 if has_all else self._threads
-        limits = HostLimits(self._timeout_s, memory_mib, threads, rate_per_s=self._per_s)
-        self._opening.launcher.limit(replace(limits, retries=self._retries))
+        own = HostLimits(self._timeout_s, memory_mib, threads)
+        self._opening.launcher.limit(replace(own, rate_per_s=self._per_s, retries=self._retries))
         defers_memory = not has_all and room.most_memory_mib > room.memory_mib
         return Supervisor(
             launcher=self._opening.launcher,

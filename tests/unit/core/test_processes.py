@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,7 @@ from aliquot.processes import (
     can_fork,
     choose_reader,
     count_cores,
+    has_gil,
     name_end,
     read_free_mib,
 )
@@ -168,3 +170,15 @@ def test_age_of_this_process_grows_with_time():
     began = time.monotonic()
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert 0.3 <= float(said.stdout) <= time.monotonic() - began + 0.02
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "has_one"),
+    [
+        (SimpleNamespace(), True),  # before 3.13
+        (SimpleNamespace(_is_gil_enabled=lambda: True), True),  # a module that needs the lock was imported
+        (SimpleNamespace(_is_gil_enabled=lambda: False), False),
+    ],
+)
+def test_a_free_threaded_interpreter_is_known(interpreter: SimpleNamespace, has_one: bool) -> None:
+    assert has_gil(interpreter) == has_one

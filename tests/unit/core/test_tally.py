@@ -1,14 +1,18 @@
 """What a tick decides: every record is asked for, the window holds, what is lost is sent again."""
 
 from collections import deque
+from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aliquot.cloud import share_rate
 from aliquot.coverage import measure_coverage
 from aliquot.keys import ChunkId, OutcomeKey
-from aliquot.message import ENDLESS, TaskMessage
+from aliquot.message import ENDLESS, TaskMessage, hand_back
 from aliquot.spans import SpanSet
+from aliquot.stages import StageNote
 from aliquot.tally import (
     DRAIN_WAIT_S,
     LONGEST_WAIT_S,
@@ -26,11 +30,9 @@ def answer(message: TaskMessage, number: int, spans: SpanSet | None = None) -> O
     return OutcomeKey("match", message.chunk, spans or message.spans, f"{number:06d}", "small", 5, 0, 1)
 
 
-def tick(state, outcomes=(), depth=0, window=4, chunks=CHUNKS, is_sealed=True, may_wait=False):
+def tick(state, outcomes=(), depth=0, window=4, chunks=CHUNKS, is_sealed=True, **more):
     coverage = measure_coverage(chunks, outcomes)
-    return plan_tick(
-        "run-1", "match", chunks, is_sealed, coverage, depth, window, "small", state, may_wait=may_wait
-    )
+    return plan_tick("run-1", "match", chunks, is_sealed, coverage, depth, window, "small", state, **more)
 
 
 def answer_whole(chunk: ChunkId, billed_ms: int) -> OutcomeKey:
@@ -199,3 +201,33 @@ def test_run_that_gains_a_record_now_and_then_is_not_stuck():
             assert not plan.is_stuck
         spans = SpanSet.range(number, number + 1)
         outcomes.append(OutcomeKey("match", chunk, spans, f"{number:06d}", "small", 5, 0, 1))
+
+
+@settings(max_examples=30)
+@given(st.data(), st.integers(1, 9), st.integers(1, 12))
+def test_shares_of_a_rate_never_add_up_to_more_than_all_of_it(data, window, n_chunks):
+    """Each task begins its share of the records: whatever comes and goes, together they keep the rate."""
+    chunks, state, outcomes, in_flight = CHUNKS[:n_chunks], TickState(), [], []
+    before = tick(state, chunks=chunks[:1], window=window, is_sealed=False, is_rated=True)
+    assert before.send == ()  # more chunks may come, and shares would have been given away
+    while not (plan := tick(state, outcomes, len(in_flight), window, chunks, is_rated=True)).is_complete:
+        state = plan.state
+        in_flight += plan.send
+        assert 0 < sum(message.share for message in in_flight) <= window
+        message = in_flight.pop(data.draw(st.integers(0, len(in_flight) - 1)))
+        done, rest = message.spans.take(data.draw(st.integers(1, len(message.spans))))
+        outcomes.append(answer(message, len(outcomes), done))
+        in_flight += hand_back(message, [replace(message.task, spans=rest)], record_s=5.0, slice_s=10.0)
+        assert sum(message.share for message in in_flight) <= window
+
+
+def test_a_task_has_the_part_of_a_rate_that_its_share_is_of_the_window():
+    """Four threads keep up with 4 records a second: of 20 a second there are five tasks."""
+    note = StageNote("match", threads=4, rate="20/s").to_plain()
+    manifest = {"stages": [note], "settings": {"window": 100, "threads": None, "rate": None}}
+    message = TaskMessage("run-1", "match", CHUNKS[0], CHUNKS[0].all_records, share=2)
+    assert share_rate(message, manifest) == 20 * 2 / 5
+    for own, per_s in (({"rate": "600/min"}, 10 * 2 / 3), ({"threads": 20}, 20.0), ({"window": 3}, 40 / 3)):
+        told = {**manifest, "settings": {**manifest["settings"], **own}}
+        assert share_rate(message, told) == pytest.approx(per_s)
+    assert share_rate(message, {**manifest, "stages": [StageNote("match").to_plain()]}) == 0

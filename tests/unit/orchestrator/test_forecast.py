@@ -182,3 +182,25 @@ def test_plan_is_told_to_scripts_with_what_it_costs_and_whether_that_fits():
     (alternative,) = told["alternatives"]
     assert (alternative["concurrency"], bool(alternative["limit"])) == (100, True)
     assert consider(HERE, None, Budget(), []).to_document()["budget"] is None
+
+
+def test_a_rate_is_what_decides_where_records_would_be_quicker():
+    """100,000 records of 0.1 s: two workers begin 20 a second, so that 10 a second take twice as long."""
+    rated = replace(HERE, per_s=10.0)
+    assert rated.at(2).wall_s[1] >= 10_000
+    assert rated.at(64).wall_s == pytest.approx(rated.at(2).wall_s, rel=0.01)
+    assert replace(HERE, per_s=1000.0).at(2).wall_s == HERE.at(2).wall_s
+    assert "rate     10 records a second at most: these take 2.8 h at least" in str(rated)
+    there = estimate_at(rated, Place(TARIFF, 50))
+    assert there.wall_s[0] > 10_000
+    assert (there.place.window, there.limit) == (10, "the rate, 10 records a second")
+    assert estimate_at(replace(rated, threads=16), Place(TARIFF, 50)).usd[0] < there.usd[0]
+
+
+@pytest.mark.parametrize(
+    ("has_gil", "said"), [(True, "take turns at computing"), (False, "compute side by side")]
+)
+def test_a_plan_says_what_threads_are_good_for(has_gil, said):
+    """A host's interpreter decides: on a free-threaded one they share what was opened and compute."""
+    assert said in str(replace(HERE, threads=8, has_gil=has_gil))
+    assert "threads" not in str(HERE)

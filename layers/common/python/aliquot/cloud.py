@@ -47,7 +47,7 @@ from aliquot.notes import check_event, decoding, is_epoch
 from aliquot.opened import OpenStage, OpenStages
 from aliquot.processes import choose_reader, read_own_age_s
 from aliquot.queues import TaskQueues
-from aliquot.stages import choose_rung, find_next, read_legs
+from aliquot.stages import choose_rung, choose_window, find_leg_rate, find_next, read_legs
 from aliquot.supervisor import Limits
 from aliquot.surroundings import Surroundings
 from aliquot.warm import ManifestMemory
@@ -153,7 +153,7 @@ class Cloud:
             kind = "job" if isinstance(err, OpenFailed) else "store"
             ledger.note_open_failure(message.epoch, kind, str(err))
             raise
-        allowed = self._choose_limits(manifest["settings"], ends_s - time.monotonic(), stage.threads)
+        allowed = self._choose_limits(message, manifest, ends_s - time.monotonic(), stage.threads)
         supervise, forward = supervise_hosts(stage.launcher, ledger), self._find_forward(message, manifest)
         try:
             return work_slice(
@@ -288,14 +288,24 @@ class Cloud:
         rungs = list(self._around.queues)
         return Forward(behind.name, choose_rung(behind, manifest["settings"].get("rung", rungs[0]), rungs))
 
-    def _choose_limits(self, settings: Mapping[str, Any], remaining_s: float, threads: int) -> WorkLimits:
-        """What a slice may take of the invocation, of the run's time and of this worker's memory."""
-        around, record_s = self._around, settings["record_timeout_s"]
+    def _choose_limits(
+        self, message: TaskMessage, manifest: Mapping[str, Any], remaining_s: float, threads: int
+    ) -> WorkLimits:
+        """What a slice may take of the invocation, of the run's time, its rate, and this worker's memory."""
+        around, settings = self._around, manifest["settings"]
+        record_s = settings["record_timeout_s"]
         slice_s = min(around.slice_s, remaining_s - record_s - _SLICE_ROOM_S)
         if settings.get("until_s") is not None:
             slice_s = min(slice_s, settings["until_s"] - time.time())
         threads = settings.get("threads") or threads
-        limits = Limits(record_s, around.memory_mib, around.slice_s + _LAST_STEP_S, threads=threads)
+        limits = Limits(
+            record_s,
+            around.memory_mib,
+            around.slice_s + _LAST_STEP_S,
+            threads=threads,
+            rate_per_s=share_rate(message, manifest),
+            retries=settings.get("retries"),
+        )
         return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 
     def _find_bill_ns(self, remaining_s: float) -> int:
@@ -375,3 +385,14 @@ class Cloud:
             raise Undecodable("message", f"names the run {run!r}, which is not there")
         check_manifest(manifest)
         return manifest
+
+
+def share_rate(message: TaskMessage, manifest: Mapping[str, Any]) -> float:
+    """Records that a task may begin a second: of its stage's rate as much as it has of the window."""
+    legs, settings = read_legs(manifest), manifest["settings"]
+    leg = next(leg for leg in legs if message.stage in [stage.name for stage in leg.stages])
+    per_s = find_leg_rate(legs, leg, settings)
+    if not per_s or message.stage != leg.first.name:
+        return 0.0
+    window = choose_window(leg, per_s, settings.get("threads"), settings["window"])
+    return per_s * min(message.share, window) / window

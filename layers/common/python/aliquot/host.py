@@ -46,7 +46,7 @@ from aliquot.outcome import OutcomeReader
 from aliquot.outlet import Outlet
 from aliquot.pace import Pace
 from aliquot.page import AT_NS, NO_RECORD_NS, Page
-from aliquot.processes import choose_reader, end_with_parent, limit_own_memory
+from aliquot.processes import choose_reader, end_with_parent, has_gil, limit_own_memory
 from aliquot.rows import Block
 
 _GRACE_S = 0.5
@@ -134,7 +134,7 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
             call = answer_rows(call, list_columns(job, stages, place))
         said: Frame = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
         said |= {"threads": stages[place].threads, "step_ms": round(stages[place].step_s * 1000)}
-        said["cpu_ns"] = time.process_time_ns()
+        said |= {"gil": has_gil(), "cpu_ns": time.process_time_ns()}
         return OpenJob(job, call, stages, place, awaited), said
     except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
         return None, describe_refusal(err)

@@ -41,6 +41,7 @@ from aliquot.readers.objects import SCHEME, find_objects, split_url
 from aliquot.request_file import RequestRefused, RunRequest, check_size
 from aliquot.request_references import RequestReferences, spell_option, spell_url
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
+from aliquot.stages import find_late_rate
 from aliquot.surroundings import Surroundings
 
 MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that lists them
@@ -194,6 +195,11 @@ class Intake:
             keep=request.keep,
             package=request.package,
         )
+        late = find_late_rate(frozen.stages)
+        if late:
+            raise RequestRefused(
+                "job", f"its stage {late!r} has a rate, which stacks keep where a leg begins"
+            )
         manifest = freeze(
             frozen,
             settings,

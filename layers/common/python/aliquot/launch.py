@@ -44,6 +44,7 @@ class Opened:
         versions: those that may change rows.
         threads: in how many its stage asks to be called.
         step_s: how long a step of it is to be.
+        has_gil: whether these take turns at computing.
     """
 
     code: str
@@ -51,6 +52,7 @@ class Opened:
     cpu_s: float
     threads: int = 1
     step_s: float = STEP_S
+    has_gil: bool = True
 
 
 @dataclass(frozen=True)
@@ -319,7 +321,8 @@ class SpawnLauncher:
 
 def _read_opened(reply: Frame) -> Opened:
     cpu_s, step_s = reply["cpu_ns"] / 1e9, reply["step_ms"] / 1000
-    return Opened(reply["code"], reply["versions"], cpu_s, reply["threads"], step_s)
+    has_gil = reply.get("gil", True)
+    return Opened(reply["code"], reply["versions"], cpu_s, reply["threads"], step_s, has_gil)
 
 
 def raise_refusal(address: str, reply: Frame) -> None:

@@ -22,6 +22,15 @@ _LIST_S = 0.5  # between two lists of a process' children, where each is a look 
 _START_TIME = 19  # field 22 of `stat`, counted after the command's name
 
 
+def has_gil(interpreter: object = sys) -> bool:
+    """Whether threads of this Python take turns at computing; those of a free-threaded one need not.
+
+    In a free-threaded build too the lock may be on, since a module that is not made for it was imported.
+    """
+    read = getattr(interpreter, "_is_gil_enabled", None)  # CPython has it from 3.13 on
+    return read is None or bool(read())
+
+
 class ProcessReader(Protocol):
     """Reads figures of running processes."""
 

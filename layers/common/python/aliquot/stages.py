@@ -119,6 +119,32 @@ def find_rate(stages: Sequence[Stage | StageNote], stage: Stage | StageNote, ask
     return parse_rate(asked if asked and (stage.rate or len(stages) == 1) else stage.rate)
 
 
+def find_late_rate(stages: Sequence[Stage]) -> str:
+    """The stage whose rate a stack cannot keep, empty where there is none.
+
+    It reads outcomes as they come: how many of its tasks there are at a time nobody decides.
+    """
+    return next((stage.name for stage in stages[1:] if stage.rate and not stage.exchange), "")
+
+
+def find_leg_rate(legs: Sequence[Leg], leg: Leg, settings: Mapping[str, Any]) -> float:
+    """Records that a leg's first stage begins a second, by a run's settings; 0 for no limit."""
+    return find_rate([stage for each in legs for stage in each.stages], leg.first, settings.get("rate"))
+
+
+def choose_window(leg: Leg, per_s: float, threads: int | None, window: int) -> int:
+    """How many tasks of a leg a stack has at a time; where its first stage has a rate, its shares of that.
+
+    Args:
+        per_s: records that the first stage begins a second; 0 for no limit.
+        threads: of each host, as the run has it; None for as many as the stage declares.
+        window: of the run.
+    """
+    bounds = [stage.concurrency for stage in leg.stages if stage.concurrency is not None]
+    most = min([window, *bounds])
+    return count_shares(per_s, threads or leg.first.threads, most) if per_s else most
+
+
 def count_shares(per_s: float, threads: int, window: int) -> int:
     """Into how many tasks at a time a stack divides a rate: as few as keep up where a record takes a second.
 

@@ -65,7 +65,7 @@ class Limits:
         memory_mib: ceiling of a host's private memory.
         slice_s: an outcome is put at least this often.
         defers_memory: a record that ran out of memory is left for a host with more, not filed.
-        threads: of each host, as the launcher starts it.
+        threads, rate_per_s, retries: of each host, as the launcher starts it; see `host.HostLimits`.
     """
 
     record_timeout_s: float
@@ -73,6 +73,8 @@ class Limits:
     slice_s: float = 5.0
     defers_memory: bool = False
     threads: int = 1
+    rate_per_s: float = 0.0
+    retries: int | None = None
 
 
 @dataclass

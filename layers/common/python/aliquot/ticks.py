@@ -55,7 +55,7 @@ from aliquot.spending import (
     measure_spend,
     write_invoice,
 )
-from aliquot.stages import Leg, StageNote, choose_rung, read_legs
+from aliquot.stages import Leg, StageNote, choose_rung, choose_window, find_leg_rate, read_legs
 from aliquot.tally import SHORTEST_WAIT_S, TickPlan, TickState, plan_drain, plan_tick
 
 _MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
@@ -129,6 +129,7 @@ class Ticker:
             rung=self._choose_rung(leg.first),
             state=state,
             may_wait=may_wait(self._settings) and not _is_narrowed(leg),
+            is_rated=self._is_rated(leg),
         )
         if plan.is_complete:
             return self._leave_leg(plan.state)
@@ -160,9 +161,11 @@ class Ticker:
 
     def _window(self, leg: Leg) -> int:
         """How many tasks of a leg may be queued or running."""
-        bounds = [stage.concurrency for stage in leg.stages if stage.concurrency is not None]
-        window: int = self._settings["window"]
-        return min([window, *bounds])
+        per_s = find_leg_rate(self._legs, leg, self._settings)
+        return choose_window(leg, per_s, self._settings.get("threads"), self._settings["window"])
+
+    def _is_rated(self, leg: Leg) -> bool:
+        return bool(find_leg_rate(self._legs, leg, self._settings))
 
     def _choose_rung(self, stage: StageNote) -> str:
         return choose_rung(stage, self._rung, list(self._queues.rungs))

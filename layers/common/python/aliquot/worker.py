@@ -125,7 +125,8 @@ def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
     def supervise(
         task: Task, limits: Limits, n_hosts: int, slice_s: float, put: PutOutcome, give: Give | None
     ) -> Supervised:
-        launcher.limit(HostLimits(limits.record_timeout_s, limits.memory_mib, limits.threads))
+        own = HostLimits(limits.record_timeout_s, limits.memory_mib, limits.threads)
+        launcher.limit(replace(own, rate_per_s=limits.rate_per_s, retries=limits.retries))
         supervisor = Supervisor(
             launcher=launcher,
             n_lanes=n_hosts,
