@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -37,11 +40,34 @@ class Reader(Desk):
                 self.ends[line] = self.aliquot(*shlex.split(line.removeprefix("aliquot ")))
 
 
+class Service(BaseHTTPRequestHandler):
+    """What the page looks proteins up in; busy when it is first asked for some of them."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/")
+        self.asked[name] += 1
+        is_busy = name.endswith("7") and self.asked[name] % 2 == 1
+        self.send_response(503 if is_busy else 200)
+        if is_busy:
+            self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(json.dumps({"characters": len(name)}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: Any, project_root: Path) -> Reader:
+def reader(tmp_path_factory: Any, project_root: Path) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(project_root / "examples" / "align", folder / "examples" / "align")
-    return Reader(folder, (project_root / "docs" / "jobs.md").read_text())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server, pytest.MonkeyPatch.context() as patch:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        patch.setenv("LOOKUP_URL", f"http://127.0.0.1:{server.server_port}/")
+        yield Reader(folder, (project_root / "docs" / "jobs.md").read_text())
+        server.shutdown()
 
 
 def read_proteins(reader: Reader, name: str) -> dict[str, str]:
@@ -62,7 +88,7 @@ def count_shared(reader: Reader, size: int = 3) -> list[tuple[str, str, int]]:
 
 
 def test_every_command_of_the_page_runs(reader: Reader) -> None:
-    assert len(reader.ends) == 7
+    assert len(reader.ends) == 9
     assert {line: said.err for line, said in reader.ends.items() if said.code != 0} == {}
 
 
@@ -120,3 +146,14 @@ def test_a_wrapped_object_goes_through_stages_and_is_read_from_the_result(reader
     assert (
         reader.table("runs/windows").schema.field("windows").metadata[b"aliquot.types"] == b"example.database"
     )
+
+
+def test_what_is_looked_up_is_asked_again_where_the_service_was_busy(reader: Reader) -> None:
+    names = list(read_proteins(reader, "library.fasta"))
+    n_busy = sum(name.endswith("7") for name in names)
+    assert n_busy
+    for run in ("runs/looked-up", "runs/asked"):
+        assert [(row["id"], row["characters"]) for row in reader.table(run).to_pylist()] == [
+            (name, len(name)) for name in names
+        ]
+        assert json.loads((reader.folder / run / "summary.json").read_text())["retries"] == n_busy
