@@ -13,7 +13,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -228,29 +228,45 @@ _met: list[asyncio.Event] = []
 _tried: dict[int, int] = {}
 
 
+async def _meet() -> None:
+    """Until eight are here."""
+    _met.append(mine := asyncio.Event())
+    if len(_met) == 8:
+        for each in _met:
+            each.set()
+    await mine.wait()
+
+
+async def _refuse_to_end() -> None:
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
+async def _block(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - that is what is tested
+
+
+async def _end() -> None:
+    raise SystemExit(3)
+
+
+_AWAITED: dict[str, Callable[[float], Awaitable[None]]] = {
+    "sleep": asyncio.sleep,
+    "block": _block,
+    "hang": lambda _: asyncio.sleep(1000),
+    "meet": lambda _: _meet(),
+    "refuse": lambda _: _refuse_to_end(),
+    "end": lambda _: _end(),
+}
+
+
 async def _answer(record: dict[str, Any]) -> list[Row]:
     """`work` on an event loop: what waits lets others go on, what blocks keeps them."""
-    do = record["do"]
-    if do.startswith("sleep "):
-        await asyncio.sleep(float(do.removeprefix("sleep ")))
-    elif do == "meet 7 others":
-        _met.append(mine := asyncio.Event())
-        if len(_met) == 8:
-            for each in _met:
-                each.set()
-        await mine.wait()
-    elif do == "hang":
-        await asyncio.sleep(1000)
-    elif do == "refuse to be cancelled":
-        while True:
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(1000)
-    elif do == "block":
-        _hang()
-    elif do == "end":
-        raise SystemExit(3)
-    else:
+    word, _, value = record["do"].partition(" ")
+    if word not in _AWAITED:
         return [work(record)]  # type: ignore[list-item]
+    await _AWAITED[word](float(value or 0))
     return [Row(record["n"], os.getpid(), time.monotonic())]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, cast
 
 import pytest
@@ -241,3 +242,27 @@ def test_a_step_is_as_long_as_the_stage_wants_it() -> None:
         lane.begin(Task(CHUNK, SpanSet.range(0, 100)), 0.0)
         lane.record_s, lane.last_step = 0.02, 50
         assert lane.next_span() == (0, n_sent)
+
+
+def test_who_waits_for_a_turn_works_at_nothing_and_is_accused_of_nothing() -> None:
+    """Of three threads one waits before its step, one within it, one has a record; then the host dies."""
+    lane, now_ns = make_lane(3), time.monotonic_ns()
+    hands = []
+    for _ in range(3):
+        lane.record_s, lane.last_step = 0.001, 3
+        hands.append(send(lane))
+    before, within, at_work = cast(list[Hand], hands)
+    assert at_work.sent is not None
+    work_on(lane, before, 0, 0, now_ns + 60 * S)
+    assert lane.was_waiting
+    assert lane.is_working(now_ns)  # the others have not begun yet, and will
+    work_on(lane, within, 2, 2, now_ns + 60 * S)
+    work_on(lane, at_work, 1, 0, now_ns)
+    assert lane.stuck_s(now_ns + S) == pytest.approx(1.0)
+    assert lane.accuse() == (SpanSet.range(at_work.sent[0], at_work.sent[0] + 1),)
+    work_on(lane, within, 2, 2, now_ns - S)  # packs, or is between two records
+    assert len(lane.accuse()) == 2
+    for hand in hands:
+        work_on(lane, cast(Hand, hand), 0, 0, now_ns + 60 * S)
+    assert not lane.is_working(now_ns)
+    assert lane.stuck_s(now_ns) < 0

@@ -5,8 +5,9 @@
     ...                     |                   |
 
 So steps, words on the page, tries and blame are those of any host with threads. A coroutine past its record's
-deadline is cancelled, and costs its record alone; one that cannot be cancelled, or keeps the loop from the
-others, is left to the supervisor: the loop notes on the page that it turns, in place of the host.
+deadline is cancelled, and costs its record alone. One that cannot be cancelled, or keeps the loop from the
+others, is left to the supervisor: the loop notes on the page that it turns, in place of the host. Where it is
+kept for less, the others get their time back.
 
 Owns the loop. Imports `page`. When it is wrong, records wait for each other.
 """
@@ -25,7 +26,6 @@ from aliquot.page import AT_NS, AWAKE_NS
 
 LEAD_NS = 250_000_000  # by which a record begins later for the supervisor, so that the host cancels before
 _BEAT_S = 0.1
-_AWAKE_NS = 1_000_000_000
 
 
 class RecordLate(Exception):
@@ -58,6 +58,8 @@ class Awaited:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots: Sequence[memoryview] = ()
         self._timeout_ns = 0
+        self._given_ns: dict[int, int] = {}  # by thread, to the record that it holds
+        self._lock = threading.Lock()  # of these
 
     def __call__(self, records: Iterable[Any]) -> Iterator[Any]:
         """What the function answers to each record, in order."""
@@ -78,7 +80,7 @@ class Awaited:
 
     def enter(self, thread: int) -> None:
         """Say which of the host's threads this is, before it calls."""
-        self._own.slot = self._slots[thread]
+        self._own.thread = thread
 
     def _turn(self) -> None:
         assert self._loop is not None  # noqa: S101 - it was started
@@ -90,12 +92,21 @@ class Awaited:
                 continue
 
     def _beat(self) -> None:
+        """Note that the loop turns; the time for which somebody kept it is given back to who waited."""
         assert self._loop is not None  # noqa: S101 - it was started
-        self._slots[0][AWAKE_NS] = time.monotonic_ns()
+        now_ns, awake = time.monotonic_ns(), self._slots[0]
+        lost_ns = now_ns - int(awake[AWAKE_NS] or now_ns)
+        if lost_ns > LEAD_NS:
+            with self._lock:
+                for thread, given_ns in self._given_ns.items():
+                    more_ns = min(lost_ns, self._timeout_ns - given_ns)  # who keeps it ever again is late too
+                    self._given_ns[thread] = given_ns + more_ns
+                    self._slots[thread][AT_NS] += more_ns
+        awake[AWAKE_NS] = now_ns
         self._loop.call_later(_BEAT_S, self._beat)
 
     def _wait_for(self, record: Any) -> Any:
-        loop, slot = self._loop, self._own.slot
+        loop, thread = self._loop, self._own.thread
         assert loop is not None  # noqa: S101 - it was started
         begun: list[asyncio.Task[Any]] = []
         ended: SimpleQueue[asyncio.Task[Any]] = SimpleQueue()
@@ -104,22 +115,32 @@ class Awaited:
             begun.append(loop.create_task(self._answer(record)))
             begun[0].add_done_callback(ended.put)
 
+        with self._lock:
+            self._given_ns[thread] = 0
         loop.call_soon_threadsafe(begin)
-        due_ns = int(slot[AT_NS]) - LEAD_NS + self._timeout_ns
         try:
-            task = ended.get(timeout=max(0, due_ns - time.monotonic_ns()) / 1e9)
+            return self._await_end(thread, ended).result()
         except Empty:
-            is_turning = time.monotonic_ns() - int(self._slots[0][AWAKE_NS]) < min(
-                _AWAKE_NS, self._timeout_ns // 2
-            )
-            if is_turning and begun:
-                loop.call_soon_threadsafe(begun[0].cancel)
-            task = ended.get()  # or the supervisor ends all this
-            if is_turning:
-                if not task.cancelled():
-                    task.exception()  # asked for, or asyncio would say that nobody did
-                raise RecordLate(self._timeout_ns / 1e9) from None
-        return task.result()
+            loop.call_soon_threadsafe(begun[0].cancel)
+            if not (task := ended.get()).cancelled():  # or the supervisor ends all this
+                task.exception()  # asked for, or asyncio would say that nobody did
+            raise RecordLate(self._timeout_ns / 1e9) from None
+        finally:
+            with self._lock:
+                del self._given_ns[thread]
+
+    def _await_end(self, thread: int, ended: SimpleQueue[asyncio.Task[Any]]) -> asyncio.Task[Any]:
+        """A thread's coroutine at its end; raises Empty where it is past its deadline, and the loop turns."""
+        slot, awake = self._slots[thread], self._slots[0]
+        while True:
+            left_ns = int(slot[AT_NS]) - LEAD_NS + self._timeout_ns - time.monotonic_ns()
+            try:
+                return ended.get(timeout=max(_BEAT_S / 2, left_ns / 1e9))
+            except Empty:
+                now_ns = time.monotonic_ns()
+                is_late = now_ns > int(slot[AT_NS]) - LEAD_NS + self._timeout_ns
+                if is_late and now_ns - int(awake[AWAKE_NS]) < LEAD_NS:
+                    raise
 
     async def _answer(self, record: Any) -> Any:
         given = self._function(record)

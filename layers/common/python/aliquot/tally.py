@@ -132,15 +132,14 @@ def plan_tick(
         rung: the memory rung on which the run's records begin.
         state: what the last tick handed on.
         may_wait: whether the stack bounds what runs, so that more tasks than the window may be sent.
-        is_rated: shares of the window are shares of a rate, so that at no time there are more of them than it
-            has: how many a chunk gets is told by how many chunks there are, once that is known.
+        is_rated: shares of the window are shares of a rate, and may at no time be more than it has: nothing
+            is sent before all chunks are there, for what they get is told by how many they are.
     """
     dispatched = set(chunks[: state.n_dispatched])
     open_gaps = {chunk: gap for chunk, gap in coverage.gaps.items() if chunk in dispatched}
     wait_s = choose_wait(state.n_ticks, window, len(chunks) + coverage.n_outcomes)
-    n_open = min(window, max(1, len(chunks))) if is_rated else window
-    room = n_open - len(open_gaps) if is_sealed or not is_rated else 0
-    if may_wait and not is_rated:
+    room = window - len(open_gaps) if is_sealed or not is_rated else 0
+    if may_wait:
         n_wanted = _choose_open(coverage, len(chunks), window, wait_s)
         n_idle = window - queue_depth
         room = min(_MOST_SENT, max(n_wanted - len(open_gaps), n_idle))
@@ -151,8 +150,7 @@ def plan_tick(
     n_quiet = state.n_quiet + 1 if open_gaps and queue_depth == 0 else 0
     again = dict(open_gaps) if n_quiet >= _QUIET_TICKS else {}
     todo = {**again, **{chunk: coverage.gaps[chunk] for chunk in fresh}}
-    n_sharing = n_open if is_rated else max(1, len(open_gaps) + len(fresh))
-    share = ENDLESS if may_wait and not is_rated else max(1, window // n_sharing)
+    share = ENDLESS if may_wait else max(1, window // max(1, len(open_gaps) + len(fresh)))
     messages = (
         TaskMessage(run, stage, chunk, gap, state.epoch, share=share, rung=rung)
         for chunk, gap in todo.items()

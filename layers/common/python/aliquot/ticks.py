@@ -118,6 +118,7 @@ class Ticker:
         outcomes = ledger.list_outcomes(leg.last.name)
         coverage = measure_coverage(chunks, outcomes, ledger.list_voids())
         depths = self._queues.measure()
+        is_rated = bool(find_leg_rate(self._legs, leg, self._settings))
         plan = plan_tick(
             run=self._run,
             stage=leg.first.name,
@@ -128,8 +129,8 @@ class Ticker:
             window=self._window(leg),
             rung=self._choose_rung(leg.first),
             state=state,
-            may_wait=may_wait(self._settings) and not _is_narrowed(leg),
-            is_rated=self._is_rated(leg),
+            may_wait=may_wait(self._settings) and not (is_rated or _is_narrowed(leg)),
+            is_rated=is_rated,
         )
         if plan.is_complete:
             return self._leave_leg(plan.state)
@@ -163,9 +164,6 @@ class Ticker:
         """How many tasks of a leg may be queued or running."""
         per_s = find_leg_rate(self._legs, leg, self._settings)
         return choose_window(leg, per_s, self._settings.get("threads"), self._settings["window"])
-
-    def _is_rated(self, leg: Leg) -> bool:
-        return bool(find_leg_rate(self._legs, leg, self._settings))
 
     def _choose_rung(self, stage: StageNote) -> str:
         return choose_rung(stage, self._rung, list(self._queues.rungs))
