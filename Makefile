@@ -122,6 +122,9 @@ bench-codec: setup ## rows' values beside pickle, JSON, Arrow and SMILES, some m
 bench-programs: setup ## what a record costs in a program of another language, beside a Python function
 	$(BIN)/python -m benchmarks.programs $(or $(ARGS),--write)
 
+bench-waiting: setup ## 10,000 requests that wait, in coroutines, threads and processes (ARGS="--requests 1000 --turns 1")
+	$(BIN)/python -m benchmarks.waiting $(or $(ARGS),--write)
+
 bench-growth: setup ## what 10^4 to 10^9 records take on a stack, by the plan's model, checked at the small end
 	$(BIN)/python -m benchmarks.plans.growth --write
 

@@ -21,6 +21,7 @@ from aliquot.errors import (
     Stopped,
     StoreError,
     TooManyFailed,
+    TryAgain,
     UnknownJob,
     UsageError,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "StoreError",
     "Summary",
     "TooManyFailed",
+    "TryAgain",
     "UnknownJob",
     "UsageError",
     "__version__",
