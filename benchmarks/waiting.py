@@ -192,7 +192,8 @@ threads and processes; medians of {n_turns} turns, in which the ways take their 
 records from a file, keeps every outcome on disk and writes Parquet; the others hold a list. Starting (a run
 of few requests, the last column) is taken off seconds and CPU. The ideal is all waits divided by how many
 there are at a time. The server's own time is not in the table, but it takes turns at the same cores; so did
-{load:.0f} other processes on average when this began: seconds compare with each other, and CPU says more than they do.
+{load:.0f} other processes on average when this began: seconds compare with each other, and CPU says more than
+they do.
 
 | at a time | way | s | of the ideal | ms of CPU a request | MiB, private | s of a start |
 |---|---|---|---|---|---|---|

@@ -14,15 +14,17 @@ Owns the loop. Imports `page`. When it is wrong, records wait for each other.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aliquot.page import AT_NS, AWAKE_NS
+
+if TYPE_CHECKING:
+    import asyncio
 
 LEAD_NS = 250_000_000  # by which a record begins later for the supervisor, so that the host cancels before
 _BEAT_S = 0.1
@@ -73,6 +75,8 @@ class Awaited:
             slots: of the host's threads on the page.
             timeout_s: a record's deadline.
         """
+        import asyncio  # 20 ms, which other hosts do without
+
         self._loop = asyncio.new_event_loop()
         self._slots, self._timeout_ns = slots, round(timeout_s * 1e9)
         self._beat()
@@ -84,7 +88,6 @@ class Awaited:
 
     def _turn(self) -> None:
         assert self._loop is not None  # noqa: S101 - it was started
-        asyncio.set_event_loop(self._loop)
         while True:
             try:
                 self._loop.run_forever()

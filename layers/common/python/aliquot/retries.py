@@ -16,7 +16,6 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -116,6 +115,8 @@ def read_wait_s(err: BaseException, now_s: Callable[[], float] = time.time) -> f
     try:
         wait_s = float(said)
     except ValueError:
+        from email.utils import parsedate_to_datetime  # which few need
+
         try:
             wait_s = parsedate_to_datetime(said).timestamp() - now_s()
         except (TypeError, ValueError, OverflowError):
