@@ -133,7 +133,7 @@ def work(record: dict[str, Any]) -> Row | tuple[Any, ...]:
     elif do in _FAULTS:
         _FAULTS[do]()
     _done.append(record["n"])
-    return Row(record["n"], {1} if do == "unencodable" else os.getpid(), time.monotonic())  # type: ignore[arg-type]
+    return Row(record["n"], object() if do == "unencodable" else os.getpid(), time.monotonic())  # type: ignore[arg-type]
 
 
 def work_as_dict(record: dict[str, Any]) -> dict[str, Any]:
