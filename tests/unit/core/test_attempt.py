@@ -506,3 +506,23 @@ def test_pauses_grow_and_differ() -> None:
     ]
     assert choose_pause_s(TryAgain(after_s=5), 0, lambda low, _: low) == 5.1
     assert len({choose_pause_s(ValueError(), 2) for _ in range(10)}) > 1
+
+
+@SHAPES
+def test_records_are_timed_each_or_with_those_that_were_held_with_them(shape):
+    """The report names slow records: all of a step's time has to be somewhere, failed records' too."""
+
+    def work(n: int) -> dict[str, int]:
+        time.sleep(0.002 if n != 7 else 0.02)
+        if n == 7:
+            raise ParseFailure("no")
+        return {"n": n}
+
+    run = Run(shape(work))
+    took_s = time.monotonic()
+    run.step.run(0, 20)
+    took_s = time.monotonic() - took_s
+    spread = run.step.spread
+    assert sum(spread.bins.values()) >= 20 - 1
+    assert 0.02 <= spread.slow[0][0] / 1e9 <= took_s
+    assert spread.slow[0][1] == 7

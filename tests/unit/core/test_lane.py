@@ -94,7 +94,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule()
     def put_outcomes(self) -> None:
-        self._count_put(*(done.spans for done in self.lane.take_outcomes()))
+        self._count_put(*(done.spans for done in self.lane.take_outcomes("0", 0.0, 0.0)))
         self.lane.slice.answers = []
 
     @rule()
@@ -149,7 +149,7 @@ def test_outcomes_hold_each_answer_once_and_their_keys_are_short(at: set[int]) -
     lane = make_lane(1)
     for index in sorted(at, key=lambda index: (index % 7, index)):
         lane.file(Failure(index, "crash", ""))
-    taken = lane.take_outcomes()
+    taken = lane.take_outcomes("0", 0.0, 0.0)
     assert sorted(f.index for done in taken for f in done.outcome.failures) == sorted(at)
     assert [SpanSet.of_indices(f.index for f in done.outcome.failures) for done in taken] == [
         done.spans for done in taken
@@ -165,7 +165,7 @@ def test_columns_are_placed_by_record_and_not_by_arrival() -> None:
     assert second is not None
     lane.take_answer({**answer(second, 1), "kinds": {"b": ["str"], "a": ["int"]}})
     lane.take_answer({**answer(first, 1), "kinds": {"a": ["float"]}})
-    (done,) = lane.take_outcomes()
+    (done,) = lane.take_outcomes("0", 0.0, 0.0)
     assert done.outcome.places == {"a": (0, 0), "b": (1, 0)}
     assert done.outcome.kinds == {"a": ["float", "int"], "b": ["str"]}
 
@@ -200,7 +200,7 @@ def test_time_of_a_record_is_shared_by_threads() -> None:
     assert hand is not None
     lane.take_answer(answer(hand, 1, wall_ns=S))
     assert lane.left_s == pytest.approx(7 / 4)
-    (done,) = lane.take_outcomes()
+    (done,) = lane.take_outcomes("0", 0.0, 0.0)
     assert done.wall_ns == S // 4
 
 

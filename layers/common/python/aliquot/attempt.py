@@ -34,6 +34,7 @@ from aliquot.pace import Pace
 from aliquot.page import ANSWERED, AT_NS, READ
 from aliquot.retries import choose_pause_s, is_retryable
 from aliquot.rows import Block, NotRows, as_rows, make_block
+from aliquot.trace import FINE_NS, Spread
 
 _OWN_FOLDER = Path(__file__).parent
 _REARM_NS = 250_000_000
@@ -86,10 +87,12 @@ class Step:
     answers: list[Sequence[Any]] = field(default_factory=list)
     notes: list[str | None] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    spread: Spread = field(default_factory=Spread)
     first: int = 0
     at: int = 0  # the next record that has no answer
     n_retries: int = 0
     waited_ns: int = 0  # for turns
+    held: tuple[int, int] = (0, 0)  # the first record whose time is not counted, and when it was begun
 
     def run(self, first: int, end: int) -> Block:
         """The block of the records that were done; `at` says where the step ended."""
@@ -108,6 +111,7 @@ class Step:
     def _run_stretch(self, end: int) -> None:
         """Call the job once on records at..end; returns after its answers, or after its exception."""
         begun = self.at
+        self.held = begun, time.monotonic_ns()
         err = self._call(end) or self._find_miscount(begun)
         if err is not None:
             self._blame(err, begun)
@@ -119,6 +123,8 @@ class Step:
                 self._take(answer)
         except BaseException as err:  # noqa: BLE001 - the job's code, which may raise SystemExit
             return err
+        since, since_ns = self.held
+        self.spread.note(since, self.at, time.monotonic_ns() - since_ns)
         return None
 
     def _find_miscount(self, begun: int) -> WrongCount | None:
@@ -132,18 +138,23 @@ class Step:
 
     def _feed(self, end: int) -> Iterator[Any]:
         slot, stop_ns, arm, clock, pace = self.slot, self.stop_ns, self.arm, time.monotonic_ns, self.pace
-        index = self.at
-        rearm_ns = 0
+        index = since = self.at
+        rearm_ns, since_ns = 0, self.held[1]
         for record in self.records(index, end):
             now = clock()
+            if self.at == index:  # nothing is held: all since then are answered
+                if now - since_ns > FINE_NS:
+                    self.spread.note(since, index, now - since_ns)
+                since_ns, since = now, index
             if now >= stop_ns and index > self.first:
-                return
+                break
             if pace is not None:
                 if index > self.first and not pace.is_due(stop_ns):
                     self.stop_ns = now
-                    return
+                    break
                 self._take_turn(record)
                 now = clock()
+                since_ns = now if since == index else since_ns  # its turn is no time of the record's
             if now >= rearm_ns:
                 arm(0.0)
                 rearm_ns = now + _REARM_NS
@@ -151,6 +162,7 @@ class Step:
             index += 1
             slot[READ] = index
             yield record
+        self.held = since, since_ns
 
     def _take_turn(self, record: Any) -> int:
         """Wait until a record, or each row of a list, may begin; gives the nanoseconds that it took."""
@@ -213,7 +225,9 @@ class Step:
         if read <= begun:
             raise err if isinstance(err, MemoryError) else JobBroken from err
         if read == self.at + 1 and not isinstance(err, WrongCount):
+            began_ns = int(self.slot[AT_NS]) - self.lead_ns
             self._retry_or_fail(err)
+            self._note_alone(began_ns)
             return
         self._take_back(begun)
         for index in range(begun, read):
@@ -226,9 +240,10 @@ class Step:
         self.at = self.slot[ANSWERED] = begun
 
     def _run_alone(self, index: int) -> None:
+        began_ns = time.monotonic_ns()
         try:
             (record,) = self.records(index, index + 1)
-            self._take_turn(record)
+            began_ns += self._take_turn(record)
             self.arm(0.0)
             self.slot[AT_NS] = time.monotonic_ns() + self.lead_ns
             rows, note = self._answer_alone(record)
@@ -236,6 +251,10 @@ class Step:
             self._retry_or_fail(err)
         else:
             self._keep(rows, note)
+        self._note_alone(began_ns)
+
+    def _note_alone(self, began_ns: int) -> None:
+        self.spread.note(self.at - 1, self.at, time.monotonic_ns() - began_ns)
 
     def _answer_alone(self, record: Any) -> tuple[Sequence[Any], str | None]:
         """A record's rows and note, the job called for it alone; raises what the job raises, NotRows."""

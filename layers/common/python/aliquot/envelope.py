@@ -95,7 +95,7 @@ class Envelope:
     @classmethod
     def from_bytes(cls, body: bytes, kind: str) -> Envelope:
         """Read an object whose header's `type` is `kind`; parts are left compressed. Raises Undecodable."""
-        header, start = _read_header(body, kind)
+        header, start = read_header(body, kind)
         parts: dict[str, Part] = {}
         for name, stored_bytes, crc, plain_bytes in _listed_parts(header, kind):
             stored = body[start : start + stored_bytes]
@@ -149,7 +149,8 @@ def _choose_level(plain: bytes) -> int:
     return _LEVEL_OF_NOISE if is_noise(sample) else _LEVEL
 
 
-def _read_header(body: bytes, kind: str) -> tuple[dict[str, Any], int]:
+def read_header(body: bytes, kind: str) -> tuple[dict[str, Any], int]:
+    """The header of an object's first bytes, and where its parts begin; raises Undecodable."""
     if len(body) < _PREFIX.size:
         raise Undecodable(kind, f"{len(body)} bytes are too few")
     magic, version, header_bytes, crc = _PREFIX.unpack_from(body)

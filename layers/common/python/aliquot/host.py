@@ -258,6 +258,7 @@ class Host:
             "kinds": {name: sorted(kinds) for name, kinds in block.kinds().items()},
             "failures": [failure.to_row() for failure in step.failures],
             "retries": step.n_retries,
+            "spread": step.spread.to_plain(),
             "wall_ns": max(0, time.monotonic_ns() - started_ns - step.waited_ns),
             "cpu_ns": self._count_cpu_ns(),
         }

@@ -23,7 +23,9 @@ from aliquot.keys import ChunkId, OutcomeKey, fits_in_key
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure, Outcome
 from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, NO_RECORD_NS, READ
+from aliquot.protocol import NO_SPREAD
 from aliquot.spans import Span, SpanSet
+from aliquot.trace import Spread, Trace
 
 NOTHING = SpanSet()
 _AWAKE_S = 1.0  # a host of several threads notes ten times a second that it is awake
@@ -67,6 +69,7 @@ class Answered:
     wall_ns: int = 0
     cpu_ns: int = 0
     n_retries: int = 0
+    spread: Spread = field(default_factory=Spread)
 
 
 @dataclass
@@ -216,7 +219,8 @@ class Lane:
         answered = SpanSet.range(first, end) - doubtful
         failures = [Failure(*row) for row in frame["failures"] if row[0] not in doubtful]
         block, spent = Part(*frame["block"]), (frame["wall_ns"], frame["cpu_ns"], frame.get("retries", 0))
-        answer = Answered(first, answered, block, frame["kinds"], failures, frame["rows"], *spent)
+        spread = Spread.from_plain(frame.get("spread", NO_SPREAD))
+        answer = Answered(first, answered, block, frame["kinds"], failures, frame["rows"], *spent, spread)
         self.slice.answers.append(answer)
         texts = sum(map(len, chain.from_iterable(row[2:] for row in frame["failures"])))
         self.slice.stored_bytes += len(block.stored) + texts
@@ -243,8 +247,14 @@ class Lane:
         self.todo, half = self.todo.take(len(self.todo) // 2)
         return half
 
-    def take_outcomes(self) -> list[Attempted]:
-        """What was answered since the last time: no more outcomes than their keys, which name spans, need."""
+    def take_outcomes(self, worker: str, now_s: float, ended_s: float) -> list[Attempted]:
+        """What was answered since the last time: no more outcomes than their keys, which name spans, need.
+
+        Args:
+            worker: the lane's name among all of the run's.
+            now_s, ended_s: the time now, on the monotonic clock and since 1970.
+        """
+        began_ms = round(1000 * (ended_s - max(0.0, now_s - self.slice.started_s)))
         answers = sorted(self.slice.answers, key=lambda answer: answer.first)
         taken: list[Attempted] = []
         while answers:
@@ -252,7 +262,8 @@ class Lane:
             while n_fit < len(answers) and fits_in_key(spans | answers[n_fit].spans):
                 spans, n_fit = spans | answers[n_fit].spans, n_fit + 1
             if spans:
-                taken.append(self._join(answers[:n_fit], spans))
+                trace = Trace(worker, began_ms, round(1000 * ended_s), Spread())
+                taken.append(self._join(answers[:n_fit], spans, trace))
             del answers[:n_fit]
         return taken
 
@@ -320,13 +331,14 @@ class Lane:
         assert self.host is not None  # noqa: S101 - called for a busy host
         return now_ns < self.host.slots[hand.number][AT_NS] < NO_RECORD_NS
 
-    def _join(self, answers: list[Answered], spans: SpanSet) -> Attempted:
+    def _join(self, answers: list[Answered], spans: SpanSet, trace: Trace) -> Attempted:
         kinds: dict[str, set[str]] = {}
         places: dict[str, tuple[int, int]] = {}
         for answer in answers:  # in the order of their records: a column's first place is the lowest
             for at, (name, found) in enumerate(answer.kinds.items()):
                 kinds.setdefault(name, set()).update(found)
                 places.setdefault(name, (answer.first, at))
+            trace.spread.merge(answer.spread)
         outcome = Outcome(
             blocks={answer.first: answer.block for answer in answers if answer.block is not None},
             kinds={name: sorted(found) for name, found in kinds.items()},
@@ -336,6 +348,7 @@ class Lane:
             peak_mib=round(self.peak_mib),
             places=places,
             n_retries=sum(answer.n_retries for answer in answers),
+            trace=trace,
         )
         wall_ns = sum(answer.wall_ns for answer in answers) // len(self.hands)
         return Attempted(spans, outcome, wall_ns)

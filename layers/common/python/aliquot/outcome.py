@@ -16,6 +16,7 @@ from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_nam
 from aliquot.errors import Undecodable
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
+from aliquot.trace import Trace
 
 Place = tuple[int, int]
 LONGEST_TEXT = 10_000  # characters of a message or traceback that are kept, the end where it is longer
@@ -58,6 +59,7 @@ class Outcome:
         n_retries: how often these records were tried again.
         places: by column, the block in which it appears first and its place there: sorting by it gives the
             columns in order of appearance, however records were shared out.
+        trace: who made it and when, for the run's report; None of a tombstone.
     """
 
     blocks: Mapping[int, Part]
@@ -68,6 +70,7 @@ class Outcome:
     peak_mib: int = 0
     places: Mapping[str, Place] = field(default_factory=dict)
     n_retries: int = 0
+    trace: Trace | None = None
 
     def to_bytes(self) -> bytes:
         """The outcome's object."""
@@ -81,6 +84,8 @@ class Outcome:
             "peak_mib": self.peak_mib,
             "retries": self.n_retries,
         }
+        if self.trace is not None:
+            header["trace"] = self.trace.to_plain()
         parts = {f"block:{first}": part for first, part in sorted(self.blocks.items())}
         if self.failures:
             listed = [failure.to_row() for failure in self.failures]
@@ -107,6 +112,7 @@ class OutcomeReader:
         self.peak_mib: int = read("peak_mib", int, is_count)
         has_retries = "retries" in self._envelope.header  # those of before they were counted have none
         self.n_retries: int = read("retries", int, is_count) if has_retries else 0
+        self.trace = Trace.from_header(self._envelope.header)
         try:
             self.failed = SpanSet.parse(read("failed", str, lambda _: True))
         except ValueError as err:

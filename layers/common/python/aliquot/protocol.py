@@ -14,6 +14,9 @@ from aliquot.errors import Undecodable
 from aliquot.frames import Frame
 from aliquot.outcome import is_failure
 from aliquot.spans import Span
+from aliquot.trace import is_spread
+
+NO_SPREAD: list[Any] = [[], []]  # of a host that does not measure its records
 
 
 def check_frames(frames: Iterable[Frame], sent: Mapping[int, Span]) -> None:
@@ -53,6 +56,7 @@ def _is_answer(frame: Frame, first: int, end: int) -> bool:
         and all(is_count(frame.get(name)) for name in ("rows", "wall_ns", "cpu_ns"))
         and is_count(frame.get("retries", 0))
         and _are_failures(frame.get("failures"), first, until)
+        and is_spread(frame.get("spread", NO_SPREAD))
     )
 
 

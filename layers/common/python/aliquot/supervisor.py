@@ -101,6 +101,7 @@ class Supervisor:
         read_object: gives the object of a key: a chunk, or an outcome of the stage before.
         put_outcome: takes (chunk, spans, outcome, wall nanoseconds).
         counts: go on counting here.
+        name: goes before the numbers of its lanes where outcomes name who made them.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Supervisor:
         read_object: Callable[[str], bytes],
         put_outcome: PutOutcome,
         counts: Counts | None = None,
+        name: str = "",
     ) -> None:
         self._launcher, self._limits, self._reader = launcher, limits, reader
         self._read_object, self._put_outcome = read_object, put_outcome
@@ -121,6 +123,7 @@ class Supervisor:
         self._polled_s = 0.0
         self._deferred: dict[tuple[ChunkId, OutcomeKey | None], SpanSet] = {}
         self.counts = counts or Counts()
+        self._name = name
 
     def run(
         self,
@@ -378,7 +381,8 @@ class Supervisor:
             raise OpenFailed(self._launcher.job, said)
 
     def _put(self, lane: Lane) -> None:
-        for done in lane.take_outcomes():
+        worker = f"{self._name}{lane.number}"
+        for done in lane.take_outcomes(worker, time.monotonic(), time.time()):
             assert lane.chunk is not None  # noqa: S101 - it has answered for some of its records
             self._put_outcome(lane.chunk, done.spans, done.outcome, done.wall_ns)
         lane.slice = Slice(time.monotonic())

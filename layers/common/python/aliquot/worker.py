@@ -20,6 +20,7 @@ Owns this order. Imports `supervisor`, `ledger`, `message`. When it is wrong, wo
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,6 +39,7 @@ from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
 _CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
 _CAREFUL_SLICE_S = 3.0
 _ENVIRONMENT = "its environment was killed each time that it was tried"
+_ENVIRONMENT = f"{uuid.uuid4().hex[:8]}/"  # in which this module was imported, for reports
 _TAIL_NS = 200_000_000  # from an outcome's put to the next, or to the invocation's end
 _OUTLASTED_S = 1.0  # after the slice, until what waits behind a record is handed back without it
 
@@ -134,6 +136,7 @@ def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
             reader=choose_reader(),
             read_object=ledger.leg.get,
             put_outcome=put,
+            name=_ENVIRONMENT,
         )
         began_s = time.monotonic()
 
