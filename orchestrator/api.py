@@ -295,6 +295,7 @@ def watch(
     out: str | Path,
     *,
     format: str | None = None,  # noqa: A002 - the command's word
+    html: bool = False,
     profile: str | None = None,
     region: str | None = None,
 ) -> Run:
@@ -302,11 +303,18 @@ def watch(
 
     Args:
         format: "parquet" or "csv"; as it was asked for where None.
+        html: write `out/report.html` again and again meanwhile. Of a run on this machine, which another
+            process is at, that is all that is done, until it ends.
         profile: of AWS, where another one is to be used than before.
         region: of AWS; the run's own, else it is refused.
     """
+    if html and find_address(Path(out)) is None:
+        from orchestrator.local.watching import LocalWatch
+
+        refuse_place(profile, region)
+        return Run(out).follow(LocalWatch(open_folder(Path(out))))
     read_address(Path(out), "watch", region)
-    return Run(out).follow(_load_cloud().WatchSession(Path(out), format, profile))
+    return Run(out).follow(_load_cloud().WatchSession(Path(out), format, profile, is_reporting=html))
 
 
 def attach(

@@ -177,14 +177,19 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, as_json
 @cli.command()
 @folder_argument
 @format_option
+@click.option("--html", is_flag=True, help="Write the report FOLDER/report.html again as the run goes.")
 @aws_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def watch(folder: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Wait for the run on a stack in FOLDER, and fetch its result.
 
+    With --html its report is rewritten as it goes, every ten seconds or so; then a run on this machine, begun
+    in another terminal, is watched as well.
+
     \b
     aliquot watch runs/june
+    aliquot watch runs/june --html
     """
     from orchestrator import api
 

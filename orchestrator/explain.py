@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -131,17 +131,33 @@ def explain_run(folder: Path, profile: str | None = None, region: str | None = N
         return _explain_cloud(folder, address, profile)
     refuse_place(profile, region)
     run = open_folder(folder)
-    manifest = run.ledger.read_manifest() or {}
+    return replace(explain_local(folder, run.ledger, find_worker(folder)), stages=measure_stages(run.ledger))
+
+
+def explain_local(folder: Path, ledger: Ledger, worker: int | None) -> Explained:
+    """What the folder of a run on this machine tells, but where hosts' time went.
+
+    Args:
+        worker: the process that works in it.
+    """
+    manifest = ledger.read_manifest() or {}
     check_frozen(manifest, folder)
-    stages = measure_stages(run.ledger)
-    return Explained(
-        folder,
-        manifest,
-        find_local_state(folder, run.ledger, manifest),
-        stages=stages,
-        sessions_s=list_sessions_s(run.ledger),
-        **_read_delivered(folder),
-    )
+    state = find_local_state(folder, ledger, manifest, worker)
+    return Explained(folder, manifest, state, sessions_s=list_sessions_s(ledger), **_read_delivered(folder))
+
+
+def explain_fetched(
+    folder: Path, address: CloudAddress, manifest: Mapping[str, Any], reason: str
+) -> Explained:
+    """What the folder of a run on a stack tells whose result was just fetched.
+
+    Args:
+        reason: why its epoch ended.
+    """
+    word = "finished" if reason == SETTLED else "stopped"
+    following = None if address.is_rehearsal or reason == SETTLED else f"aliquot resume {quote(str(folder))}"
+    state = State(word, word if reason == SETTLED else f"stopped ({reason})", following)
+    return Explained(folder, manifest, state, address, **_read_delivered(folder))
 
 
 def _explain_cloud(folder: Path, address: CloudAddress, profile: str | None) -> Explained:
@@ -162,11 +178,10 @@ def _explain_cloud(folder: Path, address: CloudAddress, profile: str | None) -> 
     return Explained(folder, address.manifest, state, address, stages=stages, **delivered)
 
 
-def find_local_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any]) -> State:
-    """How a run on this machine stands."""
+def find_local_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any], worker: int | None) -> State:
+    """How a run on this machine stands, in which a process works, or none."""
     summary, stops = read_summary(folder), ledger.list_stops()
     said = _STATES.get(stops[-1].reason, "") if stops else ""
-    worker = find_worker(folder)
     if worker is not None or summary is None or not said:
         return _find_open_state(folder, ledger, manifest, worker)
     word = "finished" if stops[-1].reason == SETTLED else "stopped"

@@ -18,7 +18,7 @@ from typing import Any
 from aliquot.errors import AliquotError, DatasetError
 from orchestrator.aws.folder import CLOUD, find_address
 from orchestrator.explain import State, find_local_state
-from orchestrator.local.folder import LEDGER, RunFolder
+from orchestrator.local.folder import LEDGER, RunFolder, find_worker
 from orchestrator.progress import describe_usd
 from orchestrator.request import check_frozen
 from orchestrator.results import read_invoice, read_summary
@@ -88,7 +88,7 @@ def _describe(folder: Path) -> Listed:
         check_frozen(manifest, folder)
         summary = read_summary(folder)
         if address is None:
-            place, state = "local", find_local_state(folder, ledger, manifest)
+            place, state = "local", find_local_state(folder, ledger, manifest, find_worker(folder))
         else:
             place, state = address.on, _guess_state(summary)
         return Listed(

@@ -21,21 +21,44 @@ from orchestrator.terminal import escape
 
 @click.command(short_help="Explain a run: time, failures, what to type next.")
 @folder_argument
+@click.option("--html", is_flag=True, help="Write the report FOLDER/report.html anew, and say where it is.")
+@click.option("--open", "is_opened", is_flag=True, help="With --html: show it in the browser.")
 @aws_options
 @json_option
-def show(folder: Path, as_json: bool, **words: Any) -> None:
+def show(folder: Path, html: bool, is_opened: bool, as_json: bool, **words: Any) -> None:
     """Explain the run in FOLDER: what ran, how far it came, where time went, what failed, what to type next.
+
+    Every run writes its report, FOLDER/report.html, at its end; --html writes it as things stand now.
 
     \b
     aliquot show runs/june
     aliquot show runs/june --json
+    aliquot show runs/june --html --open
     """  # noqa: D301 - the backspace is for click
+    if html and not as_json:
+        _show_page(folder, words, is_opened)
+        return
+    if html or is_opened:
+        raise BadOption(
+            *("--html", "is a page: leave out --json") if html else ("--open", "goes with --html")
+        )
     from orchestrator.explain import explain_run
     from orchestrator.readable import to_plain, write_json
     from orchestrator.show import describe_run
 
     told = explain_run(folder, **words)
     click.echo(write_json(to_plain(told.to_document())) if as_json else escape(describe_run(told)))
+
+
+def _show_page(folder: Path, words: dict[str, Any], is_opened: bool) -> None:
+    import webbrowser
+
+    from orchestrator.report.asking import write_now
+
+    path = write_now(folder, **words)
+    click.echo(path)
+    if is_opened and not webbrowser.open(path.resolve().as_uri()):
+        click.echo(f"no browser was found: open {path} in one", err=True)
 
 
 @click.command(short_help="List the runs of a folder, or of a stack.")

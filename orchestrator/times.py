@@ -59,17 +59,25 @@ class StageTimes:
 def measure_stages(ledger: Ledger) -> list[StageTimes]:
     """What each stage took, in the order of their first outcomes' names; raises StoreError."""
     found: dict[str, list[OutcomeKey]] = {}
-    store, is_first = ledger.store, set()
-    for text in (*store.list_keys(OUTCOMES), *store.list_keys(LEGS)):
-        try:
-            key = OutcomeKey.parse(text[max(0, text.find(OUTCOMES)) :])
-        except ValueError:  # another object, or one that whoever merges names
-            continue
+    is_first = set()
+    for text, key in list_attempts(ledger):
         found.setdefault(key.stage, []).append(key)
         if text.startswith(OUTCOMES):
             is_first.add(key.stage)
     firsts = find_firsts(ledger.list_chunks())
     return [sum_stage(stage, keys, firsts if stage in is_first else {}) for stage, keys in found.items()]
+
+
+def list_attempts(ledger: Ledger) -> list[tuple[str, OutcomeKey]]:
+    """All outcomes of a run, of every leg: their keys in the run's store, and what these say."""
+    found: list[tuple[str, OutcomeKey]] = []
+    store = ledger.store
+    for text in (*store.list_keys(OUTCOMES), *store.list_keys(LEGS)):
+        try:
+            found.append((text, OutcomeKey.parse(text[max(0, text.find(OUTCOMES)) :])))
+        except ValueError:  # another object, or one that whoever merges names
+            continue
+    return found
 
 
 def find_firsts(chunks: Sequence[ChunkId]) -> dict[ChunkId, int]:

@@ -42,7 +42,7 @@ from orchestrator.judging import judge, too_many
 from orchestrator.local.closing import TAKEN_UP
 from orchestrator.local.folder import RunFolder
 from orchestrator.placing import read_delivered
-from orchestrator.progress import Progress
+from orchestrator.progress import Progress, describe_progress
 from orchestrator.request import Request, check_sources, restore_request
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.outputs import find_stack
@@ -50,7 +50,7 @@ from orchestrator.stack.outputs import find_stack
 _GOING_ON = frozenset({UNREADABLE, TAKEN_UP})  # why an epoch ends and its run does not
 _NOT_BEGUN = "its run was not begun yet: the same command goes on"
 _LOOK_S = 0.05
-_FETCHING = "fetching"
+_FETCHING, _REPORTING = "fetching", "writing the report"
 _REHEARSED = "a rehearsal leaves nothing to go on with: the same command begins another"
 
 
@@ -65,10 +65,19 @@ class WatchSession:
         folder: of the run.
         ending: "parquet" or "csv"; None for what was asked when it was begun.
         profile: of AWS, where another one is to be used than before.
+        is_reporting: write the run's report again and again while it is watched.
     """
 
-    def __init__(self, folder: Path, ending: str | None = None, profile: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ending: str | None = None,
+        profile: str | None = None,
+        *,
+        is_reporting: bool = False,
+    ) -> None:
         self._path, self._ending, self._profile = folder, ending, profile
+        self._is_reporting = is_reporting
         self._folder = RunFolder(folder)
         self._interrupt = threading.Event()
         self._phase = "starting"
@@ -127,7 +136,8 @@ class WatchSession:
     ) -> Watch:
         legs = read_legs(manifest)
         noticing = Noticing(run.ledger, manifest)
-        self._watch = Watch(run, legs, str(self._path), pace, self._interrupt, check, noticing)
+        looked = self._tell_live(run, manifest) if self._is_reporting else _do_nothing
+        self._watch = Watch(run, legs, str(self._path), pace, self._interrupt, check, noticing, looked)
         self._say("")
         return self._watch
 
@@ -139,6 +149,7 @@ class WatchSession:
         ending = self._ending or manifest["settings"]["ending"]
         summary = fetch(Fetching(run, published, self._path, ending, self._check_interrupt))
         mark_fetched(run, published)
+        self._report(run, manifest, published)
         stop = run.ledger.read_stop(published.epoch)
         said = stop.facts.get("message", "") if stop is not None else ""
         if published.reason == OPEN_FAILED:
@@ -152,6 +163,27 @@ class WatchSession:
         if published.reason != SETTLED:
             raise Stopped(str(self._path), f"{published.reason}: {said}" if said else published.reason)
         return summary
+
+    def _report(self, run: CloudRun, manifest: Mapping[str, Any], published: Published) -> None:
+        """Write the report of what was fetched."""
+        from orchestrator.explain import explain_fetched
+        from orchestrator.report.writing import write_softly
+
+        self._say(_REPORTING)
+        write_softly(lambda: explain_fetched(self._path, run.address, manifest, published.reason), run.ledger)
+
+    def _tell_live(self, run: CloudRun, manifest: Mapping[str, Any]) -> Callable[[], None]:
+        """What writes the report anew after a look, from time to time."""
+        from orchestrator.explain import Explained, State
+        from orchestrator.report.writing import Rewriting
+
+        rewriting = Rewriting(run.ledger)
+
+        def looked() -> None:
+            state = State("running", describe_progress(self.progress))
+            rewriting.rewrite(lambda: Explained(self._path, manifest, state, run.address))
+
+        return looked
 
     def _explain_interrupt(self) -> AliquotError:
         """What is true after the user has left, and what to type next."""

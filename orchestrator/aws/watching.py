@@ -36,6 +36,7 @@ class Watch:
         interrupt: set when the user wants to leave.
         check: raises where the stack itself has gone wrong.
         noticing: what it costs and which kinds failed, beside.
+        looked: called after each look.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class Watch:
         interrupt: threading.Event,
         check: Callable[[], None],
         noticing: Noticing,
+        looked: Callable[[], None],
     ) -> None:
         self._run, self._legs, self._folder = run, legs, folder
         self._leg = legs[0]
         self._stages: list[StageProgress] = []
-        self._noticing = noticing
+        self._noticing, self._looked = noticing, looked
         self._pace, self._interrupt, self._check = pace, interrupt, check
         self._started_s = time.monotonic()
         self._chunks: list[ChunkId] = []
@@ -106,6 +108,7 @@ class Watch:
             execution, published = self._look_patiently(execution)
             if published is not None:
                 return published
+            self._looked()
             # a run of 100,000 outcomes takes seconds, and some cents, to list: most of the time is waited
             if self._interrupt.wait(max(pause_s, _REST * (time.monotonic() - began_s))):
                 raise Interrupted(self._folder)

@@ -39,6 +39,7 @@ from orchestrator.local.folder import RunFolder
 from orchestrator.local.hosting import LegHosts
 from orchestrator.local.legwork import Ends, run_leg
 from orchestrator.local.opening import name_prepared
+from orchestrator.local.reporting import reporting
 from orchestrator.local.settings import Settings
 from orchestrator.local.tasks import LocalTasks, Submission
 from orchestrator.options import check_references
@@ -124,7 +125,7 @@ class Session:
             TooManyFailed: beyond the limit; what finished is delivered.
             Interrupted: after `interrupt`.
         """
-        with self._folder:
+        with self._folder, reporting(self._folder.path, self._ledger):
             manifest = self._admit()
             try:
                 self._submission = self._read_dataset()
@@ -385,5 +386,6 @@ def _read_own_cpu_s() -> float:
 
 
 def _import_delivery() -> None:
-    """Load pyarrow while hosts work: it takes as long as a hundred records."""
-    import orchestrator.local.deliver  # noqa: F401 - for whoever delivers
+    """Load what delivers and reports while hosts work: pyarrow takes as long as a hundred records."""
+    import orchestrator.local.deliver
+    import orchestrator.report.writing  # noqa: F401 - for whoever delivers, and reports

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from aliquot.job import Answer, Column, Job, Reference, Stage
+from aliquot.job import Answer, Column, Glimpse, Job, Picture, Reference, Stage
 from aliquot_chem.counts import TemplateCounts
 
 _ID_NAMES = ("id", "reaction_id", "ID", "PatentNumber", "patent_id", "rxn_id")
@@ -98,6 +98,13 @@ def open_matcher(options: Options, prepared: Path) -> Callable[[Iterable[Reactio
     return lambda reactions: map(answer, reactions)
 
 
+def draw_pictures(glimpse: Glimpse) -> Iterator[Picture]:
+    """The templates that explain most, and reactions with their centres lit, for the run's report."""
+    from aliquot_chem.pictures import draw_crossref
+
+    return draw_crossref(glimpse)
+
+
 job = Job(
     "crossref",
     version=1,
@@ -108,5 +115,6 @@ job = Job(
     stages=(Stage("match", open_matcher),),
     summary=TemplateCounts,
     without_rows="unexplained",
+    pictures=draw_pictures,
     needs=("rdkit", "numpy"),
 )

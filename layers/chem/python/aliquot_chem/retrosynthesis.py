@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from aliquot.errors import BadOption
-from aliquot.job import RECORD, Column, Group, Job, Needs, Reference, Stage
+from aliquot.job import RECORD, Column, Glimpse, Group, Job, Needs, Picture, Reference, Stage
 from aliquot_chem.nodes import Node
 from aliquot_chem.routecounts import RouteCounts
 
@@ -210,6 +210,13 @@ def open_ranking(options: Options, prepared: Path) -> Callable[[Iterable[Group]]
     return partial(map, rank)
 
 
+def draw_pictures(glimpse: Glimpse) -> Iterator[Picture]:
+    """Routes as trees, for the run's report."""
+    from aliquot_chem.pictures import draw_retro
+
+    return draw_retro(glimpse)
+
+
 job = Job(
     "retro",
     version=1,
@@ -219,5 +226,6 @@ job = Job(
     prepare=prepare,
     stages=list_stages,
     summary=RouteCounts,
+    pictures=draw_pictures,
     needs=("rdkit", "numpy"),
 )

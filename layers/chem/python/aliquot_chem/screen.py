@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from aliquot.errors import BadOption
-from aliquot.job import RECORD, Best, Column, Group, Job, Reference, Stage
+from aliquot.job import RECORD, Best, Column, Glimpse, Group, Job, Picture, Reference, Stage
 from aliquot_chem.fingerprinting import ID_NAMES, MOLECULE_NAMES
 from aliquot_chem.screencounts import ScreenCounts
 
@@ -155,6 +155,13 @@ def open_list(options: Options, prepared: Path) -> Callable[[Iterable[Group]], I
     return lambda groups: map(show, groups)
 
 
+def draw_pictures(glimpse: Glimpse) -> Iterator[Picture]:
+    """Hits of each query with their scores, for the run's report."""
+    from aliquot_chem.pictures import draw_screen
+
+    return draw_screen(glimpse)
+
+
 job = Job(
     "screen",
     version=1,
@@ -164,5 +171,6 @@ job = Job(
     stages=choose_stages,
     prepare=prepare,
     summary=ScreenCounts,
+    pictures=draw_pictures,
     needs=("rdkit", "numpy"),
 )

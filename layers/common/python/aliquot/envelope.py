@@ -15,7 +15,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import zstandard
 
@@ -119,7 +119,7 @@ class Envelope:
         return self.parts[name].open(f"part {name!r}")
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: Any) -> TypeGuard[int]:
     """Whether a value is a whole number from 0 to what any index may be."""
     return type(value) is int and 0 <= value < 1 << 48
 

@@ -170,6 +170,42 @@ class Best:
     score: str
 
 
+class Picture(NamedTuple):
+    """A drawing for a run's report.
+
+    Args:
+        heading: what it stands under, with others of its kind: "Top templates".
+        title: names it, "GGC17"; caption: says what there is to see, in a sentence.
+        svg: its text. Scripts, links and all else that is no drawing is left out. Colours in six hexadecimal
+            digits are exchanged for ones that can be seen on a dark page.
+    """
+
+    heading: str
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """Some of what a run delivered, for pictures.
+
+    Args:
+        options: the job's, references where they lay when the run was begun.
+        rows: of the result, some of each value of the first column, each a dict by column.
+        records: the dataset's records that these rows and failures came from, as far as they are at hand, by
+            number: what the job `reads`, or dicts.
+        tables: the first rows of each table that the job's summary writes.
+        failures: of the table, some of each kind; `input` is the record's text.
+    """
+
+    options: Any
+    rows: Sequence[Mapping[str, Any]]
+    records: Mapping[int, Any]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    failures: Sequence[Mapping[str, Any]]
+
+
 Key = str | int | bytes
 Call = Callable[[Iterable[Any]], Iterator[Any]]
 AsyncCall = Callable[[Any], Awaitable[Any] | AsyncIterator[Any]]
@@ -248,6 +284,8 @@ class Job:
         prepare: called once per run with (options, folder to write into), before any `open`.
         summary: figures and tables over the whole result.
         without_rows: name of the table that lists the records that are done but gave no row.
+        pictures: draws for the run's report; called once, in a process of its own, with 10 s. What it raises
+            costs the pictures alone.
         needs: distributions whose version may change rows ("rdkit"): recorded, and held equal on resume.
     """
 
@@ -260,6 +298,7 @@ class Job:
     prepare: Callable[[Any, Path], None] | None = None
     summary: type[Summary] | None = None
     without_rows: str | None = None
+    pictures: Callable[[Glimpse], Iterable[Picture]] | None = None
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -144,6 +144,12 @@ class OutcomeReader:
                     yield block
 
 
+def read_making(header: Mapping[str, Any]) -> tuple[Trace | None, int, int]:
+    """What an outcome's header says of its making: its trace, CPU milliseconds and MiB at the most."""
+    cpu_ms, peak_mib = header.get("cpu_ms"), header.get("peak_mib")
+    return Trace.from_header(header), cpu_ms if is_count(cpu_ms) else 0, peak_mib if is_count(peak_mib) else 0
+
+
 def _is_placed(places: dict[Any, Any]) -> bool:
     return all(
         type(name) is str and type(place) is list and len(place) == 2 and all(map(is_count, place))

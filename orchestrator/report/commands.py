@@ -1,0 +1,81 @@
+"""The command that does a run again, out of its manifest.
+
+Owns its spelling. Imports `options` for flags and the settings' defaults. When it is wrong, who copies it
+runs something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from shlex import quote
+from typing import Any
+
+from aliquot.errors import AliquotError
+from orchestrator.catalog import find_job
+from orchestrator.explain import Explained
+from orchestrator.options import list_told, name_flag
+
+_FLAGS = {
+    "workers": "--workers",
+    "window": "--workers",
+    "memory_mib": "--memory",
+    "max_failed": "--max-failed",
+    "ending": "--format",
+    "threads": "--threads",
+    "budget_usd": "--budget-usd",
+}
+_DEFAULTS = {"max_failed": "5%", "ending": "parquet"}
+
+
+def spell_command(told: Explained) -> str:
+    """`aliquot run ...` with all that was chosen; files are named as they were."""
+    manifest = told.manifest
+    job = manifest["identity"]["job"] if manifest.get("is_function") else manifest["job"]
+    paths = [source["path"] for source in manifest["identity"].get("sources", ())]
+    words = ["aliquot", "run", job, *(paths or ["-"])]
+    words += [word for pair in _list_options(job, manifest["options"]) for word in pair]
+    for name, column in manifest["identity"].get("columns", {}).items():
+        words += ["--column", f"{name}={column}"]
+    for name in manifest["identity"].get("keep", ()):
+        words += ["--keep", name]
+    words += [word for pair in _list_settings(manifest["settings"]) for word in pair]
+    if told.place != "local":
+        words += ["--on", told.place]
+    if manifest.get("package"):
+        words += ["--code", "."]
+    return " ".join(map(quote, [*words, "--out", f"{told.folder}-again"]))
+
+
+def _list_options(job: str, options: Mapping[str, Any]) -> Iterator[list[str]]:
+    told = _find_told(job) if options else None
+    for name, value in options.items():
+        flag = name_flag(name)
+        if value is None or (told is not None and told.get(name, value) == value):
+            continue
+        if isinstance(value, bool):
+            if value:
+                yield [flag]
+        elif isinstance(value, Mapping):
+            yield [flag, str(value.get("path"))]
+        else:
+            yield [flag, str(value)]
+
+
+def _find_told(job: str) -> Mapping[str, Any] | None:
+    """Defaults of the options that are typed, None of those that have to be; None for a job not here."""
+    try:
+        fields = list_told(find_job(job).job)
+    except AliquotError:
+        return None
+    return {field.name: None if field.is_required else field.default for field in fields}
+
+
+def _list_settings(settings: Mapping[str, Any]) -> Iterator[list[str]]:
+    for name, flag in _FLAGS.items():
+        value = settings.get(name)
+        if value is not None and value != _DEFAULTS.get(name):
+            yield [flag, str(value)]
+    if settings.get("record_timeout_s", 60.0) != 60.0:
+        yield ["--record-timeout", f"{settings['record_timeout_s']:g}"]
+    if settings.get("budget_time_s") is not None:
+        yield ["--budget-time", f"{settings['budget_time_s']:g}s"]

@@ -1,0 +1,120 @@
+"""When and where the report is written: at a run's end, when it is asked for, and while a run is watched.
+
+    a session's end --write_softly--> DIR/report.html       what stands against it is logged, no more
+    aliquot show --html --write_report-->
+    aliquot watch --html --Rewriting--> again and again
+
+Owns the file and the order of what it is made of. Imports all of this package. When it is wrong, a run ends
+badly for its report, or a reader sees half a page.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aliquot.errors import AliquotError
+from aliquot.ledger import Ledger
+from aliquot.loading import JobSpec
+from orchestrator.catalog import find_job_at
+from orchestrator.explain import Explained
+from orchestrator.report.gather import Findings, Headers, gather
+from orchestrator.report.page import AGAIN_S, make_page
+from orchestrator.report.pictures import Drawn, draw_pictures
+from orchestrator.report.sections import Reported, list_sections
+from orchestrator.results import list_failures
+
+REPORT = "report.html"
+_MOST_READ, _OF_EACH, _MOST_SHOWN = 20_000, 60, 240
+_REST = 10.0  # times what writing took
+_log = logging.getLogger(__name__)
+
+
+def write_report(
+    told: Explained, ledger: Ledger | None, *, is_live: bool = False, known: Headers | None = None
+) -> Path:
+    """Write the report of a run into its folder; gives its path. Raises StoreError, OSError.
+
+    Args:
+        told: what its folder tells.
+        ledger: its objects; None where they are not at hand.
+        is_live: the run goes on, and this is written again.
+        known: headers that were read before.
+    """
+    found = Findings() if ledger is None else gather(ledger, told.manifest["source_names"], known)
+    failures = _pick_failures(told)
+    drawn = _draw(told, ledger) if told.summary is not None else Drawn()
+    sections = list(list_sections(Reported(told, found, failures, drawn)))
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    path = told.folder / REPORT
+    aside = told.folder / f".{REPORT}.{os.getpid()}"
+    try:
+        aside.write_bytes(make_page(told, sections, made, is_live=is_live))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def write_softly(tell: Callable[[], Explained], ledger: Ledger) -> None:
+    """As `write_report`, at a run's end: whatever stands against it is no failure of the run."""
+    try:
+        write_report(tell(), ledger)
+    except Exception:  # noqa: BLE001 - a boundary: the run is delivered, or has its own error to tell
+        _log.warning("the report was not written", exc_info=True)
+
+
+class Rewriting:
+    """The report of a run that goes on, written anew from time to time.
+
+    Args:
+        ledger: the run's objects.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._known: Headers = {}
+        self._due_s = 0.0
+
+    def rewrite(self, tell: Callable[[], Explained]) -> None:
+        """Write the report, unless that was done a while ago: it takes a small part of the time."""
+        began_s = time.monotonic()
+        if began_s < self._due_s:
+            return
+        try:
+            write_report(tell(), self._ledger, is_live=True, known=self._known)
+        except (AliquotError, OSError):
+            _log.warning("the report was not written", exc_info=True)
+        ended_s = time.monotonic()
+        self._due_s = ended_s + max(AGAIN_S, _REST * (ended_s - began_s))
+
+
+def _pick_failures(told: Explained) -> list[Mapping[str, Any]]:
+    """Rows of the table of failures, some of each kind."""
+    if told.summary is None or not told.summary["failed"]:
+        return []
+    counts: Counter[Any] = Counter()
+    picked: list[Mapping[str, Any]] = []
+    for row in list_failures(told.folder, _MOST_READ):
+        counts[row.get("kind")] += 1
+        if counts[row.get("kind")] <= _OF_EACH and len(picked) < _MOST_SHOWN:
+            picked.append(row)
+    return picked
+
+
+def _draw(told: Explained, ledger: Ledger | None) -> Drawn:
+    manifest = told.manifest
+    if manifest.get("is_function"):
+        return Drawn()
+    address, paths = manifest["identity"]["job"], tuple(manifest["search_path"])
+    try:
+        job = find_job_at(address, paths).job
+    except AliquotError as err:
+        return Drawn(why=f"There are no pictures, since the job is not here: {err}")
+    return draw_pictures(told.folder, job, JobSpec(address, paths, manifest["options"]), ledger)
