@@ -123,6 +123,8 @@ class RunPlan:
         settings = replace(self.settings, budget_usd=budget_usd, budget_time_s=budget_time_s)
         if not anyway and not (Path(out) / LEDGER).exists():
             settings = self._hold_to_budget(settings)
+        if "estimate" in self.__dict__ and isinstance(settings, Settings):  # the plan was looked at
+            settings = replace(settings, estimated_s=_round(self.estimate.wall_s))
         return Run(out).follow(self._make_session(Path(out), settings))
 
     def _hold_to_budget(self, settings: Settings | CloudSettings) -> Settings | CloudSettings:
@@ -140,7 +142,7 @@ class RunPlan:
         if settings.budget_usd is not None and on_stack is not None and on_stack.usd[0] > settings.budget_usd:
             raise OverBudget("--budget-usd", f"the plan costs about {describe_usd(on_stack.usd[0])}: {more}")
         if isinstance(settings, CloudSettings) and on_stack is not None:
-            return replace(settings, estimated_usd=round(on_stack.usd[0], 6))
+            return replace(settings, estimated_usd=round(on_stack.usd[0], 6), estimated_s=_round(wall_s))
         return settings
 
     def _estimate_on_stack(self, settings: Settings | CloudSettings) -> StackEstimate | None:
@@ -159,6 +161,11 @@ class RunPlan:
         if address is not None:
             raise FolderInUse(str(out), f"{address.said}: choose another --out, or remove it")
         return Session(self.request, out, settings)
+
+
+def _round(wall_s: tuple[float, float, float]) -> tuple[float, float, float]:
+    mean_s, low_s, high_s = (round(seconds, 3) for seconds in wall_s)
+    return mean_s, low_s, high_s
 
 
 def plan(

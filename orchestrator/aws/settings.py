@@ -36,6 +36,7 @@ class CloudSettings:
         retries: how often a record is tried again; None for as often as the job's stage says.
         budget_usd, budget_time_s: ceilings of the whole run; None for no limit.
         estimated_usd: what a plan said that it would cost, for its invoice; None where none was made.
+        estimated_s: what it said that it would take, and its 90% interval.
     """
 
     window: int | None = None
@@ -48,6 +49,7 @@ class CloudSettings:
     budget_usd: float | None = None
     budget_time_s: float | None = None
     estimated_usd: float | None = None
+    estimated_s: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         check_limits(

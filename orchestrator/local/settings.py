@@ -33,6 +33,7 @@ class Settings:
         budget_usd: kept with the run; what is done here costs nothing.
         rate: records that the run begins in a time, "50/s"; None for what the job's stage declares.
         retries: how often a record is tried again; None for as often as the job's stage says.
+        estimated_s: what a plan said that it would take, and its 90% interval; None where none was made.
     """
 
     workers: int | None = None
@@ -45,6 +46,7 @@ class Settings:
     threads: int | None = None
     rate: str | None = None
     retries: int | None = None
+    estimated_s: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         check_limits(

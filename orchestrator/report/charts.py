@@ -33,7 +33,7 @@ def make_timeline(makings: Sequence[Making], share: float) -> tuple[Figure | Non
     timed = [each for each in makings if each.trace is not None]
     if not timed:
         return None, "No outcome of this run says when it was made."
-    workers = _rank_workers(timed)
+    workers = _rank_workers(timed, is_sample=share < 1)
     stages = list(dict.fromkeys(each.key.stage for each in timed))
     if len(timed) <= MOST_BARS and len(workers) <= MOST_LINES:
         figure = _draw_slices(timed, workers, stages)
@@ -195,12 +195,16 @@ def _draw_slices(timed: Sequence[Making], workers: Sequence[str], stages: Sequen
 
 def _draw_busy(timed: Sequence[Making], workers: Sequence[str], share: float) -> Figure:
     """How busy workers were, several to a line where they are many."""
-    each_line = -(-len(workers) // MOST_LINES)
+    most_lines, n_bins = MOST_LINES, N_BINS
+    if share < 1:  # so that there is something of each cell in the sample
+        most_lines = MOST_LINES // 2
+        n_bins = max(12, min(N_BINS, len(timed) // (8 * most_lines)))
+    each_line = -(-len(workers) // most_lines)
     lines = {name: place // each_line for place, name in enumerate(workers)}
     n_lines = max(lines.values()) + 1
     begun, ended = _find_span(timed)
-    step_ms = max(_SHORTEST_MS, (ended - begun) / N_BINS)
-    busy = [[0.0] * N_BINS for _ in range(n_lines)]
+    step_ms = max(_SHORTEST_MS, (ended - begun) / n_bins)
+    busy = [[0.0] * n_bins for _ in range(n_lines)]
     for each in timed:
         _spread_over(busy[lines[_name_worker(each)]], each, begun, step_ms, _find_ms(each) / min(1.0, share))
     room = step_ms * each_line
@@ -212,7 +216,7 @@ def _draw_busy(timed: Sequence[Making], workers: Sequence[str], share: float) ->
     ]
     trace = {
         "type": "heatmap",
-        "x": [_tell_time(begun + at * step_ms) for at in range(N_BINS)],
+        "x": [_tell_time(begun + at * step_ms) for at in range(n_bins)],
         "y": names,
         "z": [[round(min(100.0, 100 * value / room)) for value in row] for row in busy],
         "zmin": 0,
@@ -222,14 +226,14 @@ def _draw_busy(timed: Sequence[Making], workers: Sequence[str], share: float) ->
         "hovertemplate": "workers %{y}<br>%{x}<br>%{z}% busy<extra></extra>",
     }
     figure = _lay_out([trace], "", is_dated=True)
-    figure["layout"] |= {"height": 130 + 9 * n_lines}
-    title = "workers, in the order in which they began" if each_line > 1 else "worker"
+    figure["layout"] |= {"height": 150 + 12 * n_lines}
+    title = "workers" if each_line > 1 else "worker"
     figure["layout"]["yaxis"] |= {"type": "category", "autorange": "reversed", "title": {"text": title}}
     return figure
 
 
-def _rank_workers(timed: Iterable[Making]) -> list[str]:
-    """Workers by number where they have plain ones, else in the order in which they began."""
+def _rank_workers(timed: Iterable[Making], *, is_sample: bool) -> list[str]:
+    """Workers by number where they have plain ones, else as they began, which a sample does not tell."""
     firsts: dict[str, int] = {}
     for each in timed:
         if each.trace is not None:
@@ -237,6 +241,8 @@ def _rank_workers(timed: Iterable[Making]) -> list[str]:
             firsts[name] = min(firsts.get(name, each.trace.began_ms), each.trace.began_ms)
     if all(re.fullmatch(r"[0-9]{1,6}", name) for name in firsts):
         return sorted(firsts, key=int)
+    if is_sample:
+        return sorted(firsts)
     return sorted(firsts, key=lambda name: (firsts[name], name))
 
 
@@ -263,16 +269,16 @@ def _find_span(timed: Iterable[Making]) -> tuple[float, float]:
     return min(begun for begun, _ in spans), max(ended for _, ended in spans)
 
 
-def _find_bins(making: Making, begun: float, step_ms: float) -> range:
+def _find_bins(making: Making, begun: float, step_ms: float, n_bins: int = N_BINS) -> range:
     assert making.trace is not None  # noqa: S101 - the caller has looked
     first = int((making.trace.began_ms - begun) / step_ms)
     last = int((making.trace.ended_ms - begun) / step_ms)
-    return range(min(first, N_BINS - 1), min(last, N_BINS - 1) + 1)
+    return range(min(first, n_bins - 1), min(last, n_bins - 1) + 1)
 
 
 def _spread_over(counted: list[float], making: Making, begun: float, step_ms: float, amount: float) -> None:
     """Add an amount evenly to the bins of a slice's time."""
-    bins = _find_bins(making, begun, step_ms)
+    bins = _find_bins(making, begun, step_ms, len(counted))
     for at in bins:
         counted[at] += amount / len(bins)
 

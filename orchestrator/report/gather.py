@@ -10,6 +10,7 @@ costs no more than a thousand small reads. Owns that choice and these sums. Impo
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from aliquot.trace import Spread, Trace
 from orchestrator.times import StageTimes, find_firsts, list_attempts, sum_stage
 
 MOST_HEADERS, MOST_HEADERS_IN_S3 = 4000, 800
+_SEED = 20260
 _SLOWEST = 20  # outcomes that are looked into besides, by what a record of them took
 _MOST_SLOW = 20  # records that are told
 _HEADER_BYTES = 4096
@@ -142,8 +144,9 @@ def _choose(attempts: Sequence[tuple[str, OutcomeKey]], store: Store) -> list[tu
     most = MOST_HEADERS if isinstance(store, FolderStore) else MOST_HEADERS_IN_S3
     if len(attempts) <= most:
         return list(attempts)
-    step = len(attempts) / most
-    chosen = dict(attempts[int(place * step)] for place in range(most))
+    step, chance = len(attempts) / most, random.Random(_SEED)  # noqa: S311 - a sample, no secret
+    # one of each stretch, and not always the same: workers take turns, and every 25th may be of a few alone
+    chosen = dict(attempts[int((place + chance.random()) * step)] for place in range(most))
     slowest = sorted(attempts, key=lambda each: -each[1].billed_ms / max(1, len(each[1].spans)))
     chosen.update(slowest[:_SLOWEST])
     return list(chosen.items())

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.terminal import escape
 
 MOST_ROWS = 300  # of a table on the page
+_LONG = 28  # characters of a cell that is to be no narrower than that
 _LONGEST = 600  # characters of a cell
 _IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -101,7 +102,8 @@ def _show_row(row: Sequence[Cell], numeric: frozenset[int]) -> str:
     cells = []
     for place, cell in enumerate(row):
         order = f' data-order="{text(cell.order)}"' if cell.order is not None else ""
-        kind = ' class="number"' if place in numeric else ""
+        is_long = len(cell.said) > _LONG
+        kind = ' class="number"' if place in numeric else ' class="long"' if is_long else ""
         said = f"<code>{text(cell.said)}</code>" if cell.is_code else text(cell.said)
         cells.append(f"<td{kind}{order}>{said}</td>")
     return f"<tr>{''.join(cells)}</tr>"

@@ -214,10 +214,11 @@ def _show_failures(reported: Reported) -> Iterator[str]:
     said = f"{describe_count(summary['failed'], 'record')} failed: "
     said += ", ".join(f"{count:,} {kind}" for kind, count in kinds)
     yield show_chart("kinds", "By kind", make_bars(kinds, "records", "$bad"), f"{said}.")
+    has_ids = any(row.get("id") for row in reported.failures)
     rows = [
         [
             Cell(f"{row.get('record')}", row.get("record")),
-            Cell(str(row.get("id") or "")),
+            *([Cell(str(row.get("id") or ""))] if has_ids else []),
             Cell(_shorten_place(str(row.get("source") or ""), row.get("line"))),
             Cell(str(row.get("kind"))),
             Cell(str(row.get("message"))),
@@ -227,7 +228,7 @@ def _show_failures(reported: Reported) -> Iterator[str]:
     ]
     shown = Counter(row.get("kind") for row in reported.failures)
     more = max(0, summary["failed"] - sum(shown.values()))
-    columns = ("Record", "Id", "In the input", "Kind", "Why", "Its text")
+    columns = ("Record", *(["Id"] if has_ids else []), "In the input", "Kind", "Why", "Its text")
     where = "are in the table failures beside this page"
     yield "<h3>Examples</h3>"
     yield show_table(Table("examples", "Failed records", columns, rows, frozenset((0,)), more, where))

@@ -20,6 +20,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 LIT, LIT_BAD = (0.97, 0.82, 0.49), (0.95, 0.72, 0.71)
 _INK, _SOFT, _GREEN = "#1c2127", "#515a66", "#2f855a"
 _MARGIN, _GAP = 8, 26
+_SCALE = 17.0  # pixels for a length of 1
 Colour = tuple[float, float, float]
 _BONDS = (
     Chem.BondType.SINGLE,
@@ -84,17 +85,17 @@ def draw_pattern(pattern: Chem.Mol, *, size: tuple[int, int] = (200, 130)) -> Pa
 
 def _draw_within(mol: Chem.Mol, lit: Collection[int], size: tuple[int, int], colour: Colour) -> Panel:
     """The drawing as large as it comes, and fitted into `size` where that is too large."""
-    panel = _draw_as(mol, lit, (-1, -1), colour)
-    is_small = panel.width <= size[0] and panel.height <= size[1]
-    return panel if is_small else _draw_as(mol, lit, size, colour)
+    panel = _draw_as(mol, lit, _SCALE, colour)
+    share = min(size[0] / panel.width, size[1] / panel.height)
+    return panel if share >= 1 else _draw_as(mol, lit, share * _SCALE, colour)
 
 
-def _draw_as(mol: Chem.Mol, lit: Collection[int], size: tuple[int, int], colour: Colour) -> Panel:
+def _draw_as(mol: Chem.Mol, lit: Collection[int], scale: float, colour: Colour) -> Panel:
     bonds = [b.GetIdx() for b in mol.GetBonds() if b.GetBeginAtomIdx() in lit and b.GetEndAtomIdx() in lit]
-    drawer = rdMolDraw2D.MolDraw2DSVG(*size)
+    drawer = rdMolDraw2D.MolDraw2DSVG(-1, -1)  # as large as the molecule
     options: Any = drawer.drawOptions()  # RDKit's stubs take its fields for methods
     options.clearBackground = False
-    options.scalingFactor = 17  # pixels for a length of 1, where the size is free
+    options.scalingFactor = scale
     options.maxFontSize, options.minFontSize = 15, 9
     options.padding = 0.06
     drawer.DrawMolecule(

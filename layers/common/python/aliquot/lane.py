@@ -237,10 +237,11 @@ class Lane:
             hand.sent = None
         return sent
 
-    def file(self, failure: Failure) -> None:
-        """Note a record that the supervisor itself files as failed."""
-        spans = SpanSet.range(failure.index, failure.index + 1)
-        self.slice.answers.append(Answered(failure.index, spans, None, {}, [failure]))
+    def file(self, failure: Failure, took_s: float) -> None:
+        """Note a record that the supervisor itself files as failed, and how long its host was at it."""
+        spans, spread = SpanSet.range(failure.index, failure.index + 1), Spread()
+        spread.note(failure.index, failure.index + 1, round(1e9 * took_s))
+        self.slice.answers.append(Answered(failure.index, spans, None, {}, [failure], spread=spread))
 
     def give_half(self) -> SpanSet:
         """The upper half of what is to do, for another lane; it is this lane's no longer."""

@@ -346,16 +346,21 @@ class Supervisor:
             reached_mib = max(lane.peak_mib, ended.peak_mib - lane.file_mib)
             cause = lane.doom or explain_end(ended.status, reached_mib, self._limits.memory_mib)
             is_late = cause.kind == "deadline" and (bool(late) or len(groups) == 1)
-            self._judge(lane, group, cause, is_proven=len(group) == 1 and (is_late or was_alone_and_fresh))
+            is_proven = len(group) == 1 and (is_late or was_alone_and_fresh)
+            self._judge(lane, group, cause, stuck_s, is_proven=is_proven)
         if lane.slice.answers:
             self._put(lane)
 
-    def _judge(self, lane: Lane, suspects: SpanSet, cause: Failure, *, is_proven: bool) -> None:
+    def _judge(
+        self, lane: Lane, suspects: SpanSet, cause: Failure, took_s: float, *, is_proven: bool
+    ) -> None:
         """File a record that ended its host, or leave it to one with more memory; else run suspects alone."""
         if is_proven and cause.kind == "memory" and self._limits.defers_memory:
             self._defer(lane, suspects)
         elif is_proven:
-            self._file(lane, Failure(suspects.spans[0][0], cause.kind, cause.message))
+            lane.file(failure := Failure(suspects.spans[0][0], cause.kind, cause.message), took_s)
+            self.counts.n_answered += 1
+            self.counts.add([failure])
         else:
             lane.suspects |= suspects
 
@@ -366,11 +371,6 @@ class Supervisor:
         held = lane.chunk, lane.source
         self._deferred[held] = self._deferred.get(held, SpanSet()) | spans
         self._put(lane)
-
-    def _file(self, lane: Lane, failure: Failure) -> None:
-        lane.file(failure)
-        self.counts.n_answered += 1
-        self.counts.add([failure])
 
     def _count_barren(self, lane: Lane, ended: Ended) -> None:
         lane.n_barren += 1
