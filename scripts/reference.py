@@ -35,6 +35,8 @@ CONTRACT = (
     job.Answer,
     job.Summary,
     job.NoteSummary,
+    job.Glimpse,
+    job.Picture,
 )
 _METHODS: dict[type, Sequence[str]] = {
     job.Reference: ("file",),
