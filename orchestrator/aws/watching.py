@@ -48,7 +48,7 @@ class Watch:
         interrupt: threading.Event,
         check: Callable[[], None],
         noticing: Noticing,
-        looked: Callable[[], None],
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._legs, self._folder = run, legs, folder
         self._leg = legs[0]

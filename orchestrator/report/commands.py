@@ -15,9 +15,9 @@ from orchestrator.catalog import find_job
 from orchestrator.explain import Explained
 from orchestrator.options import list_told, name_flag
 
+# a stack's window is decided by the stack and the budget, and changes no row
 _FLAGS = {
     "workers": "--workers",
-    "window": "--workers",
     "memory_mib": "--memory",
     "max_failed": "--max-failed",
     "ending": "--format",

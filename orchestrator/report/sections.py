@@ -47,7 +47,7 @@ _NAMES = {
     "s3": "S3",
     "sqs": "SQS",
     "compute": "Lambda",
-    "requests": "requests",
+    "requests": "Requests",
 }
 
 

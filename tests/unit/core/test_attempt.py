@@ -513,7 +513,7 @@ def test_records_are_timed_each_or_with_those_that_were_held_with_them(shape):
     """The report names slow records: all of a step's time has to be somewhere, failed records' too."""
 
     def work(n: int) -> dict[str, int]:
-        time.sleep(0.002 if n != 7 else 0.02)
+        time.sleep(0.001 if n != 7 else 0.3)
         if n == 7:
             raise ParseFailure("no")
         return {"n": n}
@@ -524,5 +524,5 @@ def test_records_are_timed_each_or_with_those_that_were_held_with_them(shape):
     took_s = time.monotonic() - took_s
     spread = run.step.spread
     assert sum(spread.bins.values()) >= 20 - 1
-    assert 0.02 <= spread.slow[0][0] / 1e9 <= took_s
+    assert 0.3 <= spread.slow[0][0] / 1e9 <= took_s
     assert spread.slow[0][1] == 7

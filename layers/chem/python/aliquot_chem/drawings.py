@@ -120,8 +120,8 @@ def put_beside(groups: Sequence[Sequence[Panel]]) -> Panel:
             x += _GAP + 24
         for number, panel in enumerate(group):
             if number:
-                parts.append(_say("+", x + 7, height / 2 + 6, 20))
-                x += 18
+                parts.append(_say("+", x + 12, height / 2 + 6, 20))
+                x += 24
             parts.append(_place(panel, x, (height - panel.height) / 2))
             x += panel.width
     return _frame("".join(parts), x + _MARGIN, height)
