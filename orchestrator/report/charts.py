@@ -4,7 +4,7 @@
     spread --make_spread--> how long records took;  counts --make_bars--> lengths side by side
 
 Nothing grows with the run: times fall into N_BINS, workers into MOST_LINES. Plotly itself is never imported
-(it would cost each run half a second): the page carries its script. Colours are names that the page resolves.
+(it would cost each run 0.2 s): the page carries its script. Colours are names that the page resolves.
 Owns these figures. When it is wrong, charts mislead.
 """
 

@@ -114,9 +114,14 @@ def test_interrupted_watcher_leaves_the_run_going_on(desk, still):
     assert "aliquot cancel out" in said.err
     shown = desk.aliquot("show", "out").out
     assert "running: 0 of 50 records are answered" in shown
+    report = desk.folder / "out" / "report.html"
+    assert desk.aliquot("show", "out", "--html").code == 0
+    assert 'class="state running"' in report.read_text()
     still.go()
-    assert desk.aliquot("watch", "out").code == 0
+    assert desk.aliquot("watch", "out", "--html").code == 0
     still.hold()
+    assert 'class="state finished"' in report.read_text()
+    assert "Workers over time" in report.read_text()
     assert desk.table().num_rows == 50
     assert f"results/{desk.address()['run']}/fetched" in still.list_keys("results/")
     assert "state     finished" in desk.aliquot("show", "out").out
