@@ -132,6 +132,8 @@ def test_wheel_holds_the_packages_and_nothing_else(names, project_root):
         ".py",
         ".pyi",
         ".typed",
+        ".css",  # of the report, as the script
+        ".js",
     }
     assert {Path(name).suffix for name in expected if name.startswith(starter)} == {".in"}
 
