@@ -126,7 +126,7 @@ def test_csv_and_kept_columns(desk):
     assert rows[0] == {"record": 0, "id": "xa", "record_": 7, "batch": "1", "id_": "a"}
     assert [row["id_"] for row in rows] == ["a", "a", "b", "b"]
     files = sorted(path.name for path in (desk.folder / "csv").glob("*"))
-    assert files == ["failures.csv", "ledger", "result", "summary.json"]
+    assert files == ["failures.csv", "ledger", "report.html", "result", "summary.json"]
     read = pyarrow.csv.read_csv(desk.folder / "csv" / "result" / "part-00000.csv")
     assert read.column_names == list(rows[0])
     assert read.column("id_").to_pylist() == ["a", "a", "b", "b"]
