@@ -28,4 +28,6 @@ def _report(folder: Path, ledger: Ledger) -> None:
     from orchestrator.explain import explain_local
     from orchestrator.report.writing import write_softly
 
+    if not (ledger.read_manifest() or {}).get("code"):
+        return  # its job was not opened: there is nothing to report
     write_softly(lambda: explain_local(folder, ledger, None), ledger)

@@ -32,6 +32,7 @@ from orchestrator.results import list_failures
 
 REPORT = "report.html"
 _MOST_READ, _OF_EACH, _MOST_SHOWN = 20_000, 60, 240
+_UNWRITTEN = "the report was not written (aliquot show DIR --html tries again): %s"
 _REST = 10.0  # times what writing took
 _log = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ def write_softly(tell: Callable[[], Explained], ledger: Ledger) -> None:
     """As `write_report`, at a run's end: whatever stands against it is no failure of the run."""
     try:
         write_report(tell(), ledger)
-    except Exception:  # noqa: BLE001 - a boundary: the run is delivered, or has its own error to tell
-        _log.warning("the report was not written", exc_info=True)
+    except Exception as err:  # noqa: BLE001 - a boundary: the run is delivered, or has its own error to tell
+        _log.warning(_UNWRITTEN, _say(err))
 
 
 class Rewriting:
@@ -89,10 +90,16 @@ class Rewriting:
             return
         try:
             write_report(tell(), self._ledger, is_live=True, known=self._known)
-        except (AliquotError, OSError):
-            _log.warning("the report was not written", exc_info=True)
+        except (AliquotError, OSError) as err:
+            _log.warning(_UNWRITTEN, _say(err))
         ended_s = time.monotonic()
         self._due_s = ended_s + max(AGAIN_S, _REST * (ended_s - began_s))
+
+
+def _say(err: Exception) -> str:
+    """One line about an error; of one that nobody foresaw its class too."""
+    said = " ".join(str(err).split())[:300]
+    return said if isinstance(err, AliquotError | OSError) else f"{type(err).__name__}: {said}"
 
 
 def _pick_failures(told: Explained) -> list[Mapping[str, Any]]:

@@ -66,7 +66,7 @@ def test_settled_run_does_nothing_again_and_ends_the_same(desk):
     assert len(desk.calls()) == 20
     assert desk.summary()["rows"] == 20
     delivered = sorted(path.name for path in (desk.folder / "out").iterdir())
-    assert delivered == ["failures.csv", "ledger", "result", "summary.json"]
+    assert delivered == ["failures.csv", "ledger", "report.html", "result", "summary.json"]
 
 
 def test_run_that_failed_exits_the_same_again(desk):
