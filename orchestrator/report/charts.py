@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aliquot.trace import FINE_NS, Spread, start_bin_ns
-from orchestrator.progress import describe_ms, describe_seconds
+from orchestrator.progress import describe_count, describe_ms, describe_seconds
 from orchestrator.report.gather import Making
 
 Figure = dict[str, Any]
@@ -44,7 +44,7 @@ def make_timeline(makings: Sequence[Making], share: float) -> tuple[Figure | Non
     of = "" if share >= 1 else f" Drawn from {len(timed):,} of {round(len(timed) / share):,} outcomes."
     busy_ms = sum(_find_ms(each) for each in timed) / min(1.0, share)
     mean = busy_ms / max(_SHORTEST_MS, ended - begun)
-    return figure, f"{len(workers):,} workers over {took}, {mean:.1f} of them at work on average.{of}"
+    return figure, f"{describe_count(len(workers), 'worker')} over {took}, {mean:.1f} at work on average.{of}"
 
 
 def make_throughput(makings: Sequence[Making], share: float) -> tuple[Figure | None, str]:
