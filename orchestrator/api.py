@@ -83,6 +83,11 @@ class RunPlan:
     def __str__(self) -> str:
         return str(self.stack_estimate or self.estimate)
 
+    def _repr_html_(self) -> str:
+        from orchestrator.notebook import show_plan
+
+        return show_plan(str(self))
+
     def consider(
         self,
         *,

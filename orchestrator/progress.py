@@ -81,6 +81,10 @@ def show_progress(
     to = to or sys.stderr
     if quiet:
         is_over.wait()
+    elif is_notebook():
+        from orchestrator.notebook import show_in_place
+
+        show_in_place(session, is_over)
     elif to.isatty() and os.environ.get("TERM") != "dumb":  # such a terminal cannot go back in a line
         from orchestrator.screen import show_bars
 
@@ -88,6 +92,13 @@ def show_progress(
     else:
         while not is_over.wait(_LINE_S):
             print(describe_progress(session.progress), file=to, flush=True)
+
+
+def is_notebook() -> bool:
+    """Whether this process is a notebook's kernel, whose cells can be written again."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return hasattr(shell, "kernel")
 
 
 def describe_progress(progress: Progress) -> str:

@@ -14,6 +14,8 @@ from aliquot.errors import FolderInUse, StoreError, Undecodable
 from aliquot.notes import check_fields, is_figure, read_note
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
     import pyarrow.dataset
 
@@ -40,6 +42,24 @@ class Result:
     def to_table(self) -> pa.Table:
         """All rows of the result in memory."""
         return self.dataset().to_table()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All rows as a pandas frame (`pip install 'aliquot[notebook]'`)."""
+        return self.to_table().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """All rows as a polars frame; polars has to be installed."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_table())
+
+    def __repr__(self) -> str:
+        return f"Result({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        from orchestrator.notebook import show_rows
+
+        return show_rows(self.dataset())
 
     def __getitem__(self, name: str) -> pa.Table:
         """A table that was delivered beside the result: `failures`, `templates`, `unexplained`, ..."""

@@ -44,8 +44,13 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 
+    def _repr_html_(self) -> str:
+        from orchestrator.notebook import show_run
+
+        return show_run(self.folder)
+
     def wait(self, *, quiet: bool = False) -> Run:
-        """Wait for the run's end, with a progress bar; raises what ended it early.
+        """Wait for the run's end, with a progress bar, in a notebook too; raises what ended it early.
 
         Ctrl-C ends the run so that it can be resumed (Interrupted); a run on a stack goes on (Detached).
         """

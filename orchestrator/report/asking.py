@@ -26,12 +26,12 @@ def write_now(folder: Path, profile: str | None = None, region: str | None = Non
     """
     told = explain_run(folder, profile, region)
     try:
-        return write_report(told, _find_ledger(told, profile), is_live=told.state.word == "running")
+        return write_report(told, find_ledger(told, profile), is_live=told.state.word == "running")
     except OSError as err:
         raise StoreError(str(folder / REPORT), f"cannot be written: {err.strerror or err}") from err
 
 
-def _find_ledger(told: Explained, profile: str | None) -> Ledger | None:
+def find_ledger(told: Explained, profile: str | None) -> Ledger | None:
     """The run's objects; None where they are not at hand (any more)."""
     if told.address is None:
         return open_folder(told.folder).ledger

@@ -50,7 +50,7 @@ def write_report(
     """
     found = Findings() if ledger is None else gather(ledger, told.manifest["source_names"], known)
     failures = _pick_failures(told)
-    drawn = _draw(told, ledger) if told.summary is not None else Drawn()
+    drawn = draw(told, ledger) if told.summary is not None else Drawn()
     sections = list(list_sections(Reported(told, found, failures, drawn)))
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     path = told.folder / REPORT
@@ -115,7 +115,8 @@ def _pick_failures(told: Explained) -> list[Mapping[str, Any]]:
     return picked
 
 
-def _draw(told: Explained, ledger: Ledger | None) -> Drawn:
+def draw(told: Explained, ledger: Ledger | None) -> Drawn:
+    """What the run's job draws of what was delivered, where the job is here."""
     manifest = told.manifest
     if manifest.get("is_function"):
         return Drawn()
