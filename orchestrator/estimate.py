@@ -25,6 +25,7 @@ from orchestrator.probe import N_STRATA, Probe, Sample, run_probe
 from orchestrator.progress import describe_count, describe_ms, describe_range, describe_seconds
 from orchestrator.request import Request
 from orchestrator.sizing import size_dataset
+from orchestrator.table_probe import TableSample
 
 SEED = 20260
 
@@ -132,7 +133,8 @@ def estimate_run(request: Request, settings: Settings, opener: Opener | None = N
             "records", "can be read only once, so they cannot be probed: give a list, or run them"
         )
     resolved = settings.resolve()
-    sample = Sample(random.Random(SEED))  # noqa: S311 - a sample, not a secret
+    is_whole = request.stages[0].whole
+    sample = TableSample() if is_whole else Sample(random.Random(SEED))  # noqa: S311 - a sample, not a secret
     size = size_dataset(request, sample, opener)
     probe = run_probe(request, resolved, *sample.to_chunk())
     draws = draw_work(

@@ -13,7 +13,7 @@ import click
 
 from aliquot.errors import UsageError
 from aliquot.job import FieldSpec, Job, Reference
-from aliquot.manifest import bare_type, list_choices
+from aliquot.manifest import bare_type, is_table_of_references, list_choices
 from orchestrator.options import list_told, name_flag
 
 _PREFIX = "job_option_"
@@ -63,6 +63,8 @@ def make_flag(option: FieldSpec) -> click.Option:
     if kind is bool:
         both = f"{flag}/--no-{flag[2:]}" if option.default else flag  # a flag that is on can be switched off
         return click.Option([both, own_name], is_flag=True, default=bool(option.default), help=option.help)
+    if is_table_of_references(kind):
+        return click.Option([flag, own_name], multiple=True, metavar="NAME=PATH", help=option.help)
     # click 8.3 takes `default=None` for a value, and a required option with a value is never missing
     default = {} if option.is_required else {"default": option.default}
     return click.Option(
@@ -77,7 +79,8 @@ def make_flag(option: FieldSpec) -> click.Option:
 
 def split_options(words: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The job's options that were parsed, and the command's own words."""
-    options = {name.removeprefix(_PREFIX): value for name, value in words.items() if name.startswith(_PREFIX)}
+    told = {name: value for name, value in words.items() if value != ()}  # a flag that may come several times
+    options = {name.removeprefix(_PREFIX): value for name, value in told.items() if name.startswith(_PREFIX)}
     return options, {name: value for name, value in words.items() if not name.startswith(_PREFIX)}
 
 

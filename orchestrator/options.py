@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 from aliquot import manifest
 from aliquot.errors import BadOption, BadReference
 from aliquot.folders import MOST_BYTES, count_room, list_folder
-from aliquot.job import FieldSpec, Job, Reference, read_fields
-from aliquot.manifest import bare_type
+from aliquot.job import FieldSpec, Job, read_fields
 from aliquot.readers.sources import INDEX
+from aliquot.references import walk_references
+
+SCHEMA, TYPES = "schema", "types"  # kinds of options of a job that takes chunks whole
 
 
 class ReferenceSize(NamedTuple):
@@ -63,7 +65,7 @@ def measure_files(path: Path) -> list[int]:
 
 def measure_references(plain: Mapping[str, Any]) -> tuple[ReferenceSize, ...]:
     """How large the references among a request's options are."""
-    found = [value for value in plain.values() if isinstance(value, Mapping) and "sha256" in value]
+    found = [value for _, value in walk_references(plain)]
     sizes = [measure_files(Path(each["path"])) for each in found]
     return tuple(
         ReferenceSize(each["path"], each["sha256"], sum(own), count_room(own), "is_folder" in each)
@@ -73,19 +75,18 @@ def measure_references(plain: Mapping[str, Any]) -> tuple[ReferenceSize, ...]:
 
 def check_references(job: Job, plain: Mapping[str, Any]) -> None:
     """Raise BadReference where a reference is gone or has other content than when the run began."""
-    for option in read_fields(job.options):
-        if bare_type(option) is Reference and plain.get(option.name):
-            was = plain[option.name]
-            now = describe_reference(name_flag(option.name), was["path"])
-            if now["sha256"] != was["sha256"]:
-                raise BadReference(
-                    was["path"], "has changed since the run began: restore it, or choose a new folder"
-                )
+    own = {option.name: plain.get(option.name) for option in read_fields(job.options)}
+    for name, was in walk_references(own):
+        now = describe_reference(name_flag(name.partition(".")[0]), was["path"])
+        if now["sha256"] != was["sha256"]:
+            raise BadReference(
+                was["path"], "has changed since the run began: restore it, or choose a new folder"
+            )
 
 
 def list_told(job: Job) -> list[FieldSpec]:
-    """The options that a user tells: not the one that the dataset itself is, where it is an index."""
-    return [option for option in read_fields(job.options) if option.column.kind != INDEX]
+    """The options that a user tells: not those that follow from the dataset, an index or a schema."""
+    return [option for option in read_fields(job.options) if option.column.kind not in (INDEX, SCHEMA)]
 
 
 def name_flag(name: str) -> str:

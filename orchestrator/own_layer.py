@@ -30,7 +30,7 @@ _LITTER = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 def is_own(known: KnownJob) -> bool:
-    """Whether a job is installed, and not with Aliquot."""
+    """Whether a job is installed whose code is in no layer of the template: the user's, or `sql`."""
     return not known.search_path and _name_package(known) not in PACKAGES.values()
 
 
@@ -42,7 +42,7 @@ def spell_own(known: KnownJob) -> str:
 
 
 def assemble_own_layer(known: KnownJob, present: Collection[str], folder: Path) -> None:
-    """Fill `folder` with the job's package and the distributions that it requires.
+    """Fill `folder` with the job's package and, but where these are in an image, what it requires.
 
     Args:
         present: distributions that the stack's own layers hold, and which are left out.
@@ -54,6 +54,29 @@ def assemble_own_layer(known: KnownJob, present: Collection[str], folder: Path) 
     _copy_package(known, target)
     for name in list_required(known.address, present):
         lay_out(name, target)
+
+
+def comes_in_image(known: KnownJob) -> bool:
+    """Whether a job's workers come out of an image: Aliquot's own, and what it needs is in no layer."""
+    points = metadata.entry_points(group=GROUP, name=known.job.name)
+    is_ours = any(point.dist is not None and normalise(point.dist.name) == "aliquot" for point in points)
+    return is_ours and is_own(known) and bool(known.job.needs)
+
+
+def assemble_image(known: KnownJob, stack: Path, common_deps: Path, folder: Path) -> None:
+    """Fill `folder` with what the image of such a job's workers holds beside Python (docs/stack.md).
+
+    Args:
+        stack: the stack's files.
+        common_deps: the assembled layer of what every function needs.
+    Raises:
+        UnknownJob: the job's package cannot be found as files.
+    """
+    for place in (stack / "functions/worker", stack / "layers/common/python", common_deps / "python"):
+        shutil.copytree(place, folder, ignore=_LITTER, dirs_exist_ok=True)
+    _copy_package(known, folder)
+    for name in known.job.needs:
+        lay_out(name, folder)
 
 
 def list_required(address: str, present: Collection[str]) -> list[str]:

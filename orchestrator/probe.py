@@ -132,7 +132,7 @@ class Probe:
         start_s: wall time to prepare and open the job; open_s: to open it alone.
         prepared_bytes: that it wrote when it was prepared.
         record_s: wall time of each record run alone, by its place in the chunk; of one of a host's threads
-            where it has several.
+            where it has several. Of a chunk that is taken whole one for all.
         batch_s: of all of them run in batches, as in a real run.
         n_sampled, n_failed: records that were run, and of these failed.
         peak_mib: the most private memory of a host that was seen.
@@ -184,11 +184,14 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
             kept = replace(limits, threads=threads, rate_per_s=own.rate_per_s, retries=own.retries)
             launcher.limit(replace(kept, keeps_all=True))
             runner = _ProbeRunner(launcher, own, chunk)
-            batched = runner.run([Task(runner.id, runner.id.all_records)])
+            whole_task = Task(runner.id, runner.id.all_records)
+            if own.is_whole:
+                runner.run([whole_task])  # a host's first query opens its database
+            batched = runner.run([whole_task])
             reached = sorted({index for spans, _, _ in batched for index in spans})
             # backwards, so that a job that counts what it has seen gives itself away too
-            alone = batched  # of records that come more than a probe's time apart there was one
-            if not own.rate_per_s or own.rate_per_s * LONGEST_PROBE_S > 1:
+            alone = [] if own.is_whole else batched  # of records that come so seldom there was one
+            if not own.is_whole and (not own.rate_per_s or own.rate_per_s * LONGEST_PROBE_S > 1):
                 alone = runner.run([Task(runner.id, SpanSet.range(i, i + 1)) for i in reversed(reached)])
         finally:
             launcher.abort()  # Ctrl-C leaves nothing behind
@@ -198,11 +201,14 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
             spec_of = partial(_choose_stage, spec)
             limits_of = partial(_limit_stage, request, settings)
             rest = run_rest(spec_of, limits_of, request.legs, chunk, batched, Path(folder, "rest"))
-    compare_rows(known.job.name, numbers, batched, alone)
+    if not own.is_whole:
+        compare_rows(known.job.name, numbers, batched, alone)
+    batch_s = sum(wall_ns for _, _, wall_ns in batched) / 1e9
+    record_s = {spans.spans[0][0]: wall_ns / 1e9 for spans, _, wall_ns in alone}
     return Probe(
         start_s=start_s,
-        record_s={spans.spans[0][0]: wall_ns / 1e9 for spans, _, wall_ns in alone},
-        batch_s=sum(wall_ns for _, _, wall_ns in batched) / 1e9,
+        record_s=record_s or {0: batch_s / len(reached)},
+        batch_s=batch_s,
         n_sampled=len(reached),
         n_failed=sum(len(outcome.failures) for _, outcome, _ in batched),
         peak_mib=max(rest.peak_mib, *(outcome.peak_mib for _, outcome, _ in [*batched, *alone])),
@@ -225,6 +231,7 @@ def _limit_stage(
         threads=threads or settings.threads or stage.threads,
         rate_per_s=find_rate(request.stages, stage, settings.rate),
         retries=settings.retries,
+        is_whole=stage.whole,
     )
 
 

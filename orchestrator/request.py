@@ -31,6 +31,7 @@ from aliquot.readers.streams import Opener, open_file
 from aliquot.stages import Leg, StageNote, are_stages, split_legs
 from orchestrator.catalog import KnownJob, find_job, find_job_at
 from orchestrator.options import describe_reference, name_flag, resolve_options
+from orchestrator.tabular import find_schema_option, read_tables, refuse_unread, take_schema
 
 _MOST_DIFFERENCES = 5
 RECORDS = "records"  # what stands for a source's path where records came from Python
@@ -112,6 +113,8 @@ class Request:
         specs = read_fields(reads) if reads is not None else ()
         fields = {spec.name: spec.column for spec in specs} or None
         optional = {spec.name for spec in specs if not spec.is_required}
+        if schema := find_schema_option(self.known.job, self.options):
+            return read_tables(self.sources, schema, opener)
         if self.records is not None:
             return read_records(self.records, fields, self.keep, chosen=self.chosen, optional=optional)
         return read_batches(
@@ -142,6 +145,7 @@ def make_request(
     _check_keep(known.job, resolved, keep)
     paths = as_paths(dataset)
     if paths is None:
+        refuse_unread(known.job, "records", "an iterable")
         if not isinstance(dataset, Iterable):
             raise DatasetError(
                 "dataset", f"is a {type(dataset).__name__}: give files, or an iterable of records"
@@ -151,6 +155,7 @@ def make_request(
         raise DatasetError("dataset", "names no file: give files, globs, folders or - for a pipe")
     sources = _find_all(paths, list_objects)
     resolved |= _take_index(known.job, sources)
+    resolved |= take_schema(known.job, resolved, sources)
     names = tuple(source.path for source in sources)
     absolute = tuple(map(_make_absolute, sources))
     return Request(known, resolved, absolute, names, None, dict(chosen), keep, folder)
@@ -158,7 +163,12 @@ def make_request(
 
 def _check_keep(job: Job, options: Mapping[str, Any], keep: Sequence[str]) -> None:
     """Raise BadOption where kept columns would have no row to stand beside."""
-    exchanging = [stage.name for stage in job.list_stages(make_options(job, options)) if stage.exchange]
+    stages = job.list_stages(make_options(job, options))
+    if keep and stages[0].whole:
+        raise BadOption(
+            name_flag("keep"), f"job {job.name!r} takes chunks whole: its rows hold what it gives"
+        )
+    exchanging = [stage.name for stage in stages if stage.exchange]
     if keep and exchanging:
         raise BadOption(
             name_flag("keep"),

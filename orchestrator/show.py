@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from aliquot.job import FieldSpec, Job, Reference, read_fields
-from aliquot.manifest import bare_type, list_choices
+from aliquot.manifest import bare_type, is_table_of_references, list_choices
+from aliquot.references import map_references
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.explain import Explained
 from orchestrator.options import list_told, name_flag
@@ -196,6 +198,8 @@ def _name_type(option: FieldSpec) -> str:
     if list_choices(option):
         return "choice"
     kind = bare_type(option)
+    if is_table_of_references(kind):
+        return "name=path"
     return "path" if kind is Reference else getattr(kind, "__name__", "str")
 
 
@@ -203,6 +207,8 @@ def _name_option(option: FieldSpec) -> str:
     kind = bare_type(option)
     if kind is bool:
         return name_flag(option.name)
+    if is_table_of_references(kind):
+        return f"{name_flag(option.name)} NAME=PATH"
     takes = {Reference: "PATH", str: "TEXT"}.get(kind, getattr(kind, "__name__", "").upper())
     return f"{name_flag(option.name)} {'CHOICE' if list_choices(option) else takes}".rstrip()
 
@@ -220,7 +226,7 @@ def _wrap(text: str, indent: int) -> list[str]:
 
 
 def _describe_options(options: Mapping[str, Any]) -> str:
-    shown = {name: value["path"] if isinstance(value, dict) else value for name, value in options.items()}
+    shown = {name: map_references(value, itemgetter("path")) for name, value in options.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items()) or "none"
 
 

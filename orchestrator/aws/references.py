@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from aliquot.carried import REFERENCES
 from aliquot.errors import AlreadyPut, BadReference, StoreError
 from aliquot.folders import list_folder
+from aliquot.references import walk_references
 from orchestrator.aws.run import CloudRun
 from orchestrator.local.folder import explained as explained_disk
 from orchestrator.stack.aws import explained
@@ -34,9 +35,8 @@ _FIRST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})  # anot
 
 def list_references(options: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """The path and the digest of each reference among a request's options."""
-    for value in options.values():
-        if isinstance(value, Mapping) and "sha256" in value:
-            yield Path(value["path"]), value["sha256"]
+    for _, value in walk_references(options):
+        yield Path(value["path"]), value["sha256"]
 
 
 def upload_any(run: CloudRun, path: Path, sha256: str, check: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from aliquot.processes import count_cores
 from orchestrator.aws.site import Pace, Site, make_link
 from orchestrator.catalog import KnownJob
-from orchestrator.own_layer import assemble_own_layer, is_own, spell_own
+from orchestrator.own_layer import assemble_image, assemble_own_layer, comes_in_image, is_own, spell_own
 from orchestrator.stack.aws import make_session
 from orchestrator.stack.errors import MissingTool
 from orchestrator.stack.files import stack_files
@@ -35,6 +35,8 @@ _IDLE_S = 0.05
 _PACE = Pace(0.2, 0.5)
 _NEEDED = ("boto3", "moto", "samtranslator", "yaml")
 _OWN_LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:own:1"
+_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"
+_MERGES = "reduce-deps"  # the layer of functions that run no job: workers have none of it
 _INSTALL = 'pip install "aliquot[rehearsal]"'
 
 
@@ -56,8 +58,13 @@ def rehearse_site(known: KnownJob, *, takes_code: bool) -> Iterator[Site]:
     with stack_files() as folder, tempfile.TemporaryDirectory(prefix="aliquot-own-") as own:
         layers = assemble_layers(folder, find_cache())
         if not takes_code and is_own(known):
-            parameters |= _add_own(known, folder, Path(own) / "layer")
+            parameters |= {"Jobs": spell_own(known), "JobLayer": _OWN_LAYER}
             layers[_OWN_LAYER] = Path(own) / "layer"
+            _assemble_own(known, folder, layers[_OWN_LAYER])
+            if comes_in_image(known):
+                parameters |= {"WorkerImageUri": _IMAGE}
+                layers["SmallImageWorker"] = Path(own) / "image"
+                assemble_image(known, folder, layers["CommonDeps"], layers["SmallImageWorker"])
         template = folder / "template.yaml"
         with rehearse(
             template, parameters=parameters, code=layers, region=REGION, concurrency=max(2, count_cores())
@@ -69,13 +76,13 @@ def rehearse_site(known: KnownJob, *, takes_code: bool) -> Iterator[Site]:
                 yield Site(outputs, link, _PACE, is_rehearsal=True, check=drain.check)
 
 
-def _add_own(known: KnownJob, stack: Path, folder: Path) -> dict[str, str]:
-    """Put a layer of the job's into `folder`; gives the parameters with which the stack has it."""
+def _assemble_own(known: KnownJob, stack: Path, folder: Path) -> None:
+    """Put a layer of the job's into `folder`."""
     from orchestrator.installed_layers import plan_layers
 
-    present = [each.name for layer in plan_layers(stack).layers.values() for each in layer]
+    held = plan_layers(stack).layers
+    present = [each.name for name, layer in held.items() if name != _MERGES for each in layer]
     assemble_own_layer(known, present, folder)
-    return {"Jobs": spell_own(known), "JobLayer": _OWN_LAYER}
 
 
 class Drain:

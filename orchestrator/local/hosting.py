@@ -93,11 +93,17 @@ class StageHosts:
         threads = 1 if has_all else self._threads
         own = HostLimits(self._timeout_s, memory_mib, threads)
         self._opening.launcher.limit(replace(own, rate_per_s=self._per_s, retries=self._retries))
-        defers_memory = not has_all and room.most_memory_mib > room.memory_mib
+        limits = Limits(
+            self._timeout_s,
+            memory_mib,
+            defers_memory=not has_all and room.most_memory_mib > room.memory_mib,
+            threads=threads,
+            is_whole=self.stage.whole,
+        )
         return Supervisor(
             launcher=self._opening.launcher,
             n_lanes=1 if has_all else room.n_hosts,
-            limits=Limits(self._timeout_s, memory_mib, defers_memory=defers_memory, threads=threads),
+            limits=limits,
             reader=choose_reader(),
             read_object=ledger.leg.get,
             put_outcome=put,

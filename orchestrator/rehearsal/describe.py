@@ -37,7 +37,7 @@ def describe_functions(
             logical=name,
             name=physical,
             arn=f"arn:aws:lambda:{deployment.region}:{ACCOUNT}:function:{physical}",
-            handler=str(properties.get("Handler", "")),
+            handler=_name_handler(properties),
             memory_mib=int(properties.get("MemorySize", 128)),
             timeout_s=float(properties.get("Timeout", 3)),
             role_arn=str(properties.get("Role", "")),
@@ -48,6 +48,7 @@ def describe_functions(
             allows_loops=properties.get("RecursiveLoop") == "Allow",
             retry_attempts=int(config.get("MaximumRetryAttempts", 2)),
             event_age_s=float(config.get("MaximumEventAgeInSeconds", 21_600)),
+            is_image=properties.get("PackageType") == "Image",
             **_read_failure(properties, config),
         )
     images = [
@@ -58,6 +59,12 @@ def describe_functions(
     if images or code.problems:
         raise UnsupportedTemplate(images or code.problems)
     return found
+
+
+def _name_handler(properties: Mapping[str, Any]) -> str:
+    """What is called: of an image, its command where the template says one."""
+    command = properties.get("ImageConfig", {}).get("Command") or [""]
+    return str(properties.get("Handler", command[0]))
 
 
 def _find_layers(deployment: Deployment, code: CodeFinder) -> dict[str, Path]:

@@ -89,7 +89,7 @@ class Pool:
 
     def __init__(self, functions: Mapping[str, FunctionSpec], endpoint: str, region: str) -> None:
         for spec in functions.values():
-            if (size := measure_package(spec)) > MAX_UNZIPPED_BYTES:
+            if not spec.is_image and (size := measure_package(spec)) > MAX_UNZIPPED_BYTES:
                 raise PackageTooLarge(spec.logical, size, MAX_UNZIPPED_BYTES)
         self._endpoint, self._region = endpoint, region
         self._folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))

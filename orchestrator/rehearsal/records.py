@@ -20,6 +20,7 @@ class FunctionSpec:
         layers: folders as they would be unpacked into /opt, in the template's order.
         reserved: ReservedConcurrentExecutions.
         allows_loops: RecursiveLoop is Allow.
+        is_image: it comes as a container image, which has no such limit of size as layers.
         failure_arn: the queue that gets an asynchronous event that was given up.
         failure_is_destination: it gets a report with the event in it, not the event itself.
     """
@@ -36,6 +37,7 @@ class FunctionSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     reserved: int | None = None
     allows_loops: bool = False
+    is_image: bool = False
     failure_arn: str | None = None
     failure_is_destination: bool = False
     retry_attempts: int = 2

@@ -27,6 +27,7 @@ PACKAGES = {
     "aliquot": "layers/common/python/aliquot",
     "aliquot_chem": "layers/chem/python/aliquot_chem",
     "aliquot_exec": "layers/exec/python/aliquot_exec",
+    "aliquot_sql": "layers/sql/python/aliquot_sql",
     "orchestrator": "orchestrator",
 }
 CARRIED = "orchestrator/stack/files/"
@@ -140,7 +141,7 @@ def test_wheel_holds_the_packages_and_nothing_else(names, project_root):
 
 def test_wheel_carries_the_stack(names, project_root):
     """All of it but our layers' packages, which are installed as packages."""
-    ours = {f"layers/{name}/python" for name in ("common", "chem", "exec")}
+    ours = {f"layers/{name}/python" for name in ("common", "chem", "exec", "sql")}
     expected = {Path(part, name).as_posix() for part in STACK for name in list_files(project_root / part)}
     expected = {name for name in expected if not any(name.startswith(f"{each}/") for each in ours)}
     carried = {name.removeprefix(CARRIED) for name in names if name.startswith(CARRIED)}

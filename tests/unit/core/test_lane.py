@@ -148,7 +148,7 @@ TestLane = LaneMachine.TestCase
 def test_outcomes_hold_each_answer_once_and_their_keys_are_short(at: set[int]) -> None:
     lane = make_lane(1)
     for index in sorted(at, key=lambda index: (index % 7, index)):
-        lane.file(Failure(index, "crash", ""), 0.0)
+        lane.file(SpanSet.range(index, index + 1), Failure(0, "crash", ""), 0.0)
     taken = lane.take_outcomes("0", 0.0, 0.0)
     assert sorted(f.index for done in taken for f in done.outcome.failures) == sorted(at)
     assert [SpanSet.of_indices(f.index for f in done.outcome.failures) for done in taken] == [

@@ -15,10 +15,11 @@ from packaging.requirements import Requirement
 
 from aliquot.inbox import Dropped
 from aliquot.message import TaskMessage
+from orchestrator.stack.files import PACKAGES
 
 ROOT = Path(__file__).parents[3]
 DEPS = sorted(path.parent.name for path in ROOT.glob("layers/*/requirements.txt"))
-OWN = sorted(path.parent.name for path in ROOT.glob("layers/*/Makefile"))  # of the template, that is
+OWN = sorted(Path(place).parts[1] for place in PACKAGES)  # of the template; `sql` is in none of its layers
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 LEFT_OUT = {"botocore": "comes with the runtime", "pillow": "RDKit's drawing alone needs it"}
 NEEDS_DEV_SHM = {"Queue", "JoinableQueue", "SimpleQueue", "Pool", "Lock", "RLock", "Semaphore", "Manager"} | {

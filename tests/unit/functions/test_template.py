@@ -332,6 +332,7 @@ def test_workers_out_of_an_image_are_the_same_but_for_their_code(deploy, rungs):
             del own[gone]
         own["Tags"] = [tag for tag in own["Tags"] if tag["Key"] != "lambda:createdBy"]
         said = {key: value for key, value in worker.items() if key not in ("Code", "PackageType")}
+        assert said.pop("ImageConfig") == {"Command": ["app.handler"]}
         by_key = {tag["Key"]: tag["Value"] for tag in said.pop("Tags")}
         assert by_key == {tag["Key"]: tag["Value"] for tag in own.pop("Tags")}
         assert said == own
@@ -357,7 +358,10 @@ def test_allow_list_is_the_entry_points(deploy):
     """Layers carry no metadata of distributions, so workers cannot look entry points up."""
     points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["aliquot.jobs"]
     declared = {name: at for name, at in points.items() if at.partition(".")[0] in PACKAGES.values()}
-    assert points.keys() - declared.keys() == {"exec"}  # whoever deploys lets others run programs, or not
+    assert points.keys() - declared.keys() == {
+        "exec",
+        "sql",
+    }  # in own layers, images
     for function in deploy(**EVERY_RUNG).of_type("AWS::Lambda::Function").values():
         assert json.loads(function["Environment"]["Variables"]["ALIQUOT_JOBS"]) == declared
 

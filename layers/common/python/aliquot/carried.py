@@ -28,6 +28,7 @@ from aliquot.fetching import FileServer
 from aliquot.folders import Listing, is_digest, is_inside, read_listing
 from aliquot.job import Job
 from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, make_options
+from aliquot.references import map_references, walk_references
 
 REFERENCES = "references/"
 PREPARED = "prepared/"
@@ -70,7 +71,10 @@ class Carried:
         self._hold(run, manifest)
         try:
             address, search_path = self._find_code(manifest)
-            options = {name: self._localize_option(value) for name, value in manifest["options"].items()}
+            options = {
+                name: map_references(value, self._localize_reference)
+                for name, value in manifest["options"].items()
+            }
             return JobSpec(address, search_path, options, str(self._fetch_prepared(run)))
         except (NoRoom, Undecodable) as err:  # however often it is tried
             raise OpenFailed(manifest["job"], str(err)) from err
@@ -102,11 +106,10 @@ class Carried:
 
     def spell_references(self, text: str, options: Mapping[str, Any]) -> str:
         """A text in which references have the names that the user gave them, not those of the cache."""
-        for value in options.values():
-            if isinstance(value, Mapping) and "sha256" in value:
-                path = self._cache.folder / REFERENCES / value["sha256"]
-                for spelt in (path / _FILES, path):
-                    text = text.replace(str(spelt), value["path"])
+        for _, value in walk_references(options):
+            path = self._cache.folder / REFERENCES / value["sha256"]
+            for spelt in (path / _FILES, path):
+                text = text.replace(str(spelt), value["path"])
         return text
 
     def put_prepared(self, run: str, path: Path, folder: Path) -> None:
@@ -121,8 +124,7 @@ class Carried:
 
         Of a folder it is the list: its files are asked for, and make room for each other.
         """
-        options = manifest["options"].values()
-        given = [value for value in options if isinstance(value, Mapping) and "sha256" in value]
+        given = [value for _, value in walk_references(manifest["options"])]
         names = [
             f"{REFERENCES}{value['sha256']}" + (f"/{_LISTING}" if value.get("is_folder") else "")
             for value in given
@@ -143,10 +145,8 @@ class Carried:
             raise OpenFailed(name, f"is not on this stack's allow-list ({allowed})")
         return self._jobs[name], ()
 
-    def _localize_option(self, value: Any) -> Any:
-        """A reference's option with the path at which its content lies here; other values as they are."""
-        if not isinstance(value, Mapping) or "sha256" not in value:
-            return value
+    def _localize_reference(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """A reference with the path at which its content lies here."""
         if value.get("is_folder"):
             return self._localize_folder(value["sha256"])
         return {"path": str(self._fetch_reference(value["sha256"])), "sha256": value["sha256"]}

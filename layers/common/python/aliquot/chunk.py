@@ -16,11 +16,13 @@ from itertools import pairwise
 from typing import Any
 
 from aliquot.codec import pack, unpack
+from aliquot.columnar import is_arrow, pack_table, unpack_table
 from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId
 from aliquot.rows import name_kinds
 
+_TABLE = "table"
 Provenance = tuple[tuple[int, int, int], ...]
 
 
@@ -38,7 +40,8 @@ class Chunk:
 
     Args:
         first: number of the first record in the whole dataset.
-        columns: what the job reads, by field name, each of `n_records` values.
+        columns: what the job reads, by field name, each of `n_records` values: lists, or Arrow arrays all of
+            them.
         kept: input columns that are carried to the result.
         provenance: runs of (index in chunk, source, line): from there on, lines count up by one.
         bad: rows that did not parse, by index in chunk.
@@ -61,7 +64,12 @@ class Chunk:
             "kept": {name: sorted(name_kinds(values)) for name, values in self.kept.items()},
             "provenance": [list(run) for run in self.provenance],
         }
-        parts = {f"column:{name}": Part.of(pack(list(values), name)) for name, values in self.columns.items()}
+        if self.columns and all(map(is_arrow, self.columns.values())):
+            parts = {_TABLE: Part.of(pack_table(self.columns))}
+        else:
+            parts = {
+                f"column:{name}": Part.of(pack(list(values), name)) for name, values in self.columns.items()
+            }
         parts |= {f"kept:{name}": Part.of(pack(list(values), name)) for name, values in self.kept.items()}
         if self.bad:
             parts["bad"] = Part.of(pack([[index, row.reason, row.text] for index, row in self.bad.items()]))
@@ -93,7 +101,18 @@ class ChunkReader:
 
     def column(self, name: str) -> list[Any]:
         """The values of one of the columns that the job reads."""
-        return self._values(f"column:{name}")
+        if _TABLE not in self._envelope.parts:
+            return self._values(f"column:{name}")
+        if name not in self._cache:
+            self._cache[name] = self.table().column(name).to_pylist()
+        return self._cache[name]
+
+    def table(self) -> Any:
+        """All columns that the job reads as an Arrow batch, where the chunk holds them so."""
+        table = unpack_table(self._envelope.open(_TABLE), self.chunk.key)
+        if table.num_rows != self.chunk.n_records or table.schema.names != self.column_names:
+            raise Undecodable(self.chunk.key, "its table has not the rows and columns that its header says")
+        return table
 
     def kept(self, name: str) -> list[Any]:
         """The values of one of the kept columns."""

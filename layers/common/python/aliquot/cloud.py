@@ -47,7 +47,7 @@ from aliquot.notes import check_event, decoding, is_epoch
 from aliquot.opened import OpenStage, OpenStages
 from aliquot.processes import choose_reader, read_own_age_s
 from aliquot.queues import TaskQueues
-from aliquot.stages import choose_rung, choose_window, find_leg_rate, find_next, read_legs
+from aliquot.stages import choose_rung, choose_window, find_leg_rate, find_next, find_stage_note, read_legs
 from aliquot.supervisor import Limits
 from aliquot.surroundings import Surroundings
 from aliquot.warm import ManifestMemory
@@ -269,9 +269,10 @@ class Cloud:
         of the run cannot be read.
         """
         message, manifest = self._read_message(body, receives=_AGAIN)
-        ledger = self.ledger_of(message.run).enter(message.leg)
+        ledger, legs = self.ledger_of(message.run).enter(message.leg), read_legs(manifest)
         try:
-            return bury_task(message, ledger, self._queues.send, self._find_forward(message, manifest))
+            forward, note = self._find_forward(message, manifest), find_stage_note(legs, message.stage)
+            return bury_task(message, ledger, self._queues.send, forward, is_whole=note.whole)
         except Undecodable as err:  # the task is sound, and stays until its run is
             raise StoreError(err.what, err.reason) from err
 
@@ -305,6 +306,7 @@ class Cloud:
             threads=threads,
             rate_per_s=share_rate(message, manifest),
             retries=settings.get("retries"),
+            is_whole=find_stage_note(read_legs(manifest), message.stage).whole,
         )
         return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 

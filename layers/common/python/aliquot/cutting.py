@@ -9,18 +9,22 @@ other records than before.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from aliquot.chunk import BadRow, Chunk
 from aliquot.codec import pack
+from aliquot.columnar import is_arrow, join_arrays
 from aliquot.errors import Unencodable
 from aliquot.keys import ChunkId
 from aliquot.readers import Batch
 
 CHUNK_BYTES = 1 << 20  # of text, before compression: ~5,000 reactions, some seconds of work
 CHUNK_RECORDS = 1 << 16
+TABLE_BYTES, TABLE_RECORDS = 8 << 20, 1 << 18
 CHUNK_CELLS = 1 << 22  # records times columns: JSON objects without common keys are mostly None side by side
 
 
@@ -77,7 +81,8 @@ class _Waiting:
     @property
     def is_full(self) -> bool:
         """Whether the next record begins another chunk."""
-        return self.n_bytes >= CHUNK_BYTES or self.n_records >= CHUNK_RECORDS
+        most_bytes, most_records = limit_chunk(self.parts[0])
+        return self.n_bytes >= most_bytes or self.n_records >= most_records
 
     def can_take(self, batch: Batch) -> bool:
         """Whether the batch's columns go with those that wait: of JSON objects they may differ."""
@@ -99,13 +104,16 @@ class _Waiting:
 
     def join(self) -> Cut:
         """The chunk."""
-        columns: dict[str, list[Any]] = {name: [] for name in self._names}
+        are_arrays = is_table(self.parts[0])
+        columns: dict[str, Any] = {name: [] for name in self._names}
+        if are_arrays:  # of which each part has all columns
+            columns = {name: join_arrays([part.columns[name] for part in self.parts]) for name in columns}
         kept: dict[str, list[Any]] = {name: [] for name in self.parts[0].kept}
         bad: dict[int, BadRow] = {}
         provenance: list[tuple[int, int, int]] = []
         at = 0
         for part in self.parts:
-            for name, values in columns.items():
+            for name, values in columns.items() if not are_arrays else ():
                 values.extend(part.columns.get(name) or [None] * part.n_records)
             for name, values in part.kept.items():
                 kept[name].extend(values)
@@ -116,16 +124,25 @@ class _Waiting:
         return Cut(ChunkId(self._seq, at), chunk, self.n_bytes, self.parts[-1].fraction)
 
 
+def limit_chunk(batch: Batch) -> tuple[int, int]:
+    """The bytes and records of which one more than fits begins another chunk."""
+    return (TABLE_BYTES, TABLE_RECORDS) if is_table(batch) else (CHUNK_BYTES, CHUNK_RECORDS)
+
+
+def is_table(batch: Batch) -> bool:
+    """Whether a batch's columns are Arrow arrays."""
+    return bool(batch.columns) and all(map(is_arrow, batch.columns.values()))
+
+
 def _part(batch: Batch, waiting: _Waiting) -> Iterator[Batch]:
     """The batch, cut behind each record that fills a chunk, when `waiting` is what comes before it."""
-    n_bytes, n_records, first = waiting.n_bytes, waiting.n_records, 0
-    for index, size in enumerate(batch.sizes):
-        n_bytes, n_records = n_bytes + size, n_records + 1
-        if n_bytes >= CHUNK_BYTES or n_records >= CHUNK_RECORDS:
-            yield _slice(batch, first, index + 1)
-            n_bytes, n_records, first = 0, 0, index + 1
-    if first < batch.n_records:
-        yield _slice(batch, first, batch.n_records)
+    totals = list(accumulate(batch.sizes))
+    most_bytes, most_records = limit_chunk(batch)
+    room, most, first, before = most_bytes - waiting.n_bytes, most_records - waiting.n_records, 0, 0
+    while first < batch.n_records:
+        end = min(bisect_left(totals, before + room, first) + 1, first + most, batch.n_records)
+        yield _slice(batch, first, end)
+        room, most, first, before = most_bytes, most_records, end, totals[end - 1]
 
 
 def _slice(batch: Batch, first: int, end: int) -> Batch:

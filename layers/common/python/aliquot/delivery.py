@@ -17,10 +17,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
 from aliquot.chunk import ChunkReader
+from aliquot.columnar import has_type
 from aliquot.figures import Columns, Figures, Gap
 from aliquot.job import RECORD, Job, Summary, read_fields
 from aliquot.keys import ChunkId
@@ -75,7 +77,8 @@ class Subject:
 def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, Effort]:
     """The columns of a roster's result, and what its outcomes took; raises UnreadableOutcome."""
     found, effort = gather_kinds(ledger, roster)
-    declared = Columns(_declare_kinds(job), {}, is_numbered=not _has_number(job, ledger))
+    of_tables = any(map(has_type, chain.from_iterable(found.values())))
+    declared = Columns(_declare_kinds(job), {}, is_numbered=not (of_tables or _has_number(job, ledger)))
     return declared.merge(Columns(found, _gather_kept(ledger, roster))), effort
 
 
@@ -160,7 +163,7 @@ class _PieceTables:
 
     def __init__(self, subject: Subject, columns: Columns, into: Path, ending: str) -> None:
         self._subject = subject
-        self._names, self._kept = columns.names
+        (self._names, self._kept), self._is_numbered = columns.names, columns.is_numbered
         (into / "result").mkdir(parents=True, exist_ok=True)
         self._result = TableWriter(into / "result" / "part", columns.schema, ending, is_split=True)
         self._failures = TableWriter(into / "failures", make_schema(FAILURES), ending)
@@ -181,7 +184,8 @@ class _PieceTables:
         block = piece.block
         columns: dict[str, Any] = {self._names[name]: values for name, values in block.columns.items()}
         if block.n_rows:
-            columns["record"] = number_records(piece.first_record, block.counts)
+            if self._is_numbered:
+                columns[RECORD] = number_records(piece.first_record, block.counts)
             for name, shown in self._kept.items():
                 if name in piece.chunk.kept_kinds:
                     kept = piece.chunk.kept(name)[block.first : block.first + len(block.counts)]

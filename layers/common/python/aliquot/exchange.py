@@ -20,7 +20,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Any
 
 from aliquot.envelope import Envelope, is_count
@@ -259,9 +259,8 @@ def _add_piece(passage: Passage, writer: RunWriter, piece: Piece, keeper: Keeper
         return
     trace = trace_groups if passage.is_grouped else trace_dataset
     records = list(trace(piece.chunk, block, passage.last))
-    units = (
-        (block.first + nth, ordinal) for nth, count in enumerate(block.counts) for ordinal in range(count)
-    )
+    answering = compress(range(len(block.counts)), block.counts)
+    units = ((block.first + nth, ordinal) for nth in answering for ordinal in range(block.counts[nth]))
     places: list[Place] = [(record, seq, *unit) for record, unit in zip(records, units, strict=True)]
     by = passage.first.exchange
     keys = records if by == RECORD else block.columns[by]

@@ -1,6 +1,6 @@
 """What a host's steps read: records of the dataset, groups of an exchange, or rows of the stage before.
 
-    chunk of the dataset   -> a record each, as the job reads them
+    chunk of the dataset   -> a record each, as the job reads them; or, taken whole, one table
     chunk of an exchange   -> a Group each (see `grouped` for its columns)
     outcome of a stage     -> per record all rows that it gave, one by one into the job: `answer_rows`
 
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from aliquot.attempt import WrongCount
 from aliquot.chunk import ChunkReader
+from aliquot.columnar import to_table
 from aliquot.grouped import list_records, list_row_columns, read_groups
 from aliquot.job import Answer, Call
 from aliquot.outcome import Failure, OutcomeReader
@@ -55,6 +56,24 @@ class RecordFeed:
 
     def list_origins(self, unit: int) -> None:  # as every feed is asked
         """A record's rows are its own."""
+
+
+class TableFeed:
+    """The records of a chunk together, as a table."""
+
+    def __init__(self, reader: ChunkReader) -> None:
+        self._table = reader.table()
+        self.bad = {index: Failure(index, "parse", row.reason) for index, row in reader.bad().items()}
+
+    def records(self, first: int, end: int) -> Iterator[Any]:
+        """One table of those of the records first..end that are not bad."""
+        piece = self._table.slice(first, end - first)
+        if odd := {index - first for index in self.bad if first <= index < end}:
+            piece = piece.take([index for index in range(end - first) if index not in odd])
+        yield to_table(piece)
+
+    def list_origins(self, unit: int) -> None:  # as every feed is asked
+        """The rows are of all records together."""
 
 
 class GroupFeed:

@@ -37,7 +37,7 @@ class Columns:
     def merge(self, later: Columns) -> Columns:
         """These, and those of later records."""
         rows, kept = _merge_kinds(self.rows, later.rows), _merge_kinds(self.kept, later.kept)
-        return Columns(rows, kept, self.is_numbered)
+        return Columns(rows, kept, self.is_numbered and later.is_numbered)
 
     @property
     def names(self) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any
 
 from aliquot.chunk import Chunk, ChunkReader
@@ -96,8 +96,9 @@ def list_records(reader: ChunkReader, index: int) -> list[int]:
 
 def trace_dataset(reader: ChunkReader, block: Block, _stage: StageNote) -> Iterator[int]:
     """Of each row of a block the record of the dataset that it came from."""
-    for unit, count in enumerate(block.counts, reader.first + block.first):
-        yield from repeat(unit, count)
+    first = reader.first + block.first
+    for nth in compress(range(len(block.counts)), block.counts):  # of a chunk taken whole one has all rows
+        yield from repeat(first + nth, block.counts[nth])
 
 
 def trace_groups(reader: ChunkReader, block: Block, stage: StageNote) -> Iterator[int]:

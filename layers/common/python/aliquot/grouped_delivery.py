@@ -9,7 +9,8 @@ Owns which rows are left out because their record is not done. Imports `delivery
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from aliquot.grouped import list_records, trace_groups
 from aliquot.job import RECORD, NoteSummary, Summary
 from aliquot.ledger import Ledger
 from aliquot.merge import Piece, merge_pieces, read_failures
+from aliquot.outcome import Failure
 from aliquot.roster import Roster
 from aliquot.spans import SpanSet
 from aliquot.stages import Leg
@@ -82,6 +84,7 @@ def write_fates(
     field, line = find_fields(subject.job)
     summary = subject.begin_summary()
     listener = summary if isinstance(summary, NoteSummary) else None
+    is_whole = subject.job.list_stages(subject.options)[0].whole
     for chunk, shares in roster.shares.items():
         check()
         if listener is not None:
@@ -90,6 +93,8 @@ def write_fates(
         ends = reader.first, reader.first + chunk.n_records
         failed = {failure.index: failure for failure in fates.find_failed(*ends)}
         failed |= {failure.index: failure for failure in read_failures(ledger, shares)}
+        if failed and is_whole:
+            failed = spread_failures(failed, chunk.n_records)
         gap = roster.not_tried.get(chunk, SpanSet()) | fates.find_untried(*ends)
         gap -= SpanSet.of_indices(failed)
         if failed:
@@ -102,6 +107,13 @@ def write_fates(
             figures.add_gap(each)
     writer.close()
     return figures, listener
+
+
+def spread_failures(failed: Mapping[int, Failure], n_records: int) -> dict[int, Failure]:
+    """The failures of a chunk that was taken whole: what failed behind the first stage failed all of it."""
+    behind = next((failure for failure in failed.values() if failure.kind != "parse"), None)
+    others = {} if behind is None else {index: replace(behind, index=index) for index in range(n_records)}
+    return {**others, **failed}
 
 
 class _RowTable:
@@ -122,7 +134,8 @@ class _RowTable:
         if not any(kept):
             return
         columns: dict[str, Any] = {
-            self._names[name]: list(compress(values, kept)) for name, values in piece.block.columns.items()
+            self._names[name]: values if all(kept) else list(compress(values, kept))
+            for name, values in piece.block.columns.items()
         }
         if self._is_numbered:
             columns[RECORD] = list(compress(records, kept))

@@ -28,7 +28,7 @@ from aliquot.attempt import JobBroken, Step, describe_failure, describe_tracebac
 from aliquot.chunk import ChunkReader
 from aliquot.crew import Crew, note_awake, read_awake
 from aliquot.errors import CodecError, JobError, Unencodable, UsageError
-from aliquot.feeding import Feed, GroupFeed, RecordFeed, RowFeed, answer_rows
+from aliquot.feeding import Feed, GroupFeed, RecordFeed, RowFeed, TableFeed, answer_rows
 from aliquot.frames import Frame, read_frame, write_frame
 from aliquot.job import Call, Job, Stage, Stages
 from aliquot.keys import ChunkId
@@ -48,6 +48,7 @@ from aliquot.pace import Pace
 from aliquot.page import AT_NS, NO_RECORD_NS, Page
 from aliquot.processes import choose_reader, end_with_parent, has_gil, limit_own_memory
 from aliquot.rows import Block
+from aliquot.whole import WholeStep
 
 _GRACE_S = 0.5
 
@@ -86,6 +87,8 @@ class OpenJob:
 
     def feed(self, chunk: ChunkId, body: bytes) -> Feed:
         """What an object holds for this stage; raises Undecodable."""
+        if self.stage.whole:
+            return TableFeed(ChunkReader(body, chunk))
         if not self.place:
             return RecordFeed(ChunkReader(body, chunk), self.job.reads)
         before = self.stages[self.place - 1]
@@ -227,7 +230,7 @@ class Host:
         started_ns = time.monotonic_ns()
         feed = self._feed
         assert feed is not None  # noqa: S101 - a chunk comes before its steps
-        step = Step(
+        step = (WholeStep if self._opened.stage.whole else Step)(
             call=self._opened.call,
             records=feed.records,
             bad=feed.bad,

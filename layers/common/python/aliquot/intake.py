@@ -38,6 +38,7 @@ from aliquot.prices import Prices
 from aliquot.processes import read_own_age_s
 from aliquot.readers import Source
 from aliquot.readers.objects import SCHEME, find_objects, split_url
+from aliquot.references import walk_references
 from aliquot.request_file import RequestRefused, RunRequest, check_size
 from aliquot.request_references import RequestReferences, spell_option, spell_url
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
@@ -278,9 +279,7 @@ class Intake:
         """What whoever dropped a request is told of its run."""
         sources, bucket = manifest["identity"]["sources"], self._around.bucket
         options, settings = manifest["options"], manifest["settings"]
-        references = {
-            name: value["sha256"] for name, value in options.items() if isinstance(value, dict) and value
-        }
+        references = {name: value["sha256"] for name, value in walk_references(options)}
         return {
             "run": run,
             "ledger": f"{SCHEME}{bucket}/{RUNS}{run}",

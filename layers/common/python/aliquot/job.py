@@ -85,7 +85,9 @@ class Column:
 
     `kind` "line" marks the field that formats without columns fill (`.smi`, `.rsmi`, FASTA's sequence, SDF's
     text); "id" the record's id; "part" the one that takes the number of an index's part. An option of kind
-    "index" is that index.
+    "index" is that index. Of a job whose first stage takes chunks whole, an option of kind "schema" is the
+    dataset's columns and types (an Arrow schema's bytes in base64), one of kind "types" what the user said of
+    them.
     """
 
     names: tuple[str, ...]
@@ -209,7 +211,8 @@ class Glimpse:
 Key = str | int | bytes
 Call = Callable[[Iterable[Any]], Iterator[Any]]
 AsyncCall = Callable[[Any], Awaitable[Any] | AsyncIterator[Any]]
-OpenStage = Callable[[Any, Path], Call | AsyncCall]
+TableCall = Callable[[Any], Any]  # of a stage that takes chunks whole: from a table to one, or rows
+OpenStage = Callable[[Any, Path], Call | AsyncCall | TableCall]
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,8 @@ class Stage:
         origin: behind an exchange, the column of its rows that says which of the group's records each came
             from; without it a row counts to the group's first.
         best: which rows go on; None for all.
+        whole: of the first stage: what `open` returned takes a chunk's records together, as one Arrow table
+            of those that parsed, and gives an Arrow table or a list of rows. They stand or fall together.
     """
 
     name: str
@@ -264,6 +269,7 @@ class Stage:
     splits: bool = False
     origin: str = ""
     best: Best | None = None
+    whole: bool = False
 
 
 Stages = tuple[Stage, ...]
@@ -366,6 +372,7 @@ def _check_stage(job: str, stage: Stage, *, is_first: bool) -> None:
             raise JobError(job, f"{said} has {name}={value!r}; it takes a whole number from 1, or None")
     if stage.writes is not None and not hasattr(stage.writes, "_fields"):
         raise JobError(job, f"what {said} writes must be a NamedTuple, found {stage.writes!r}")
+    _check_whole(job, stage, said, is_first=is_first)
     if is_first and stage.exchange:
         raise JobError(job, f"{said} is the first and exchanges nothing: leave out {stage.exchange!r}")
     if stage.origin and stage.writes is not None and stage.origin not in stage.writes._fields:
@@ -404,6 +411,12 @@ def parse_rate(text: str) -> float:
     if not 0 < per_s <= MOST_PER_S:
         raise ValueError(f"{text!r} is not of the form 50/s, 600/min or 2000/h")
     return per_s
+
+
+def _check_whole(job: str, stage: Stage, said: str, *, is_first: bool) -> None:
+    if stage.whole and (not is_first or stage.threads > 1 or stage.best is not None):
+        rule = "such a stage is the first, of one thread, and keeps all of its rows"
+        raise JobError(job, f"{said} takes chunks whole: {rule}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from aliquot.envelope import Part
@@ -124,6 +124,7 @@ class Lane:
     is_open: bool = False  # the host has opened the job
     peak_mib: float = 0.0
     n_barren: int = 0  # hosts in a row that died before they read a record
+    is_whole: bool = False  # the records of a task go to the host together, and stand or fall together
     doom: Failure | None = None  # why the supervisor killed the host, index not yet known
     late: tuple[SpanSet, ...] = ()  # at a deadline: what was at hand in threads late by themselves
 
@@ -187,6 +188,8 @@ class Lane:
 
         Towards the end a thread is sent no more than its share, so that none is left with work alone.
         """
+        if self.is_whole:
+            return (self.suspects or self.todo).spans[0]
         if self.suspects:
             first = self.suspects.spans[0][0]
             return (first, first + 1)
@@ -237,11 +240,18 @@ class Lane:
             hand.sent = None
         return sent
 
-    def file(self, failure: Failure, took_s: float) -> None:
-        """Note a record that the supervisor itself files as failed, and how long its host was at it."""
-        spans, spread = SpanSet.range(failure.index, failure.index + 1), Spread()
-        spread.note(failure.index, failure.index + 1, round(1e9 * took_s))
-        self.slice.answers.append(Answered(failure.index, spans, None, {}, [failure], spread=spread))
+    def file(self, spans: SpanSet, cause: Failure, took_s: float) -> list[Failure]:
+        """Note records that the supervisor files as failed, and how long their host was at them."""
+        failures = [replace(cause, index=index) for first, end in spans.spans for index in range(first, end)]
+        each_ns, spread = 1e9 * took_s / len(failures), Spread()
+        for first, end in spans.spans:
+            spread.note(first, end, round(each_ns * (end - first)))
+        self.slice.answers.append(Answered(failures[0].index, spans, None, {}, failures, spread=spread))
+        return failures
+
+    def is_unit(self, suspects: SpanSet) -> bool:
+        """Whether these can be tried in no smaller parts."""
+        return self.is_whole or len(suspects) == 1
 
     def give_half(self) -> SpanSet:
         """The upper half of what is to do, for another lane; it is this lane's no longer."""
@@ -302,8 +312,8 @@ class Lane:
     def was_alone_and_fresh(self, ceiling_mib: float) -> bool:
         """Whether the host that died had done nothing but suspects alone, and held no memory of before."""
         grown_mib = self.start_mib - self.birth_mib
-        n_sent = sum(end - first for first, end in self.sent.values())
-        return n_sent == 1 and self.n_shared_steps == 0 and grown_mib <= 0.1 * ceiling_mib
+        is_alone = self.is_unit(SpanSet.of(self.sent.values()))
+        return is_alone and self.n_shared_steps == 0 and grown_mib <= 0.1 * ceiling_mib
 
     def _stuck_s(self, hand: Hand, now_ns: int) -> float:
         if self.host is None or not self.is_open:

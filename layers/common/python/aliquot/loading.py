@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 from aliquot.errors import JobError, UnknownJob
-from aliquot.job import AsyncCall, Call, Job, OpenStage, Reference, Stage, Stages, read_fields
+from aliquot.job import AsyncCall, Call, Job, OpenStage, Reference, Stage, Stages
 from aliquot.looping import is_async
+from aliquot.references import map_references
 
 ASYNC_THREADS = 16  # records in flight of a plain `async` function, where nobody says how many
 _ENGINE = frozenset({"aliquot", "orchestrator"})  # recorded by its version, not by its files
@@ -112,11 +113,7 @@ def _open_function(
 
 def make_options(job: Job, plain: Mapping[str, Any]) -> Any:
     """The job's options from plain values; raises JobError where they do not fit its declaration."""
-    values = dict(plain)
-    for option in read_fields(job.options):
-        if Reference in (option.type, *get_args(option.type)) and values.get(option.name) is not None:
-            given = values[option.name]
-            values[option.name] = _make_reference(given)
+    values = {name: map_references(value, _make_reference) for name, value in plain.items()}
     try:
         return job.options(**values)
     except TypeError as err:

@@ -27,6 +27,7 @@ from aliquot.loading import NoOptions, make_options
 from aliquot.notes import check_fields, decoding, is_figure, is_text
 from aliquot.readers import Source
 from aliquot.readers.objects import is_object
+from aliquot.references import map_references
 from aliquot.spending import Tariff
 from aliquot.stages import StageNote, are_stages, is_rate
 
@@ -70,8 +71,7 @@ class Frozen:
 def identify(request: Frozen) -> dict[str, Any]:
     """What may change rows, as JSON."""
     options = {
-        name: value["sha256"] if isinstance(value, Mapping) and "sha256" in value else value
-        for name, value in request.options.items()
+        name: map_references(value, lambda each: each["sha256"]) for name, value in request.options.items()
     }
     return {
         "job": request.address,
@@ -253,6 +253,26 @@ def bare_type(option: FieldSpec) -> Any:
     return option.type
 
 
+def is_table_of_references(kind: Any) -> bool:
+    """Whether an option takes several references, each by a name."""
+    return bool(get_args(kind) == (str, Reference))
+
+
+def _name_each(said: str, value: Any) -> dict[str, Any]:
+    """References by name, of a map or of texts NAME=PATH; raises BadOption."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    named: dict[str, Any] = {}
+    for each in [value] if isinstance(value, str) else value:
+        name, is_told, path = str(each).partition("=")
+        if not (is_told and name and path):
+            raise BadOption(said, f"{each!r} is not NAME=PATH")
+        if name in named:
+            raise BadOption(said, f"{name!r} is given twice")
+        named[name] = path
+    return named
+
+
 def list_choices(option: FieldSpec) -> tuple[Any, ...]:
     """The values of a Literal, empty for other types."""
     kind = bare_type(option)
@@ -268,6 +288,8 @@ def _resolve(option: FieldSpec, given: Mapping[str, Any], find_reference: FindRe
     kind, choices = bare_type(option), list_choices(option)
     if kind is Reference:
         return dict(find_reference(said, value))
+    if is_table_of_references(kind):
+        return {name: dict(find_reference(said, each)) for name, each in _name_each(said, value).items()}
     if choices and value not in choices:
         raise BadOption(said, f"{value!r} is not one of {', '.join(map(str, choices))}")
     return _convert(said, kind, value) if kind in (int, float, str, bool) else value

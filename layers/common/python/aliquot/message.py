@@ -79,18 +79,20 @@ class TaskMessage:
             raise Undecodable("message", str(err)) from err
 
 
-def hand_back(message: TaskMessage, rest: list[Task], record_s: float, slice_s: float) -> list[TaskMessage]:
+def hand_back(
+    message: TaskMessage, rest: list[Task], record_s: float, slice_s: float, *, is_whole: bool = False
+) -> list[TaskMessage]:
     """The tasks that a slice's rest becomes, so that parallelism grows by itself.
 
     As many as the rest has slices of work, at most MOST_CHILDREN and the share that the message carries;
     shares (but ENDLESS) are divided among them and hops counted on. None past MOST_HOPS: what is open is then
-    a tally's to send again, should anything come of that.
+    a tally's to send again, should anything come of that. One where they are `is_whole`: tried together.
     """
     n_records = sum(len(task.spans) for task in rest)
     if not n_records or message.hops >= MOST_HOPS:
         return []
     # of a run whose time is up a slice has none, and may have answered a step all the same
-    n_wanted = n_records * record_s / slice_s if slice_s else 1
+    n_wanted = n_records * record_s / slice_s if slice_s and not is_whole else 1
     n_children = max(1, min(math.ceil(min(MOST_CHILDREN, n_wanted)), message.share, n_records))
     spans = SpanSet.of(span for task in rest for span in task.spans.spans)
     children: list[TaskMessage] = []

@@ -19,6 +19,7 @@ from aliquot.errors import DatasetError, Undecodable
 from aliquot.folders import MOST_BYTES, is_digest, read_listing
 from aliquot.inbox import Inbox
 from aliquot.readers.objects import SCHEME, is_object
+from aliquot.references import walk_references
 from aliquot.request_file import RequestRefused
 
 
@@ -64,8 +65,7 @@ class RequestReferences:
 
     def check_room(self, options: Mapping[str, Any]) -> None:
         """Raise RequestRefused where workers have no room for all references of a run at a time."""
-        found = {name: value for name, value in options.items() if isinstance(value, Mapping)}
-        sizes = {name: self._measure(spell_option(name), value) for name, value in found.items()}
+        sizes = {name: self._measure(spell_option(name), value) for name, value in walk_references(options)}
         room_bytes = (self._tmp_mib << 20) - SPARED_BYTES
         if sum(sizes.values()) > room_bytes:
             largest = max(sizes, key=lambda name: sizes[name])

@@ -19,6 +19,7 @@ from operator import itemgetter
 from typing import Any
 
 from aliquot.codec import Stored, name_stored, pack, unpack
+from aliquot.columnar import is_arrow, is_table, join_tables, name_kind, pack_table, unpack_table
 from aliquot.envelope import Part, is_count
 from aliquot.errors import Undecodable
 
@@ -36,6 +37,7 @@ class Block:
     Args:
         counts: rows per record, shape (n_records,).
         columns: the rows' values by column name, each of sum(counts) values; None where a row lacks it.
+            Lists, or, of answers that were tables, Arrow arrays all of them.
         notes: a note per record, or empty where no record has one.
     """
 
@@ -54,10 +56,20 @@ class Block:
         body = {
             "first": self.first,
             "counts": array("I", self.counts).tobytes(),
-            "columns": {name: pack(values, name) for name, values in self.columns.items()},
+            **self._pack_columns(),
             "notes": list(self.notes),
         }
         return Part.of(pack(body), "the rows of one step")
+
+    def _pack_columns(self) -> dict[str, Any]:
+        if self.is_table:
+            return {"table": pack_table(self.columns)}
+        return {"columns": {name: pack(values, name) for name, values in self.columns.items()}}
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its columns are Arrow arrays."""
+        return bool(self.columns) and all(map(is_arrow, self.columns.values()))
 
     @classmethod
     def unpack(cls, part: Part, *, opens: bool = False) -> Block:
@@ -70,12 +82,9 @@ class Block:
         try:
             counts = array("I")
             counts.frombytes(body["counts"])
-            columns = {
-                name: unpack(values, f"column {name!r}", opens=opens)
-                for name, values in body["columns"].items()
-            }
+            columns = _unpack_columns(body, opens=opens)
             block = cls(body["first"], counts, columns, body["notes"])
-            is_even = all(type(v) is list and len(v) == block.n_rows for v in columns.values())
+            is_even = all(len(values) == block.n_rows for values in columns.values())
             is_noted = type(block.notes) is list and len(block.notes) in (0, len(counts))
             is_even &= is_count(block.first) and all(type(name) is str for name in columns)
         except (KeyError, TypeError, ValueError, AttributeError) as err:
@@ -86,6 +95,8 @@ class Block:
 
     def kinds(self) -> Kinds:
         """The kinds of value in each column."""
+        if self.is_table:
+            return {name: {name_kind(values)} for name, values in self.columns.items()}
         return {name: name_kinds(values) for name, values in self.columns.items()}
 
     def slice(self, first: int, end: int) -> Block:
@@ -98,8 +109,20 @@ class Block:
         return Block(self.first + a, self.counts[a:b], columns, self.notes[a:b])
 
 
+def _unpack_columns(body: dict[str, Any], *, opens: bool) -> Mapping[str, Any]:
+    if "table" in body:
+        table = unpack_table(body["table"], "block")
+        return dict(zip(table.schema.names, table.columns, strict=True))
+    columns = {
+        name: unpack(values, f"column {name!r}", opens=opens) for name, values in body["columns"].items()
+    }
+    if not all(type(values) is list for values in columns.values()):
+        raise Undecodable("block", "its columns are garbled, or not as long as its rows")
+    return columns
+
+
 def as_rows(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
-    """The rows in a record's answer: None, a row or several; raises NotRows.
+    """The rows in a record's answer: None, a row or several, or an Arrow table; raises NotRows.
 
     Args:
         answer: what a job gave for one record.
@@ -109,6 +132,8 @@ def as_rows(answer: Any, columns: tuple[str, ...]) -> Sequence[Any]:
         return (answer,)
     if answer is None:
         return ()
+    if is_table(answer):
+        return answer  # type: ignore[no-any-return]
     if isinstance(answer, Mapping) or (columns and _is_named_row(answer)):
         answer = (answer,)
     elif not isinstance(answer, list | tuple):
@@ -121,6 +146,10 @@ def make_block(
 ) -> Block:
     """The block of these answers, each a list of rows; raises NotRows or ValueError for malformed rows."""
     counts = list(map(len, answers))
+    if tables := [answer for answer in answers if is_table(answer)]:
+        if sum(map(len, tables)) != sum(counts):
+            raise NotRows("of the records of one step some gave tables, others rows")
+        return Block(first, counts, join_tables(tables), notes if any(notes) else ())
     rows = list(chain.from_iterable(answers))
     by_column = _columns_of_tuples(rows, columns) if columns else _columns_of_dicts(rows)
     return Block(first, counts, by_column, notes if any(notes) else ())

@@ -36,6 +36,7 @@ class StageNote:
     best: Best | None = None
     threads: int = 1
     rate: str = ""
+    whole: bool = False
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values, for a manifest."""
@@ -54,6 +55,7 @@ class StageNote:
             stage.best,
             stage.threads,
             stage.rate,
+            stage.whole,
         )
 
     @classmethod
@@ -107,6 +109,11 @@ def find_next(legs: Sequence[Leg], name: str) -> StageNote | None:
         if name in names[:-1]:
             return leg.stages[names.index(name) + 1]
     return None
+
+
+def find_stage_note(legs: Sequence[Leg], name: str) -> StageNote:
+    """A stage of these legs; raises LookupError where none has that name."""
+    return next(stage for leg in legs for stage in leg.stages if stage.name == name)
 
 
 def find_rate(stages: Sequence[Stage | StageNote], stage: Stage | StageNote, asked: str | None) -> float:
@@ -194,6 +201,7 @@ def _is_stage(value: Any) -> bool:
         and is_name(value["name"])
         and all(type(value[name]) is str for name in ("exchange", "origin"))
         and type(value["splits"]) is bool
+        and type(value["whole"]) is bool
         and all(value[name] is None or is_count(value[name]) for name in ("memory_mib", "concurrency"))
         and (value["best"] is None or _is_best(value["best"]))
         and is_count(value["threads"])

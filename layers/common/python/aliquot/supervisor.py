@@ -66,6 +66,7 @@ class Limits:
         slice_s: an outcome is put at least this often.
         defers_memory: a record that ran out of memory is left for a host with more, not filed.
         threads, rate_per_s, retries: of each host, as the launcher starts it; see `host.HostLimits`.
+        is_whole: the records of a task go to a host together.
     """
 
     record_timeout_s: float
@@ -75,6 +76,7 @@ class Limits:
     threads: int = 1
     rate_per_s: float = 0.0
     retries: int | None = None
+    is_whole: bool = False
 
 
 @dataclass
@@ -118,7 +120,10 @@ class Supervisor:
         self._launcher, self._limits, self._reader = launcher, limits, reader
         self._read_object, self._put_outcome = read_object, put_outcome
         hands = range(limits.threads)
-        self._lanes = [Lane(number, tuple(map(Hand, hands)), launcher.step_s) for number in range(n_lanes)]
+        self._lanes = [
+            Lane(number, tuple(map(Hand, hands)), launcher.step_s, is_whole=limits.is_whole)
+            for number in range(n_lanes)
+        ]
         self._selector = selectors.DefaultSelector()
         self._polled_s = 0.0
         self._deferred: dict[tuple[ChunkId, OutcomeKey | None], SpanSet] = {}
@@ -346,7 +351,7 @@ class Supervisor:
             reached_mib = max(lane.peak_mib, ended.peak_mib - lane.file_mib)
             cause = lane.doom or explain_end(ended.status, reached_mib, self._limits.memory_mib)
             is_late = cause.kind == "deadline" and (bool(late) or len(groups) == 1)
-            is_proven = len(group) == 1 and (is_late or was_alone_and_fresh)
+            is_proven = lane.is_unit(group) and (is_late or was_alone_and_fresh)
             self._judge(lane, group, cause, stuck_s, is_proven=is_proven)
         if lane.slice.answers:
             self._put(lane)
@@ -358,9 +363,7 @@ class Supervisor:
         if is_proven and cause.kind == "memory" and self._limits.defers_memory:
             self._defer(lane, suspects)
         elif is_proven:
-            lane.file(failure := Failure(suspects.spans[0][0], cause.kind, cause.message), took_s)
-            self.counts.n_answered += 1
-            self.counts.add([failure])
+            self._file(lane, suspects, cause, took_s)
         else:
             lane.suspects |= suspects
 
@@ -371,6 +374,10 @@ class Supervisor:
         held = lane.chunk, lane.source
         self._deferred[held] = self._deferred.get(held, SpanSet()) | spans
         self._put(lane)
+
+    def _file(self, lane: Lane, suspects: SpanSet, cause: Failure, took_s: float) -> None:
+        self.counts.n_answered += len(suspects)
+        self.counts.add(lane.file(suspects, cause, took_s))
 
     def _count_barren(self, lane: Lane, ended: Ended) -> None:
         lane.n_barren += 1

@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from aliquot.codec import pack
+from aliquot.columnar import read_kind
 from aliquot.envelope import is_noise
 
 Schema = pa.Schema
@@ -49,6 +50,8 @@ _NUMBERS = {"bool": 0, "int": 1, "wide": 2, "float": 3}
 def choose_type(kinds: Collection[str]) -> pa.DataType | None:  # noqa: PLR0911 - one for each sort of type
     """The Arrow type that holds all these kinds of value without loss; None where only JSON text does."""
     found = set(kinds) - {"none"}
+    if len(found) == 1 and (arrow := read_kind(next(iter(found)))) is not None:
+        return arrow
     if not found:
         return pa.null()
     if _list_stored(found):
@@ -238,7 +241,9 @@ class TableWriter:
     def _as_array(self, values: Any, field: pa.Field[Any], length: int) -> pa.Array[Any]:
         if values is None:
             return pa.nulls(length, field.type)  # type: ignore[no-any-return]
-        return values if isinstance(values, pa.Array) else make_array(values, field)
+        if isinstance(values, pa.Array):
+            return values if values.type == field.type else make_array(values.to_pylist(), field)
+        return make_array(values, field)
 
 
 def _choose_encoding(first: pa.Table) -> dict[str, Any]:

@@ -157,14 +157,19 @@ class _HandBack:
     """Sends what a slice leaves, the rest behind a long record before the slice is over."""
 
     def __init__(
-        self, message: TaskMessage, slice_s: float, send: Callable[[list[TaskMessage]], None]
+        self,
+        message: TaskMessage,
+        slice_s: float,
+        send: Callable[[list[TaskMessage]], None],
+        *,
+        is_whole: bool,
     ) -> None:
-        self._message, self._slice_s, self._send = message, slice_s, send
+        self._message, self._slice_s, self._send, self._is_whole = message, slice_s, send, is_whole
         self.n_sent = 0
 
     def give(self, rest: list[Task], record_s: float, climbing: Sequence[TaskMessage] = ()) -> None:
         """Hand back, before the end or at it, and send on what climbs."""
-        follow_ups = hand_back(self._message, rest, record_s, self._slice_s)
+        follow_ups = hand_back(self._message, rest, record_s, self._slice_s, is_whole=self._is_whole)
         if follow_ups or climbing:
             self._send([*follow_ups, *climbing])
         self.n_sent += len(follow_ups)
@@ -199,7 +204,8 @@ def work_slice(
         todo = todo - _join(before - set(ledger.list_voids()))
     if not todo:
         return Worked()
-    if receives >= _SPLIT_RECEIVES and len(todo) > 1:
+    is_whole = allowed.limits.is_whole
+    if receives >= _SPLIT_RECEIVES and len(todo) > 1 and not is_whole:
         halves = [replace(message, spans=half, hops=message.hops + 1) for half in todo.take(len(todo) // 2)]
         send(halves)
         return Worked(n_follow_ups=len(halves))
@@ -208,7 +214,7 @@ def work_slice(
     n_hosts = 1 if is_careful or message.is_alone else allowed.n_hosts
     tell = partial(_send_on, message, forward, send)
     bill = _Bill(ledger, message.stage, allowed.rung, receives, billed_from_ns, tell)
-    back = _HandBack(message, allowed.slice_s, send)
+    back = _HandBack(message, allowed.slice_s, send, is_whole=is_whole)
     give = back.give if receives == 1 and message.share == ENDLESS else None
     did = supervise(replace(message.task, spans=todo), limits, n_hosts, allowed.slice_s, bill.put, give)
     rest = did.rest
@@ -229,17 +235,21 @@ def bury_task(
     ledger: Ledger,
     send: Callable[[list[TaskMessage]], None],
     forward: Forward | None = None,
+    *,
+    is_whole: bool = False,
 ) -> int:
     """Send what is open of a dead letter again, halved; a single record becomes a tombstone.
 
-    Gives the number of messages sent.
+    So do records that are only tried together (`is_whole`). Gives the number of messages sent.
     """
     if ledger.is_stopped(message.epoch):
         return 0
     gap = message.spans - find_answered(ledger, message.stage, message.chunk)
-    if len(gap) == 1:
-        failure = Failure(gap.spans[0][0], "environment", _ENVIRONMENT)
-        buried = Outcome({}, {}, 0, [failure])
+    if len(gap) == 1 or (gap and is_whole):
+        failures = [
+            Failure(index, "environment", _ENVIRONMENT) for a, b in gap.spans for index in range(a, b)
+        ]
+        buried = Outcome({}, {}, 0, failures)
         key = ledger.put_outcome(message.stage, message.chunk, gap, buried, 0, rung=TOMBSTONE)
         _send_on(message, forward, send, key)
         return 0

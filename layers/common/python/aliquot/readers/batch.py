@@ -7,7 +7,7 @@ Imports the standard library alone. When it is wrong, columns and line numbers c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,8 @@ class Batch:
 
     Args:
         source: index of the source.
-        columns: values by field (or by the file's own column names), each of length `n_records`.
+        columns: values by field (or by the file's own column names), each of length `n_records`; Arrow arrays
+            where they are asked for.
         kept: values of the columns that are carried along, by their own names.
         lines: 1-based line on which each record begins, headers and blank lines counted; for Parquet and
             for Python records the 1-based row.
@@ -68,9 +69,9 @@ class Batch:
     """
 
     source: int
-    columns: dict[str, list[Any]]
+    columns: dict[str, Any]
     kept: dict[str, list[Any]]
-    lines: list[int]
+    lines: Sequence[int]
     bad: Bad
     sizes: list[int]
     fraction: float | None

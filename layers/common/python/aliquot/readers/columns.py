@@ -36,12 +36,14 @@ class Wanted:
         keep: columns carried along under their own names.
         chosen: column by field, as `--column FIELD=NAME` tells it.
         optional: fields that may lack a column, besides those of kind "id"; they hold None then.
+        is_table: columns that are Arrow's in the input stay so; of all columns alone.
     """
 
     fields: Mapping[str, Column] | None
     keep: Sequence[str] = ()
     chosen: Mapping[str, str] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
+    is_table: bool = False
 
     def __post_init__(self) -> None:
         known = list(self.fields or ())

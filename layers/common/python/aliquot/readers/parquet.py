@@ -70,13 +70,14 @@ def read_parquet(
         n_rows = max(1, file.metadata.num_rows)
         first, end = rows or (0, n_rows)
         size = _count_per_batch(file.metadata, limits.records)
+        make = _make_table_batch if wanted.is_table else _make_batch
         at[0], groups = _choose_groups(file.metadata, first, end)
         columns = _name_columns(layout, names)
         for whole in file.iter_batches(size, row_groups=groups, columns=columns, use_threads=False):
             before = max(0, min(first - at[0], whole.num_rows))
             table = whole.slice(before, max(0, min(end - at[0], whole.num_rows) - before))
             if table.num_rows:
-                yield _make_batch(table, layout, names, at[0] + before, n_rows)
+                yield make(table, layout, names, at[0] + before, n_rows)
             at[0] += whole.num_rows
 
 
@@ -187,6 +188,17 @@ def _make_batch(table: pa.RecordBatch, layout: Layout, names: list[str], n_befor
         line_field=layout.line_field,
         get_raw=get_raw,
     )
+
+
+def _make_table_batch(
+    table: pa.RecordBatch, _layout: Layout, _names: list[str], n_before: int, n_rows: int
+) -> Batch:
+    """All columns as they are, sizes evenly."""
+    n_here = table.num_rows
+    columns = dict(zip(table.schema.names, table.columns, strict=True))
+    lines = range(n_before + 1, n_before + n_here + 1)
+    sizes = [table.nbytes // n_here] * n_here
+    return Batch(0, columns, {}, lines, {}, sizes, (n_before + n_here) / n_rows)
 
 
 def _list_values(column: pa.Array[Any], odd: dict[int, str]) -> list[Any]:

@@ -38,6 +38,7 @@ def read_batches(
     stdin: BinaryIO | None = None,
     limits: Limits = DEFAULT_LIMITS,
     opener: Opener = open_file,
+    is_table: bool = False,
 ) -> Iterator[Batch]:
     """Every record of the sources, in order, whatever its fault; memory does not grow with their length.
 
@@ -50,12 +51,13 @@ def read_batches(
         stdin: what "-" reads; the process's own by default.
         limits: how much is held at a time.
         opener: gives a source's bytes; by default those of the file at its path.
+        is_table: columns that are Arrow's in a source stay so.
 
     Raises:
         DatasetError: a source that cannot be read to its end, or lacks a wanted column.
         BadOption: `chosen` names a field that is not in `fields`.
     """
-    wanted = Wanted(fields, tuple(keep), dict(chosen or {}), frozenset(optional))
+    wanted = Wanted(fields, tuple(keep), dict(chosen or {}), frozenset(optional), is_table)
     sizes = [source.size_bytes for source in sources]
     for index, source in enumerate(sources):
         for batch in _read_source(source, wanted, stdin, limits, opener):
