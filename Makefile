@@ -125,6 +125,9 @@ bench-programs: setup ## what a record costs in a program of another language, b
 bench-waiting: setup ## 10,000 requests that wait, in coroutines, threads and processes (ARGS="--requests 1000 --turns 1")
 	$(BIN)/python -m benchmarks.waiting $(or $(ARGS),--write)
 
+bench-sql: setup ## a join of 10 million rows beside DuckDB alone and pandas (ARGS="--rows 1000000 --turns 1")
+	nice -n 10 $(BIN)/python -m benchmarks.sql $(or $(ARGS),--write)
+
 bench-growth: setup ## what 10^4 to 10^9 records take on a stack, by the plan's model, checked at the small end
 	$(BIN)/python -m benchmarks.plans.growth --write
 

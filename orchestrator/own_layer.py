@@ -30,7 +30,7 @@ _LITTER = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 def is_own(known: KnownJob) -> bool:
-    """Whether a job is installed whose code is in no layer of the template: the user's, or `sql`."""
+    """Whether a job is installed whose code is in no layer of the template: the user's, `exec` or `sql`."""
     return not known.search_path and _name_package(known) not in PACKAGES.values()
 
 

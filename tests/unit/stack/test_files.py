@@ -36,11 +36,7 @@ def test_wheel_carries_all_that_the_template_names():
     for place in list_places(read_template(ROOT)):
         if place == "layers":  # a Makefile, what it calls, and a folder for each layer
             wanted = {str(each.relative_to(ROOT)) for each in (ROOT / "layers").iterdir()}
-            wanted = (
-                {name for name in wanted if (ROOT / name).name != "__pycache__"}
-                - ours
-                - {"layers/exec", "layers/sql"}
-            )
+            wanted -= {*ours, "layers/exec", "layers/sql", "layers/__pycache__"}
             assert wanted <= CARRIED.keys()
         else:
             assert place in ours or any(place == each or place.startswith(f"{each}/") for each in CARRIED)
