@@ -168,8 +168,8 @@ def test_second_delivery_puts_its_outcomes_every_few_seconds(rig):
     assert len(made.ledger.list_outcomes("work")) >= 2
 
 
-SMALL = WorkLimits("small", 1, 5.0, Limits(5.0, 250), next_rung="medium")
-MEDIUM = WorkLimits("medium", 2, 5.0, Limits(5.0, 250))
+SMALL = WorkLimits("small", 1, 60.0, Limits(20.0, 250), next_rung="medium")
+MEDIUM = WorkLimits("medium", 2, 60.0, Limits(20.0, 250))
 
 
 def test_record_that_ran_out_of_memory_climbs_and_it_alone(rig):
