@@ -41,7 +41,7 @@ import zstandard
 from rdkit import Chem, RDLogger, rdBase
 from rdkit.Chem import AllChem, rdChemReactions, rdFingerprintGenerator
 
-from aliquot.codec import pack, unpack
+from aliquot.codec import pack, unpack, unpack_late
 from aliquot.registry import register
 from aliquot.rows import make_block
 
@@ -71,7 +71,7 @@ class Case:
     values: Any
     more: dict[str, Way] = field(default_factory=dict)
     is_rdkit: bool = False
-    codec: Way = field(default_factory=lambda: Way(pack, partial(unpack, opens=True)))
+    codec: Way = field(default_factory=lambda: Way(pack, read_column))
 
 
 @dataclass
@@ -97,6 +97,12 @@ class Hit:
     score: float
     rank: int
     smiles: str
+
+
+def read_column(body: bytes) -> Any:
+    """A column as a host reads it, all of it; a table, which is one value of such a column, as ever."""
+    column = unpack_late(body, "column")
+    return unpack(body, opens=True) if column is None else list(column)
 
 
 def list_ways(case: Case) -> dict[str, Way]:
@@ -249,7 +255,7 @@ def pack_rows(rows: Any) -> bytes:
 
 def unpack_rows(body: bytes) -> list[dict[str, Any]]:
     """As a host reads the rows of the stage before."""
-    columns = {name: unpack(column, opens=True) for name, column in unpack(body).items()}
+    columns = {name: unpack_late(column, name) for name, column in unpack(body).items()}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import zstandard
 
 from aliquot.chunk import BadRow, Chunk, ChunkReader
-from aliquot.codec import pack, unpack
+from aliquot.codec import is_column, pack, unpack, unpack_late
 from aliquot.envelope import Envelope, Part
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId
@@ -100,7 +100,12 @@ def _seed_codec() -> Iterator[bytes]:
 
 def _ask_codec(body: bytes) -> None:
     repr(unpack(body))[:100]
-    repr(unpack(body, opens=True))[:100]
+    with suppress(Undecodable):
+        repr(unpack(body, opens=True))[:100]
+    column = unpack_late(body, "column")
+    for at in range(len(column) if is_column(column) else 0):
+        with suppress(Undecodable):
+            repr(column[at])[:100]
 
 
 def _ask_envelope(body: bytes) -> None:

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 import aliquot
-from aliquot.codec import EXT_COLUMN, EXT_NAMED, VERSION, Stored, decode, pack, unpack
+from aliquot.codec import EXT_COLUMN, EXT_NAMED, VERSION, Stored, decode, pack, unpack, unpack_late
 from aliquot.errors import Undecodable, Unencodable
 from aliquot.job import Job, Stage
 from aliquot.registry import register
@@ -108,6 +108,8 @@ def _spell(value: Any) -> Any:
 def test_registered_values_read_back_as_what_they_were(value: Any) -> None:
     n_made = len(made)
     assert _spell(unpack(pack(value), opens=True)) == _spell(value)
+    if type(value) is list:
+        assert _spell(list(unpack_late(pack(value), "x"))) == _spell(value)
     assert len(made) == n_made, "reading runs nothing of a class"
 
 
@@ -205,6 +207,8 @@ _BOMB = zstandard.compress(bytes(1 << 26))
 def test_forged_values_are_refused(body: bytes, said: str) -> None:
     with pytest.raises(Undecodable, match=said):
         unpack(body, opens=True)
+    with pytest.raises(Undecodable, match=said):
+        list(unpack_late(b"\x91" + body, "x") if body[5:6] != b"\x09" else unpack_late(body, "x"))
 
 
 def test_extensions_in_each_other_without_end_are_refused() -> None:

@@ -26,7 +26,7 @@ from typing import Any
 
 from aliquot.causes import miss_deadline
 from aliquot.codec import pack
-from aliquot.errors import ParseFailure, Unencodable
+from aliquot.errors import CodecError, ParseFailure, Unencodable, Unopened
 from aliquot.job import Answer, Call
 from aliquot.looping import RecordLate
 from aliquot.outcome import LONGEST_TEXT, Failure
@@ -93,6 +93,7 @@ class Step:
     n_retries: int = 0
     waited_ns: int = 0  # for turns
     held: tuple[int, int] = (0, 0)  # the first record whose time is not counted, and when it was begun
+    unread: tuple[int, CodecError] | None = None  # a record that cannot be read, and why
 
     def run(self, first: int, end: int) -> Block:
         """The block of the records that were done; `at` says where the step ended."""
@@ -101,6 +102,8 @@ class Step:
         while self.at < end and (self.at == first or time.monotonic_ns() < self.stop_ns):
             if self.at in self.bad:
                 self._fail(self.bad[self.at])
+            elif self.unread is not None and self.unread[0] == self.at:
+                self._fail_unread(self.unread[1])
             else:
                 self._run_stretch(self._end_of_stretch(end))
         return self._make_block()
@@ -112,7 +115,10 @@ class Step:
         """Call the job once on records at..end; returns after its answers, or after its exception."""
         begun = self.at
         self.held = begun, time.monotonic_ns()
-        err = self._call(end) or self._find_miscount(begun)
+        err = self._call(end)
+        if self.unread is not None and self.slot[READ] == begun:
+            return  # the first record of them: the job was given nothing
+        err = err or self._find_miscount(begun)
         if err is not None:
             self._blame(err, begun)
 
@@ -137,10 +143,12 @@ class Step:
         return None
 
     def _feed(self, end: int) -> Iterator[Any]:
+        """The records at..end, each at hand from when it begins to be read: that may be a user's code."""
         slot, stop_ns, arm, clock, pace = self.slot, self.stop_ns, self.arm, time.monotonic_ns, self.pace
         index = since = self.at
         rearm_ns, since_ns = 0, self.held[1]
-        for record in self.records(index, end):
+        read_next = self.records(index, end).__next__
+        while index < end:
             now = clock()
             if self.at == index:  # nothing is held: all since then are answered
                 if now - since_ns > FINE_NS:
@@ -148,19 +156,29 @@ class Step:
                 since_ns, since = now, index
             if now >= stop_ns and index > self.first:
                 break
-            if pace is not None:
-                if index > self.first and not pace.is_due(stop_ns):
-                    self.stop_ns = now
-                    break
-                self._take_turn(record)
-                now = clock()
-                since_ns = now if since == index else since_ns  # its turn is no time of the record's
+            if pace is not None and index > self.first and not pace.is_due(stop_ns):
+                self.stop_ns = now
+                break
             if now >= rearm_ns:
                 arm(0.0)
                 rearm_ns = now + _REARM_NS
             slot[AT_NS] = now + self.lead_ns
+            slot[READ] = index + 1
+            try:
+                record = read_next()
+            except (StopIteration, CodecError) as err:
+                slot[READ] = index
+                if isinstance(err, CodecError):
+                    self.unread = (index, err)
+                break
+            if pace is not None:
+                slot[READ] = index  # while it waits for its turn it is not begun
+                self._take_turn(record)
+                now = clock()
+                since_ns = now if since == index else since_ns  # its turn is no time of the record's
+                slot[AT_NS] = now + self.lead_ns
+                slot[READ] = index + 1
             index += 1
-            slot[READ] = index
             yield record
         self.held = since, since_ns
 
@@ -214,6 +232,11 @@ class Step:
         self.at += 1
         self.slot[ANSWERED] = self.at
         self.slot[READ] = max(self.at, self.slot[READ])
+
+    def _fail_unread(self, err: CodecError) -> None:
+        if not isinstance(err, Unopened):  # what holds the records, not one of them
+            raise JobBroken from err
+        self._fail(describe_failure(self.at, err))
 
     def _blame(self, err: BaseException, begun: int) -> None:
         """File `err` on the one record that was unanswered, or find which record of this call it belongs to.
@@ -338,6 +361,10 @@ def describe_failure(index: int, err: BaseException, n_tries: int = 1, cut: str 
         return Failure(index, "parse", _one_line(_say(err)))
     if isinstance(err, NotRows | Unencodable):
         return Failure(index, "exception", _one_line(_say(err)))
+    if isinstance(err, Unopened):
+        reader = err.__cause__ or err
+        kind = "memory" if isinstance(reader, MemoryError) else "exception"
+        return Failure(index, kind, _one_line(_say(err)), describe_traceback(reader))
     said = _say(err)
     message = _one_line(f"{type(err).__name__}: {said}" if said else type(err).__name__)
     tries = "1 try" if n_tries == 1 else f"{n_tries} tries"

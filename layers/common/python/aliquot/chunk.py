@@ -13,9 +13,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
-from aliquot.codec import pack, unpack
+from aliquot.codec import is_column, pack, unpack, unpack_late
 from aliquot.columnar import is_arrow, pack_table, unpack_table
 from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
@@ -80,7 +80,8 @@ class ChunkReader:
     """A chunk's object, unpacked column by column as asked; raises Undecodable where it is damaged.
 
     Args:
-        opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+        opens: values of registered types and tables are made, for a job, as each is asked for; else they
+            stay `Stored`.
     """
 
     def __init__(self, body: bytes, chunk: ChunkId, *, opens: bool = False) -> None:
@@ -88,7 +89,7 @@ class ChunkReader:
         self._envelope = Envelope.from_bytes(body, "chunk")
         read = self._envelope.read
         self.chunk = chunk
-        self._cache: dict[str, list[Any]] = {}
+        self._cache: dict[str, Sequence[Any]] = {}
         self.first: int = read("first", int, is_count)
         self.column_names: list[str] = read("columns", list, is_texts)
         self.kept_kinds: dict[str, list[str]] = read("kept", dict, is_texts_by_name)
@@ -99,7 +100,7 @@ class ChunkReader:
         if n_records != chunk.n_records:
             raise Undecodable(chunk.key, f"holds {n_records} records where its key says {chunk.n_records}")
 
-    def column(self, name: str) -> list[Any]:
+    def column(self, name: str) -> Sequence[Any]:
         """The values of one of the columns that the job reads."""
         if _TABLE not in self._envelope.parts:
             return self._values(f"column:{name}")
@@ -114,7 +115,7 @@ class ChunkReader:
             raise Undecodable(self.chunk.key, "its table has not the rows and columns that its header says")
         return table
 
-    def kept(self, name: str) -> list[Any]:
+    def kept(self, name: str) -> Sequence[Any]:
         """The values of one of the kept columns."""
         return self._values(f"kept:{name}")
 
@@ -150,16 +151,23 @@ class ChunkReader:
                 pieces.append((source, a, b))
         return iter(pieces)
 
-    def _values(self, part: str) -> list[Any]:
+    def _values(self, part: str) -> Sequence[Any]:
         if part not in self._cache:
             self._cache[part] = self._read_values(part)
         return self._cache[part]
 
-    def _read_values(self, part: str) -> list[Any]:
-        values = unpack(self._envelope.open(part), self.chunk.key, opens=self._opens)
-        if not isinstance(values, list) or len(values) != self.chunk.n_records:
+    def _read_values(self, part: str) -> Sequence[Any]:
+        body = self._envelope.open(part)
+        if self._opens:
+            kind, name = part.split(":", 2)[-2:]
+            values = unpack_late(
+                body, f'{kind}["{name}"]'
+            )  # of a group `rows["mol"]`, and then which of them
+        else:
+            values = unpack(body, self.chunk.key)
+        if not is_column(values) or len(values) != self.chunk.n_records:
             raise Undecodable(self.chunk.key, f"part {part!r} does not hold {self.chunk.n_records} values")
-        return values
+        return cast("Sequence[Any]", values)
 
 
 def _is_provenance(runs: Any) -> bool:

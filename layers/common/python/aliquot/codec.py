@@ -59,7 +59,7 @@ _FAMILIES: dict[int | bytes, tuple[str, str]] = {
 _TABLE_PACKAGES = frozenset({"pyarrow", "pandas", "polars"})
 _AS_DATETIME = 3  # msgpack's own timestamps, which nobody here writes, as a type that is known here
 _SMALL_BYTES = 1 << 12  # what so few bytes can claim is no burden
-_MOST_NESTED = 32  # extensions in extensions: msgpack's reader takes 40 KB of stack for each
+MOST_NESTED = 32  # extensions in extensions: msgpack's reader takes 40 KB of stack for each
 _EXT32 = 0xC9
 _PLAIN = frozenset({str, int, float, bool, bytes, list, dict})
 
@@ -105,14 +105,14 @@ class Writing:
     """Packs values, inside so many extensions."""
 
     def __init__(self, depth: int) -> None:
-        self._depth = depth
+        self.depth = depth
 
     @property
     def inner(self) -> Writing:
         """Packs what an extension holds."""
-        if self._depth + 1 >= _MOST_NESTED:
-            raise Unencodable("", f"a value in {_MOST_NESTED} others that are stored by name or as sets")
-        return _WRITINGS[self._depth + 1]
+        if self.depth + 1 >= MOST_NESTED:
+            raise Unencodable("", f"a value in {MOST_NESTED} others that are stored by name or as sets")
+        return _WRITINGS[self.depth + 1]
 
     def pack(self, value: Any) -> bytes:
         """The msgpack form; raises what is in REFUSALS."""
@@ -163,14 +163,14 @@ class Reading:
     """
 
     def __init__(self, depth: int, *, opens: bool) -> None:
-        self._depth, self.opens = depth, opens
+        self.depth, self.opens = depth, opens
 
     @property
     def inner(self) -> Reading:
         """Reads what an extension holds."""
-        if self._depth + 1 >= _MOST_NESTED:
-            raise ValueError(f"more than {_MOST_NESTED} extensions in each other")
-        return _READINGS[self.opens][self._depth + 1]
+        if self.depth + 1 >= MOST_NESTED:
+            raise ValueError(f"more than {MOST_NESTED} extensions in each other")
+        return _READINGS[self.opens][self.depth + 1]
 
     def read(self, body: bytes | memoryview) -> Any:
         """The value of a msgpack form; raises whatever its damage leads to."""
@@ -209,8 +209,8 @@ class Reading:
         )
 
 
-_WRITINGS = [Writing(depth) for depth in range(_MOST_NESTED)]
-_READINGS = {opens: [Reading(depth, opens=opens) for depth in range(_MOST_NESTED)] for opens in (False, True)}
+_WRITINGS = [Writing(depth) for depth in range(MOST_NESTED)]
+_READINGS = {opens: [Reading(depth, opens=opens) for depth in range(MOST_NESTED)] for opens in (False, True)}
 _writers: dict[type, Write] = {}
 _readers: dict[int | bytes, Callable[[Any, Reading], Any]] = {}
 
@@ -235,6 +235,31 @@ def unpack(body: bytes | memoryview, what: str = "value", *, opens: bool = False
         raise Undecodable(what, str(err)) from err
     except Exception as err:  # msgpack raises a family of its own, and ValueError for the rest
         raise Undecodable(what, f"{type(err).__name__}: {err}") from err
+
+
+def unpack_late(body: bytes | memoryview, path: str) -> Any:
+    """A column for a job: a list, or where types' own readers make values, these as each is asked for.
+
+    Args:
+        path: to the column, in errors.
+
+    Raises:
+        Undecodable: it is damaged, or holds a type that is not known here. A value of it that cannot be made
+            raises when it is asked for (see `codec_late`).
+    """
+    from aliquot.codec_late import read_late  # which whoever opens no values can do without
+
+    try:
+        return read_late(body, 0, path)
+    except NotRegistered as err:
+        raise Undecodable(path, str(err)) from err
+    except Exception as err:  # as in `unpack`
+        raise Undecodable(path, f"{type(err).__name__}: {err}") from err
+
+
+def is_column(values: Any) -> bool:
+    """Whether this is what a column is read as: a list, or values that are made late."""
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
 
 
 def decode(stored: Any) -> Any:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import zstandard
 
-from aliquot.codec import EXT_NAMED, VERSION, Stored, check_version, order_bytes, pack
+from aliquot.codec import EXT_NAMED, VERSION, Stored, check_version, is_column, order_bytes, pack
 from aliquot.errors import Unencodable
 from aliquot.registry import Known, find, find_reader, is_named_tuple
 
@@ -118,6 +118,14 @@ def read_named(payload: bytes, reading: Reading) -> Any:
 
 def read_bodies(payload: bytes | memoryview, reading: Reading) -> list[Any]:
     """The values of a column of what their type's own functions wrote."""
+    _, make, bodies = list_bodies(payload, reading)
+    return [None if body is None else make(body) for body in bodies]
+
+
+def list_bodies(
+    payload: bytes | memoryview, reading: Reading
+) -> tuple[str, Callable[[bytes], Any], list[bytes | None]]:
+    """A column's type, what makes its values, and the bytes of each."""
     name, version, at = _read_head(payload, 2)
     body = bytes(payload[at:])
     count, plain_bytes = struct.unpack_from("<II", body)
@@ -133,33 +141,40 @@ def read_bodies(payload: bytes | memoryview, reading: Reading) -> list[Any]:
     if ends[-1] != len(bodies):
         raise ValueError("a column whose values are not as long as they say")
     make = _find_maker(name, version, reading) if reading.opens else _keep_stored(name, version)
-    return [
-        None if length == _NONE else make(bodies[first:end])
-        for length, (first, end) in zip(lengths, pairwise(ends), strict=True)
-    ]
+    spans = zip(lengths, pairwise(ends), strict=True)
+    return name, make, [None if length == _NONE else bodies[first:end] for length, (first, end) in spans]
 
 
 def read_fields(payload: bytes | memoryview, reading: Reading) -> list[Any]:
     """The values of a column of fields."""
-    name, version, at = _read_head(payload, 2)
-    presence, packed = msgpack.unpackb(memoryview(payload)[at:])
     inner = reading.inner
-    columns = {field: inner.read(column) for field, column in packed.items()}
+    name, version, presence, columns = split_fields(payload, lambda _, column: inner.read(column))
+    if reading.opens:
+        return join_fields(presence, columns, choose_setter(name, version))
+    keep = _keep_stored(name, version)
+    return join_fields(presence, columns, lambda held: keep(pack(held)))
+
+
+def join_fields(presence: bytes, columns: dict[str, Sequence[Any]], make: Callable[[Any], Any]) -> list[Any]:
+    """The values of a column out of its fields."""
     n_there = len(presence) - presence.count(0)
-    if any(type(column) is not list or len(column) != n_there for column in columns.values()):
-        raise ValueError("a column whose fields are not as long as it says")
     rows: Iterator[dict[str, Any]] = iter([{} for _ in range(n_there)])
     if columns:
         rows = map(dict, map(zip, repeat(list(columns)), zip(*columns.values(), strict=True)))
-    if reading.opens:
-        make = _choose_setter(name, version)
-    else:
-        keep = _keep_stored(name, version)
-
-        def make(held: Any) -> Any:
-            return keep(pack(held))
-
     return [make(next(rows)) if is_there else None for is_there in presence]
+
+
+def split_fields(
+    payload: bytes | memoryview, read: Callable[[str, bytes], Any]
+) -> tuple[str, int, bytes, dict[str, Sequence[Any]]]:
+    """A column's type and its version, the presence of each row, and its fields as `read` gives them."""
+    name, version, at = _read_head(payload, 2)
+    presence, packed = msgpack.unpackb(memoryview(payload)[at:])
+    columns = {field: read(field, column) for field, column in packed.items()}
+    n_there = len(presence) - presence.count(0)
+    if not all(is_column(column) and len(column) == n_there for column in columns.values()):
+        raise ValueError("a column whose fields are not as long as it says")
+    return name, version, presence, columns
 
 
 def _keep_stored(name: str, version: int) -> Callable[[bytes], Stored]:
@@ -231,11 +246,11 @@ def _find_maker(name: str, version: int, reading: Reading) -> Callable[[bytes], 
     if issubclass(known.kind, enum.Enum):
         members = known.kind.__members__
         return lambda body: (older or members.__getitem__)(body.decode())
-    setter, inner = _choose_setter(name, version), reading.inner
+    setter, inner = choose_setter(name, version), reading.inner
     return lambda body: setter(inner.read(body))
 
 
-def _choose_setter(name: str, version: int) -> Callable[[Any], Any]:
+def choose_setter(name: str, version: int) -> Callable[[Any], Any]:
     """What makes a dataclass or NamedTuple from a map of its fields."""
     known, older = find_reader(name, version)
     if older is not None:

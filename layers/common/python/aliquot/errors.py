@@ -16,6 +16,7 @@
     |- CodecError              bytes that cannot be written or read
     |  |- Unencodable          a value of a type that no extension covers; carries its path
     |  `- Undecodable          malformed, truncated, oversized or damaged bytes
+    |     `- Unopened          one value that its type's reader refuses: it costs its record
     |- ParseFailure            one record that does not parse: raised by jobs, filed with kind `parse`
     |- TryAgain                one record that may succeed later: raised by jobs, tried again after a pause
     |- BatchDependent          a job whose rows depend on a record's neighbours in its batch
@@ -191,6 +192,10 @@ class Undecodable(CodecError):
 
     def __str__(self) -> str:
         return f"{self.what} cannot be read: {self.reason}"
+
+
+class Unopened(Undecodable):
+    """One value that its type's reader does not make out of its bytes: it costs its record."""
 
 
 class ParseFailure(AliquotError):

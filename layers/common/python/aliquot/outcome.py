@@ -97,7 +97,8 @@ class OutcomeReader:
     """An outcome's object, unpacked block by block as asked; raises Undecodable where it is damaged.
 
     Args:
-        opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+        opens: values of registered types and tables are made, for a job, as each is asked for; else they
+            stay `Stored`.
     """
 
     def __init__(self, body: bytes, *, opens: bool = False) -> None:

@@ -146,6 +146,12 @@ def find_reader(name: str, version: int) -> tuple[Known, Callable[[Any], Any] | 
     raise NotRegistered(f"a value of type {name!r} in version {version}; this release reads {read}")
 
 
+def is_current(name: str, version: int) -> bool:
+    """Whether values of this version are read by no function of a user's; raises NotRegistered."""
+    known, older = find_reader(name, version)
+    return known.from_bytes is None and older is None
+
+
 def _load_home(name: str) -> bool:
     """Register the family of a type's package, which is there where its values were made."""
     home = _HOMES.get(name.partition(".")[0])

@@ -18,7 +18,7 @@ from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
-from aliquot.codec import Stored, name_stored, pack, unpack
+from aliquot.codec import Stored, is_column, name_stored, pack, unpack, unpack_late
 from aliquot.columnar import is_arrow, is_table, join_tables, name_kind, pack_table, unpack_table
 from aliquot.envelope import Part, is_count
 from aliquot.errors import Undecodable
@@ -76,7 +76,8 @@ class Block:
         """Read a block; raises Undecodable.
 
         Args:
-            opens: values of registered types and tables are made, for a job; else they stay `Stored`.
+            opens: values of registered types and tables are made, for a job, as each is asked for; else they
+                stay `Stored`.
         """
         body = unpack(part.open("block"), "block")
         try:
@@ -114,9 +115,10 @@ def _unpack_columns(body: dict[str, Any], *, opens: bool) -> Mapping[str, Any]:
         table = unpack_table(body["table"], "block")
         return dict(zip(table.schema.names, table.columns, strict=True))
     columns = {
-        name: unpack(values, f"column {name!r}", opens=opens) for name, values in body["columns"].items()
+        name: unpack_late(values, f'row["{name}"]') if opens else unpack(values, f"column {name!r}")
+        for name, values in body["columns"].items()
     }
-    if not all(type(values) is list for values in columns.values()):
+    if not all(is_column(values) for values in columns.values()):
         raise Undecodable("block", "its columns are garbled, or not as long as its rows")
     return columns
 
