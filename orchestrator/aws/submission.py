@@ -19,9 +19,11 @@ from aliquot.cutter import describe_reads
 from aliquot.cutting import Cut, cut_chunks
 from aliquot.errors import BadOption, DatasetError, FolderInUse, Interrupted
 from aliquot.readers import Batch
+from aliquot.told import TABLES, tell
 from orchestrator.aws.folder import CloudAddress, make_token, name_run, write_address
 from orchestrator.aws.package import Package, build_package
 from orchestrator.aws.preparing import Preparing
+from orchestrator.aws.reducing import check_summary
 from orchestrator.aws.references import list_references, upload_any
 from orchestrator.aws.room import check_room
 from orchestrator.aws.run import CloudRun
@@ -102,9 +104,10 @@ class Submitting:
         Args:
             before: the address of the run in this folder, begun with the same request.
         Raises:
-            UsageError: the job's own, BadReference where workers have no room for what it carries, or
-                FolderInUse where its code has changed since.
+            UsageError: the job's own, JobError where reducers cannot import it, BadReference where workers
+                have no room for what it carries, or FolderInUse where its code has changed since.
         """
+        check_summary(self._request.known)
         package = self._build_package()
         sha256 = package.sha256 if package is not None else ""
         references = measure_references(self._request.options)
@@ -119,6 +122,7 @@ class Submitting:
             now = make_manifest(self._request, settings.freeze(site.stack), sha256)
             now |= {"code": opened.code, "versions": dict(opened.versions)}
             now["reads"] = describe_reads(self._request.known.job.reads)  # for a stack that cuts
+            now[TABLES] = tell(self._request.known.job)  # for one that reduces
             address = before or make_address(site, profile, now)
             check_code(address.manifest, now, self._folder.path)
             write_address(self._folder.path, address)

@@ -152,6 +152,62 @@ def list_shards(targets: list[str], templates: Path, n_shards: int) -> set[str]:
     return {name_shard(number) for number in number_shards(hash_keys(keys), n_shards).tolist()}
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("stack")
+def test_rich_rows_on_a_stack_are_those_of_a_local_run(desk):
+    """Molecules and arrays, of a job whose module imports RDKit, which reducers lack."""
+    desk.write("rich.py", RICH)
+    desk.write("data.csv", "smiles,name\nCCO,a\nC[C@H](O)F,ccc\nnone,bad\n")
+    words = ("run", "rich:job", "data.csv", "--max-failed", "90%", "--quiet")
+    stack = ("--on", "aws:rehearsal", "--code", ".")
+    for place in (("--out", "here"), ("--out", "there", *stack)):
+        said = desk.aliquot(*words, *place)
+        assert said.code == 0, said.err
+    here, there = desk.table("here"), desk.table("there")
+    assert there.schema.equals(here.schema, check_metadata=True)
+    assert there.equals(here)
+    assert here.column("name").to_pylist() == ["a", "ccc"]
+    said = desk.aliquot("run", "rich:summed", "data.csv", "--out", "summed", *stack)
+    assert said.code == 2
+    assert "they lack rdkit: import rdkit inside its open" in said.err
+
+
+RICH = """
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+import numpy as np
+from aliquot.job import Job, Stage
+from rdkit import Chem
+
+class Row(NamedTuple):
+    name: str
+    mol: Chem.Mol
+    vector: Any
+
+@dataclass(frozen=True)
+class Options:
+    pass
+
+def build(record):
+    mol = Chem.MolFromSmiles(record["smiles"])
+    mol.SetProp("n", record["name"])
+    return [Row(record["name"], mol, np.arange(3.0))]
+
+def mark(row):
+    row.mol.SetProp("n", row.mol.GetProp("n") * 2)
+    return [Row(row.name, row.mol, row.vector * 2)]
+
+def open_build(options, prepared):
+    return lambda records: map(build, records)
+
+def open_mark(options, prepared):
+    return lambda rows: map(mark, rows)
+
+stages = (Stage("build", open_build, writes=Row), Stage("mark", open_mark))
+job = Job("rich", 1, Options, stages, writes=Row)
+summed = replace(job, summary=lambda options, prepared: None)
+"""
+
 WIDE = """
 from dataclasses import dataclass
 from aliquot import Job, Stage

@@ -27,8 +27,11 @@ from aliquot.errors import NoRoom, OpenFailed, StoreError, Undecodable
 from aliquot.fetching import FileServer
 from aliquot.folders import Listing, is_digest, is_inside, read_listing
 from aliquot.job import Job
+from aliquot.keys import MANIFEST
 from aliquot.loading import JobSpec, NoOptions, describe_function, load_job, make_options
+from aliquot.notes import decoding
 from aliquot.references import map_references, walk_references
+from aliquot.told import TABLES, make_told
 
 REFERENCES = "references/"
 PREPARED = "prepared/"
@@ -83,8 +86,12 @@ class Carried:
         """The run's job, its options and prepared files, for what needs no host; references stay away.
 
         A function that a run brings is not imported: its columns are its rows', it has no summary, and what
-        it needs may not be here. Of a job that this stack does not run nothing was done.
+        it needs may not be here; nor is a job of which the manifest tells all that tables need. Of a job that
+        this stack does not run nothing was done.
         """
+        if manifest.get(TABLES) is not None:
+            with decoding(MANIFEST):
+                return make_told(manifest["job"], manifest[TABLES]), NoOptions(), self._cache.folder
         self._hold(run, manifest)
         try:
             address, search_path = self._find_code(manifest)

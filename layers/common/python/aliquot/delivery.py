@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from aliquot.chunk import ChunkReader
 from aliquot.columnar import has_type
@@ -39,6 +39,7 @@ from aliquot.tables import (
     repeat_values,
     write_table,
 )
+from aliquot.told import declare_kinds
 
 FAILURES = {
     "record": {"int"},
@@ -78,7 +79,7 @@ def gather_columns(job: Job, ledger: Ledger, roster: Roster) -> tuple[Columns, E
     """The columns of a roster's result, and what its outcomes took; raises UnreadableOutcome."""
     found, effort = gather_kinds(ledger, roster)
     of_tables = any(map(has_type, chain.from_iterable(found.values())))
-    declared = Columns(_declare_kinds(job), {}, is_numbered=not (of_tables or _has_number(job, ledger)))
+    declared = Columns(declare_kinds(job), {}, is_numbered=not (of_tables or _has_number(job, ledger)))
     return declared.merge(Columns(found, _gather_kept(ledger, roster))), effort
 
 
@@ -213,15 +214,6 @@ class _PieceTables:
         for name in (self._id, self._line):
             columns[name] = [_text(_value_at(piece.chunk, name, index)) for index in empty]
         writer.write(columns)
-
-
-def _declare_kinds(job: Job) -> dict[str, set[str]]:
-    """The kinds of value that a job's row type declares, by column: of simple types, empty for others."""
-    declared: dict[str, set[str]] = {}
-    for spec in read_fields(job.writes) if job.writes else ():
-        parts = get_args(spec.type) or (spec.type,)
-        declared[spec.name] = {part.__name__ for part in parts if part in (bool, int, float, str, bytes)}
-    return declared
 
 
 def _gather_kept(ledger: Ledger, roster: Roster) -> dict[str, set[str]]:

@@ -44,6 +44,7 @@ from aliquot.request_references import RequestReferences, spell_option, spell_ur
 from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
 from aliquot.stages import find_late_rate
 from aliquot.surroundings import Surroundings
+from aliquot.told import TABLES, tell
 
 MOST_OBJECTS = 10_000  # of a dataset: every worker reads the manifest that lists them
 _ADDRESS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -210,7 +211,8 @@ class Intake:
         )
         place = {"name": permits.stack, "region": permits.region, "state_machine": permits.state_machine}
         place["kms_key"] = around.encryption.get("SSEKMSKeyId", "")
-        return {**manifest, "reads": describe_reads(job.reads), "stack": place, "request": dropped.url}
+        told = {"reads": describe_reads(job.reads), TABLES: tell(job)}
+        return {**manifest, **told, "stack": place, "request": dropped.url}
 
     def _find_job(self, request: RunRequest) -> tuple[Job, str]:
         """The job that a request names and its address; raises RequestRefused where this stack has it not."""
