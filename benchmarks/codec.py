@@ -99,17 +99,16 @@ class Hit:
     smiles: str
 
 
-def read_column(body: bytes) -> Any:
-    """A column as a host reads it, all of it; a table, which is one value of such a column, as ever."""
-    column = unpack_late(body, "column")
-    return unpack(body, opens=True) if column is None else list(column)
+def read_column(body: bytes) -> list[Any]:
+    """A column as a host reads it, all of it."""
+    return list(unpack_late(body, "column"))
 
 
 def list_ways(case: Case) -> dict[str, Way]:
     """The codec, the pickles, and what else the case can go by."""
     plain = partial(Chem.SetDefaultPickleProperties, _DEFAULT)
     ways = {
-        CODEC: case.codec,
+        CODEC: case.codec if isinstance(case.values, list) else Way(pack, partial(unpack, opens=True)),
         PICKLE: Way(partial(pickle.dumps, protocol=5), pickle.loads, plain),
         "cloudpickle": Way(partial(cloudpickle.dumps, protocol=5), pickle.loads, plain),
     }

@@ -18,6 +18,8 @@ from aliquot.errors import Undecodable, Unencodable
 
 TABLE = pa.table({"n": [1, None], "s": ["x", "y"], "l": [[1], [2, 3]]}, metadata={"k": "v"})
 
+FLAT = pa.table({"n": [1, None, 3], "s": ["x", "y", None], "b": [True, None, False]}, metadata={"k": "v"})
+
 
 def read_back(value: Any) -> Any:
     read = unpack(pack({"x": [value]}), opens=True)["x"][0]
@@ -26,7 +28,11 @@ def read_back(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "table", [TABLE, TABLE.slice(1), TABLE.slice(0, 0), pa.concat_tables([TABLE, TABLE])]
+    "table",
+    [
+        *(TABLE, TABLE.slice(1), TABLE.slice(0, 0), pa.concat_tables([TABLE, TABLE])),
+        *(FLAT, FLAT.slice(1), FLAT.slice(0, 0), pa.concat_tables([FLAT, FLAT])),
+    ],
 )
 def test_arrow_tables_read_back_with_chunks_and_metadata(table: pa.Table) -> None:
     read = read_back(table)
@@ -48,6 +54,13 @@ def test_a_table_is_read_without_a_copy_of_its_columns() -> None:
     "frame",
     [
         pd.DataFrame({"n": [1, 2], "x": [0.5, np.nan]}),
+        pd.DataFrame(
+            {"s": ["x", None], "b": [True, False], "h": np.array([1, -0.0], "f2")},
+            index=pd.RangeIndex(5, 1, -2),
+        ).rename_axis(index="row", columns="what"),
+        pd.DataFrame({"n": [1]}).rename_axis(columns="long" * 60),
+        pd.concat([pd.DataFrame({"s": ["a"]}), pd.DataFrame({"s": ["b"]})], ignore_index=True),
+        pd.DataFrame({"s": pd.Series([], dtype="str"), "x": pd.Series([], dtype="f4")}),
         pd.DataFrame(
             {"s": ["x", None], "c": pd.Categorical(["u", "v"]), "i": pd.array([1, None], dtype="Int64")}
         ),

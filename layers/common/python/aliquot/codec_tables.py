@@ -1,7 +1,8 @@
 """Tables and frames: Arrow's own stream, read without a copy, and back as what they were.
 
     pyarrow Table, RecordBatch     as they are, with chunks and metadata
-    pandas DataFrame, Series       through Arrow; what Arrow would change is refused
+    pandas DataFrame, Series       through Arrow; what Arrow would change is refused. Numbers and texts on a
+                                   range column by column, without what else pandas looks for
     polars DataFrame, Series       as polars writes them
 
 The stream lies at a multiple of 16 from the payload's start. Owns extension 8. Imports pyarrow, pandas and
@@ -22,6 +23,8 @@ from aliquot.errors import Unencodable
 
 if TYPE_CHECKING:
     from aliquot.codec import Reading, Writing
+
+_LONGEST_LABEL = 50  # of an index, beside the table
 
 
 def write_table(value: Any, _: Writing) -> Any:
@@ -81,10 +84,18 @@ def _write_pandas(frame: Any) -> tuple[Any, Any]:
 
     if frame.attrs:
         raise Unencodable(".attrs", "attributes of a pandas frame")
+    if _is_plain(frame):
+        columns = [frame[name] for name in frame.columns]
+        arrays = [
+            pa.array(column.to_numpy() if column.dtype.kind in "biuf" else column.array) for column in columns
+        ]
+        index = frame.index
+        more = [index.start, index.stop, index.step, index.name, frame.columns.name]
+        return more, _write_arrow(pa.Table.from_arrays(arrays, list(frame.columns)))[1]
     freq = getattr(frame.index, "freqstr", None)
     try:
         table = pa.Table.from_pandas(frame)
-        is_same = _is_sure(frame) or _is_same(_make_pandas(table, freq), frame)
+        is_same = _is_same(_make_pandas(table, freq), frame)
     except (pa.ArrowException, ValueError, TypeError, KeyError, NotImplementedError) as err:
         reason = str(err).partition("\n")[0]
         raise Unencodable("", f"pandas frame that Arrow does not hold ({reason})") from err
@@ -93,8 +104,8 @@ def _write_pandas(frame: Any) -> tuple[Any, Any]:
     return freq, _write_arrow(table)[1]
 
 
-def _is_sure(frame: Any) -> bool:
-    """Whether all that a frame has is what Arrow gives back as it is."""
+def _is_plain(frame: Any) -> bool:
+    """Whether a frame is columns of plain numbers and texts on a range, and nothing else."""
     import numpy as np
     import pandas as pd
 
@@ -108,7 +119,34 @@ def _is_sure(frame: Any) -> bool:
         and type(frame.columns) is pd.Index
         and str(frame.columns.dtype) == "str"
         and bool(frame.columns.is_unique)
+        and frame.columns.size > 0
+        and all(
+            name is None or (type(name) is str and len(name) <= _LONGEST_LABEL)
+            for name in (frame.index.name, frame.columns.name)
+        )
     )
+
+
+def _make_plain(table: Any, more: Any) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    start, stop, step, name, columns_name = more
+    texts = pd.StringDtype("pyarrow", na_value=np.nan)
+    held = {
+        column: texts.__from_arrow__(values) if _is_text(values.type) else values.to_numpy()
+        for column, values in zip(table.column_names, table.columns, strict=True)
+    }
+    frame = pd.DataFrame(held, pd.RangeIndex(start, stop, step, name=name))
+    if columns_name is not None:
+        frame.columns.name = columns_name
+    return frame
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind))
 
 
 def _is_same(read: Any, frame: Any) -> bool:
@@ -141,7 +179,8 @@ def _make_pandas(table: Any, freq: str | None) -> Any:
 
 
 def _read_pandas(stream: memoryview, freq: Any) -> Any:
-    return _make_pandas(_read_arrow(stream, None), freq)
+    table = _read_arrow(stream, None)
+    return _make_plain(table, freq) if type(freq) is list else _make_pandas(table, freq)
 
 
 def _write_series(series: Any) -> tuple[Any, Any]:
