@@ -3,8 +3,9 @@
 
     python scripts/docs.py
 
-Pages are the Markdown files of the repository, where people read them too; their links are relative and hold
-in both places. What a page links to beside pages (a source file, an example) is copied along.
+So does a page of docs/ or benchmarks/ that the navigation in mkdocs.yml does not name. Pages are
+the Markdown files of the repository, where people read them too; their links are relative and hold in both
+places. What a page links to beside pages (a source file, an example) is copied along.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main() -> int:
     for extra in (ROOT / "docs" / "site").iterdir():
         copy(extra)
     return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"],
+        [sys.executable, "-m", "mkdocs", "build", "--strict"],  # --quiet would pass over every warning
         cwd=ROOT,
         check=False,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
@@ -42,9 +43,11 @@ def main() -> int:
 
 
 def find_pages() -> Iterator[Path]:
-    """The Markdown files that the navigation names."""
+    """The Markdown files that the navigation names, and those that it has to."""
     said = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     yield from (ROOT / name for name in re.findall(r": (\S+\.md)$", said, re.MULTILINE))
+    for folder in ("docs", "benchmarks"):
+        yield from (ROOT / folder).glob("*.md")
 
 
 def find_links(page: Path) -> Iterator[Path]:

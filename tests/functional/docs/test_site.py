@@ -21,7 +21,7 @@ def site(project_root: Path) -> Path:
     return project_root / "build" / "site"
 
 
-def test_the_site_is_built_without_a_dead_link(site: Path) -> None:
+def test_the_site_is_built_without_a_dead_link_or_a_page_left_out(site: Path) -> None:
     assert "Aliquot" in (site / "index.html").read_text()
 
 
