@@ -170,14 +170,15 @@ class WatchSession:
         from orchestrator.report.writing import write_softly
 
         self._say(_REPORTING)
-        write_softly(lambda: explain_fetched(self._path, run.address, manifest, published.reason), run.ledger)
+        folder, reason = self._path, published.reason
+        write_softly(folder, lambda: explain_fetched(folder, run.address, manifest, reason), run.ledger)
 
     def _tell_live(self, run: CloudRun, manifest: Mapping[str, Any]) -> Callable[[], None]:
         """What writes the report anew after a look, from time to time."""
         from orchestrator.explain import Explained, State
         from orchestrator.report.writing import Rewriting
 
-        rewriting = Rewriting(run.ledger)
+        rewriting = Rewriting(self._path, run.ledger)
 
         def looked() -> None:
             state = State("running", describe_progress(self.progress))

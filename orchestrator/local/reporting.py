@@ -30,4 +30,4 @@ def _report(folder: Path, ledger: Ledger) -> None:
 
     if not (ledger.read_manifest() or {}).get("code"):
         return  # its job was not opened: there is nothing to report
-    write_softly(lambda: explain_local(folder, ledger, None), ledger)
+    write_softly(folder, lambda: explain_local(folder, ledger, None), ledger)

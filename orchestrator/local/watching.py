@@ -48,8 +48,12 @@ class LocalWatch:
         self._interrupt.set()
 
     def run(self) -> None:
-        """Look until nobody works in the folder; raises FolderInUse where the run is not finished then."""
-        rewriting = Rewriting(self._ledger)
+        """Look until nobody works in the folder.
+
+        Raises:
+            FolderInUse: the run is not finished then. StoreError: its last report cannot be written.
+        """
+        rewriting = Rewriting(self._path, self._ledger)
         while find_worker(self._path) is not None:
             rewriting.rewrite(self._look)
             if self._interrupt.wait(_LOOK_S):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aliquot.errors import AliquotError, StoreError
+from aliquot.errors import AliquotError
 from aliquot.ledger import Ledger
 from orchestrator.explain import Explained, explain_run
 from orchestrator.local.folder import open_folder
-from orchestrator.report.writing import REPORT, write_report
+from orchestrator.report.writing import write_report
 
 
 def write_now(folder: Path, profile: str | None = None, region: str | None = None) -> Path:
@@ -25,10 +25,7 @@ def write_now(folder: Path, profile: str | None = None, region: str | None = Non
         written.
     """
     told = explain_run(folder, profile, region)
-    try:
-        return write_report(told, find_ledger(told, profile), is_live=told.state.word == "running")
-    except OSError as err:
-        raise StoreError(str(folder / REPORT), f"cannot be written: {err.strerror or err}") from err
+    return write_report(told, find_ledger(told, profile), is_live=told.state.word == "running")
 
 
 def find_ledger(told: Explained, profile: str | None) -> Ledger | None:

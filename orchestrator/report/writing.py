@@ -15,11 +15,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from aliquot.errors import AliquotError
+from aliquot.errors import AliquotError, StoreError
 from aliquot.ledger import Ledger
 from aliquot.loading import JobSpec
 from orchestrator.catalog import find_job_at
@@ -32,7 +34,7 @@ from orchestrator.results import list_failures
 
 REPORT = "report.html"
 _MOST_READ, _OF_EACH, _MOST_SHOWN = 20_000, 60, 240
-_UNWRITTEN = "the report was not written (aliquot show DIR --html tries again): %s"
+_UNWRITTEN = "the report was not written (`aliquot show %s --html` tries again): %s"
 _REST = 10.0  # times what writing took
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ _log = logging.getLogger(__name__)
 def write_report(
     told: Explained, ledger: Ledger | None, *, is_live: bool = False, known: Headers | None = None
 ) -> Path:
-    """Write the report of a run into its folder; gives its path. Raises StoreError, OSError.
+    """Write the report of a run into its folder; gives its path. Raises StoreError.
 
     Args:
         told: what its folder tells.
@@ -58,28 +60,32 @@ def write_report(
     try:
         aside.write_bytes(make_page(told, sections, made, is_live=is_live))
         aside.replace(path)
+    except OSError as err:
+        raise StoreError(str(path), f"cannot be written: {err.strerror or err}") from err
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is read-only says so of a file that is not there, too
+            aside.unlink(missing_ok=True)
     return path
 
 
-def write_softly(tell: Callable[[], Explained], ledger: Ledger) -> None:
+def write_softly(folder: Path, tell: Callable[[], Explained], ledger: Ledger) -> None:
     """As `write_report`, at a run's end: whatever stands against it is no failure of the run."""
     try:
         write_report(tell(), ledger)
     except Exception as err:  # noqa: BLE001 - a boundary: the run is delivered, or has its own error to tell
-        _log.warning(_UNWRITTEN, _say(err))
+        _warn(folder, err)
 
 
 class Rewriting:
     """The report of a run that goes on, written anew from time to time.
 
     Args:
+        folder: of the run.
         ledger: the run's objects.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        self._folder, self._ledger = folder, ledger
         self._known: Headers = {}
         self._due_s = 0.0
 
@@ -91,15 +97,16 @@ class Rewriting:
         try:
             write_report(tell(), self._ledger, is_live=True, known=self._known)
         except (AliquotError, OSError) as err:
-            _log.warning(_UNWRITTEN, _say(err))
+            _warn(self._folder, err)
         ended_s = time.monotonic()
         self._due_s = ended_s + max(AGAIN_S, _REST * (ended_s - began_s))
 
 
-def _say(err: Exception) -> str:
-    """One line about an error; of one that nobody foresaw its class too."""
+def _warn(folder: Path, err: Exception) -> None:
+    """Say in one line why there is no report; of an error that nobody foresaw its class too."""
     said = " ".join(str(err).split())[:300]
-    return said if isinstance(err, AliquotError | OSError) else f"{type(err).__name__}: {said}"
+    is_foreseen = isinstance(err, AliquotError | OSError)
+    _log.warning(_UNWRITTEN, quote(str(folder)), said if is_foreseen else f"{type(err).__name__}: {said}")
 
 
 def _pick_failures(told: Explained) -> list[Mapping[str, Any]]:

@@ -49,6 +49,12 @@ def test_every_end_of_a_run_leaves_a_report_and_show_writes_it_anew(desk):
     again = desk.aliquot("show", "out", "--html")
     assert (again.code, again.out) == (0, "out/report.html\n")
     assert read(desk).count("ValueError: no ") == 10
+    (desk.folder / "out" / "report.html").unlink()
+    (desk.folder / "out" / "report.html").mkdir()
+    for command in ("show", "watch"):
+        failed = desk.aliquot(command, "out", "--html")
+        assert failed.code == 2
+        assert failed.err.startswith("aliquot: out/report.html: cannot be written: Is a directory\n")
     refused = desk.aliquot("show", "out", "--open")
     assert refused.code == 2
     assert "--html" in refused.err
