@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any
 
 from aliquot.errors import AliquotError
+from aliquot.references import is_reference
 from orchestrator.catalog import find_job
 from orchestrator.explain import Explained
 from orchestrator.options import list_told, name_flag
@@ -22,6 +23,8 @@ _FLAGS = {
     "max_failed": "--max-failed",
     "ending": "--format",
     "threads": "--threads",
+    "rate": "--rate",
+    "retries": "--retries",
     "budget_usd": "--budget-usd",
 }
 _DEFAULTS = {"max_failed": "5%", "ending": "parquet"}
@@ -55,8 +58,10 @@ def _list_options(job: str, options: Mapping[str, Any]) -> Iterator[list[str]]:
         if isinstance(value, bool):
             if value:
                 yield [flag]
+        elif is_reference(value):
+            yield [flag, str(value["path"])]
         elif isinstance(value, Mapping):
-            yield [flag, str(value.get("path"))]
+            yield from ([flag, f"{each}={reference['path']}"] for each, reference in value.items())
         else:
             yield [flag, str(value)]
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aliquot.references import walk_references
 from orchestrator.explain import Explained
 from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd
 from orchestrator.report.charts import (
@@ -345,9 +346,10 @@ def _show_reproduction(reported: Reported) -> Iterator[str]:
     rows += [[Cell("code of the job (SHA-256)"), Cell(manifest["code"] or "not opened yet", is_code=True)]]
     if manifest.get("package"):
         rows.append([Cell("package that travelled (SHA-256)"), Cell(manifest["package"], is_code=True)])
-    for name, value in manifest["options"].items():
-        if isinstance(value, Mapping) and "sha256" in value:
-            rows.append([Cell(f"{name}: {value.get('path')}"), Cell(str(value["sha256"]), is_code=True)])
+    rows += [
+        [Cell(f"{name}: {reference['path']}"), Cell(reference["sha256"], is_code=True)]
+        for name, reference in walk_references(manifest["options"])
+    ]
     for source in identity.get("sources", ())[:50]:
         size = source.get("size_bytes")
         said = f"{size:,} bytes" if isinstance(size, int) else "a pipe"

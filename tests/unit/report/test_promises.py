@@ -58,8 +58,10 @@ def test_budgets_and_plans_stand_beside_what_was_taken():
 
 
 def test_the_command_says_what_was_chosen_and_survives_a_shell():
-    spelt = spell_command(told({}, threads=4, max_failed="10", budget_time_s=90.0))
-    assert spelt == (
-        "aliquot run words:count 'a b.csv' --column x=y --keep k --max-failed 10 --threads 4 "
-        "--budget-time 90s --out runs/a-again"
+    chosen = {"threads": 4, "rate": "50/s", "retries": 0, "max_failed": "10", "budget_time_s": 90.0}
+    explained = told({}, **chosen)
+    explained.manifest["options"]["table"] = {"n m": {"path": "n.parquet", "sha256": "0"}}
+    assert spell_command(explained) == (
+        "aliquot run words:count 'a b.csv' --table 'n m=n.parquet' --column x=y --keep k --max-failed 10 "
+        "--threads 4 --rate 50/s --retries 0 --budget-time 90s --out runs/a-again"
     )
