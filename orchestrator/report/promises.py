@@ -70,10 +70,10 @@ def _judge_budgets(told: Explained, summary: Mapping[str, Any]) -> Iterator[Prom
     settings, total = told.manifest["settings"], told.invoice["total"]
     most_s, most_usd = settings.get("budget_time_s"), settings.get("budget_usd")
     if most_s is not None:
-        is_kept = summary["elapsed_s"] <= most_s or not summary["not_tried"]
+        is_kept = summary["elapsed_s"] <= most_s or summary["not_tried"]
         said = f"{describe_seconds(summary['elapsed_s'])} of {describe_seconds(most_s)}"
-        said += ": it stopped there, and delivered what was finished" if summary["not_tried"] else ""
-        yield Promise("Within its time", KEPT if is_kept or summary["not_tried"] else BROKEN, said)
+        said += ": it stopped, and delivered what was finished" if summary["not_tried"] else ""
+        yield Promise("Within its time", KEPT if is_kept else BROKEN, said)
     if most_usd is not None:
         said = f"{describe_usd(total)} of {describe_usd(most_usd)}"
         yield Promise("Within its budget", KEPT if total <= most_usd else BROKEN, said)

@@ -55,6 +55,9 @@ def test_budgets_and_plans_stand_beside_what_was_taken():
     assert found["Cost as planned"] == "broken"
     found = states(told({"elapsed_s": 22.0}, {"total": 0.6, "estimated": 0.5}, **asked))
     assert found["Within its budget"] == found["Time as planned"] == found["Cost as planned"] == "kept"
+    assert states(told({"elapsed_s": 61.0}, **asked))["Within its time"] == "broken"
+    stopped = {"elapsed_s": 61.0, "done": 80, "not_tried": 10}
+    assert states(told(stopped, **asked))["Within its time"] == "kept"
 
 
 def test_the_command_says_what_was_chosen_and_survives_a_shell():
