@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +46,14 @@ def test_an_outcome_carries_its_trace_and_a_garbled_one_costs_no_rows():
     for garbled in ([1, 2], ["2", 9, 3, [[], []]], ["2", 0, 1, [[[-1, 2]], []]], ["x" * 99, 0, 1, [[], []]]):
         assert Trace.from_header({"trace": garbled}) is None
     assert not is_spread([[[1, 2, 3]], []])
+
+
+def test_forged_times_and_bins_are_none():
+    """A chart has every bin between two, and every time as a date."""
+    last = find_bin((1 << 64) - 1)
+    assert is_spread([[[last, 1]], []])
+    assert not is_spread([[[last + 1, 1]], []])
+    years = 253_402_300_799_999
+    assert datetime.fromtimestamp(years / 1000, UTC).year == 9999
+    assert Trace.from_header({"trace": ["1", 0, years, [[], []]]}) is not None
+    assert Trace.from_header({"trace": ["1", 0, years + 1, [[], []]]}) is None

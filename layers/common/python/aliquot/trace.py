@@ -19,7 +19,8 @@ from aliquot.envelope import is_count
 
 FINE_NS = 100_000
 _MOST_SLOW = 3  # records that a spread names
-_MOST_BINS = 256  # of 64-bit numbers there are no more
+_MOST_BINS = 260  # of 64-bit numbers there are no more; whoever draws them makes all between two
+_LATEST_MS = 253_402_300_800_000  # where years have five digits, which no calendar of Python's tells
 _LONGEST_NAME = 64
 
 
@@ -93,7 +94,7 @@ class Trace:
             return None
         worker, began_ms, ended_ms, spread = found
         is_sound = type(worker) is str and len(worker) <= _LONGEST_NAME and is_spread(spread)
-        if not (is_sound and is_count(began_ms) and is_count(ended_ms) and began_ms <= ended_ms):
+        if not (is_sound and is_count(began_ms) and is_count(ended_ms) and began_ms <= ended_ms < _LATEST_MS):
             return None
         return cls(worker, began_ms, ended_ms, Spread.from_plain(spread))
 
@@ -112,7 +113,8 @@ def start_bin_ns(at: int) -> int:
 
 def is_spread(value: Any) -> bool:
     """Whether these are a spread's plain values."""
-    return type(value) is list and len(value) == 2 and all(map(_are_pairs, value))
+    is_sound = type(value) is list and len(value) == 2 and all(map(_are_pairs, value))
+    return is_sound and all(at < _MOST_BINS for at, _ in value[0])
 
 
 def _are_pairs(rows: Any) -> bool:
