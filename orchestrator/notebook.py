@@ -54,7 +54,7 @@ def show_progress(progress: Progress) -> str:
     answered, n_total = count_answered(progress)
     known = f' value="{answered}" max="{n_total}"' if n_total and progress.phase == RUNNING else ""
     said = text(describe_progress(progress))
-    return f'{_STYLE}<div class="aliquot"><progress{known} aria-label="progress"></progress> {said}</div>'
+    return _wrap([f'<progress{known} aria-label="progress"></progress> {said}'])
 
 
 def show_plan(said: str) -> str:
@@ -84,7 +84,8 @@ def show_rows(dataset: pyarrow.dataset.Dataset) -> str:
 
 
 def _wrap(parts: Iterable[str]) -> str:
-    return f'{_STYLE}<div class="aliquot">{"".join(parts)}</div>'
+    """Parts of a cell's output, in which two dollar signs are no formula."""
+    return f'{_STYLE}<div class="aliquot tex2jax_ignore mathjax_ignore">{"".join(parts)}</div>'
 
 
 def _tabulate(said: str) -> str:
