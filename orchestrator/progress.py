@@ -196,6 +196,12 @@ def describe_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def list_some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def describe_usd(usd: float) -> str:
     """Dollars, with as many digits as say something: $12.40, $0.31, $0.0042."""
     return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.4f}"

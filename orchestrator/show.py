@@ -17,7 +17,7 @@ from aliquot.references import map_references
 from orchestrator.catalog import find_job, list_jobs
 from orchestrator.explain import Explained
 from orchestrator.options import list_told, name_flag
-from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd
+from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd, list_some
 from orchestrator.results import find_table, read_invoice, read_object
 from orchestrator.times import StageTimes
 
@@ -74,7 +74,7 @@ def _describe_request(told: Explained) -> list[str]:
     lines = [
         f"job       {manifest['job']} ({version})",
         f"begun     {manifest['created']}",
-        f"dataset   {_list_some(manifest['source_names'])}",
+        f"dataset   {list_some(manifest['source_names'])}",
         f"options   {_describe_options(manifest['options'])}",
     ]
     if told.address is None or told.remote is None:
@@ -228,11 +228,6 @@ def _wrap(text: str, indent: int) -> list[str]:
 def _describe_options(options: Mapping[str, Any]) -> str:
     shown = {name: map_references(value, itemgetter("path")) for name, value in options.items()}
     return ", ".join(f"{name}={value}" for name, value in shown.items()) or "none"
-
-
-def _list_some(names: list[str]) -> str:
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _describe_counts(summary: Mapping[str, Any]) -> str:

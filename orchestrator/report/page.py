@@ -55,7 +55,7 @@ def make_page(
         if is_live
         else ""
     )
-    title = f"{told.manifest['job']}: {told.folder.name}"
+    title = f"{told.manifest['job']}: {told.folder.resolve().name}"
     no_charts = '<p class="note">Plotly is not installed, so there are no charts.</p>' if not plotly else ""
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

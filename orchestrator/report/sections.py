@@ -15,7 +15,7 @@ from typing import Any
 
 from aliquot.references import walk_references
 from orchestrator.explain import Explained
-from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd
+from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd, list_some
 from orchestrator.report.charts import (
     list_bins,
     make_bars,
@@ -106,8 +106,7 @@ def _list_request(told: Explained) -> Iterator[tuple[str, str]]:
     yield "Where", "this machine" if told.place == "local" else told.place
     if told.remote:
         yield "Run", told.remote
-    names = manifest["source_names"]
-    yield "Dataset", ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
+    yield "Dataset", list_some(manifest["source_names"])
     if summary is None:
         return
     yield "Rows", f"{summary['rows']:,}"
