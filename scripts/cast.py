@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Play the session at the top of the README in a real terminal, and write it as an animated picture.
+"""Play a run that is killed and resumed in a real terminal, and write that as an animated picture.
 
     python scripts/cast.py [--molecules 470] [--quick] [--out docs/cast]
 

@@ -1,4 +1,4 @@
-"""The session at the top of the README, played again: its rows have to be identical once more."""
+"""The session of scripts/cast.py, played: its rows have to be identical once more."""
 
 from __future__ import annotations
 
