@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,8 +49,14 @@ WAYS = (
     Way(
         "chem,rehearsal", ["aliquot run people.py:name_century people.csv --out run --on rehearsal --code ."]
     ),
-    Way("sql", ["aliquot jobs"]),
-    Way("notebook", ["aliquot jobs"]),
+    Way("sql", ['aliquot run sql people.csv --query "SELECT count(*) AS n FROM chunk" --out run']),
+    Way(
+        "notebook",
+        [
+            "aliquot run people.py:name_century people.csv --out run",
+            """python -c "import aliquot; print(aliquot.Run('run').result.to_pandas())" """,
+        ],
+    ),
     Way("chem,policy,aws,rehearsal,sql,notebook", ["aliquot doctor"]),
 )
 
@@ -92,7 +99,7 @@ def walk(way: Way, wheel: Path, folder: Path) -> int:
     environment = {"HOME": str(home), "PATH": f"{binaries}:{os.environ['PATH']}"}
     for command in way.commands:
         done = subprocess.run(
-            command.split(), cwd=home, env=environment, capture_output=True, text=True, check=False
+            shlex.split(command), cwd=home, env=environment, capture_output=True, text=True, check=False
         )
         sys.stdout.write(f"    {command}: {'ok' if done.returncode == 0 else 'FAILED'}\n")
         if done.returncode:
