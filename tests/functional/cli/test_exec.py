@@ -127,7 +127,7 @@ def test_a_fault_of_the_program_costs_its_record_alone(talker):
         ("./empty", "cannot be started: Exec format error"),
         ("{talk} refuse", "the program refuses: no licence"),
         ("{talk} chat", "beginning with b'Welcome!"),
-        ("{talk} other", "the program answers `open` with a frame 'hello'"),
+        ("{talk} other", "with a frame 'hello'; a program that reads lines takes --lines"),
         ("false", "exited with status 1 before it answered `open`; a program that reads lines takes --lines"),
         ("'unclosed", "cannot be split into words: No closing quotation"),
         (" ", "is empty: give a program"),

@@ -146,7 +146,7 @@ class _Running:
         if frames[0].get("op") == "failed":
             raise BadOption("--command", f"the program refuses: {frames[0].get('reason')}")
         if len(frames) > 1 or frames[0].get("op") != "opened":
-            raise BadOption("--command", f"the program answers `open` with a frame {_show(frames[0])}")
+            raise BadOption("--command", f"the program answers `open` with a frame {_show(frames[0])}{_HINT}")
 
     def _receive(self, timeout_s: float | None) -> list[Frame]:
         """What the program has sent, once it has; nothing at its end, or when the time is up."""
