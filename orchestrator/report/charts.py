@@ -102,16 +102,22 @@ def make_spread(spreads: Mapping[str, tuple[Spread, int]]) -> tuple[Figure | Non
         counts = [count for _, _, count in bins] + [0]
         line = {"color": COLOURS[place % len(COLOURS)], "width": 1.5, "shape": "hv"}
         traces.append({**_scatter(stage, edges, counts, line), "fill": "tozeroy"})
-        half, most = (describe_ms(find_quantile(bins, at)) for at in (0.5, 0.99))
-        longest = describe_ms(spread.slow[0][0] / 1e6) if spread.slow else "under 0.1 ms"
-        said.append(
-            f"{stage}: half of {n_records:,} records within {half}, 99% within {most}, the longest {longest}."
-        )
+        said.append(f"{stage}: {_describe_spread(spread, bins, n_records)}.")
     if not traces:
         return None, "No outcome of this run says how long its records took."
     figure = _lay_out(traces, "records", is_dated=False)
     figure["layout"]["xaxis"] |= {"type": "log", "title": {"text": "milliseconds a record"}, "dtick": 1}
     return figure, " ".join(said)
+
+
+def _describe_spread(spread: Spread, bins: Sequence[tuple[float, float, int]], n_records: int) -> str:
+    """Half, most and the longest in words; a bin's end may lie behind the longest, which bounds it."""
+    longest_ms = spread.slow[0][0] / 1e6 if spread.slow else bins[-1][1]
+    longest = describe_ms(longest_ms) if spread.slow else "under 0.1 ms"
+    if n_records == 1:
+        return f"one record, {longest}"
+    half, most = (describe_ms(min(find_quantile(bins, share), longest_ms)) for share in (0.5, 0.99))
+    return f"half of {n_records:,} records within {half}, 99% within {most}, the longest {longest}"
 
 
 def make_bars(counts: Sequence[tuple[str, float]], title: str, colour: str = "$c1") -> Figure:

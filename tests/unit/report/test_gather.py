@@ -98,3 +98,16 @@ def test_bins_hold_every_record_in_order():
     assert sum(count for _, _, count in bins) == 7
     assert bins[0][2] == 3
     assert all(before[1] == after[0] for before, after in pairwise(bins))
+
+
+def test_no_share_of_records_takes_longer_than_the_longest():
+    """The caption's quantiles are ends of bins, and the last bin ends behind its records."""
+    one, many = Spread(), Spread()
+    one.note(0, 1, 78_700_000)
+    for took_ns in (5_050_000, 3_720_000, 240_000):
+        many.note(0, 1, took_ns)
+    said = make_spread({"merge": (one, 1), "run": (many, 3)})[1]
+    assert said == (
+        "merge: one record, 78.7 ms. "
+        "run: half of 3 records within 4.19 ms, 99% within 5.05 ms, the longest 5.05 ms."
+    )
