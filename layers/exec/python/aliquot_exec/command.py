@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -23,6 +24,8 @@ from aliquot.job import Reference
 PLACE = "{program}"
 _FLAG = "--command"
 _NOTE = "command.json"
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_OF_A_SHELL = re.compile(r"(?<!\S)(?:\|\|?|&&?|;|>>?|<)(?!\S)")
 
 
 def note_command(text: str, program: Reference | None, folder: Path) -> None:
@@ -37,6 +40,11 @@ def note_command(text: str, program: Reference | None, folder: Path) -> None:
         raise BadOption(_FLAG, f"{text!r} cannot be split into words: {err}") from err
     if not words:
         raise BadOption(_FLAG, "is empty: give a program, with its arguments")
+    of_a_shell = _OF_A_SHELL.search(_QUOTED.sub("_", text))
+    if of_a_shell is not None:
+        raise BadOption(
+            _FLAG, f"holds {of_a_shell[0]!r}, and no shell runs: give one, `sh -c '...'`, or quote it"
+        )
     is_named = any(PLACE in word for word in words)
     if is_named and program is None:
         raise BadOption(_FLAG, f"names {PLACE}, and there is none: give --program FILE")

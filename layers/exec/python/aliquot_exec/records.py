@@ -135,7 +135,9 @@ class _Running:
         frames: list[Frame] = []
         while not frames and not self._channel.is_ended:
             if time.monotonic() > until_s:
-                raise BadOption("--command", f"the program has not answered `open` within {OPEN_S:g} s")
+                raise BadOption(
+                    "--command", f"the program has not answered `open` within {OPEN_S:g} s{_HINT}"
+                )
             try:
                 frames = self._receive(1.0)
             except ProgramFault as err:
