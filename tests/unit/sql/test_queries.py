@@ -187,6 +187,13 @@ def test_a_query_sees_only_what_it_is_given(tmp_path, names):
     ("query", "merge", "said"),
     [
         ("SELEC 1", None, "--query: Parser Error: syntax error"),
+        ("SELECT x FROM reactions", None, "Table with name reactions does not exist! The query sees `chunk`"),
+        (
+            "SELECT x FROM chunk",
+            "FROM chunk",
+            "Table with name chunk does not exist! The query sees `partial`",
+        ),
+        ("SELECT leng(word) FROM chunk", None, 'Did you mean "len"?'),
         ("SELECT y FROM chunk", None, '--query: Binder Error: Referenced column "y"'),
         ("SELECT x FROM chunk", "SELECT y FROM partial", '--merge: Binder Error: Referenced column "y"'),
         (

@@ -81,9 +81,9 @@ def plan(query: str, merge: str | None, tables: Mapping[str, Reference], schema:
         raise BadOption("--query", f"the dataset's columns {said}")
     connection = connect(tables)
     empty = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(schema))).empty_table()
-    rows = _plan_one(connection, "--query", query, CHUNK, empty)
+    rows = _plan_one(connection, "--query", query, [CHUNK, *tables], empty)
     if merge is not None:
-        _plan_one(connection, "--merge", merge, PARTIAL, rows)
+        _plan_one(connection, "--merge", merge, [PARTIAL, *tables], rows)
 
 
 def to_bytes(table: pa.Table) -> bytes:
@@ -101,8 +101,9 @@ def join_bytes(streams: Sequence[bytes]) -> pa.Table:
     )
 
 
-def _plan_one(connection: Any, flag: str, query: str, name: str, empty: pa.Table) -> pa.Table:
-    """The rows that a query gives of none."""
+def _plan_one(connection: Any, flag: str, query: str, names: Sequence[str], empty: pa.Table) -> pa.Table:
+    """The rows that a query gives of none: of an empty table of the first name, beside the others."""
+    name = names[0]
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as err:
@@ -114,7 +115,11 @@ def _plan_one(connection: Any, flag: str, query: str, name: str, empty: pa.Table
     try:
         rows: pa.Table = connection.sql(query).to_arrow_table()
     except duckdb.Error as err:
-        raise BadOption(flag, _say(err)) from err
+        said = _say(err)
+        if "Table with name" in said:  # DuckDB suggests a table of its own
+            seen = ", ".join(f"`{each}`" for each in names)
+            said = f"{said.split(' Did you mean ')[0]} The query sees {seen}"
+        raise BadOption(flag, said) from err
     finally:
         connection.unregister(name)
     return rows
