@@ -68,12 +68,14 @@ def _document(kind: str, out: Path, figures: Mapping[str, Any]) -> dict[str, Any
 
 
 def _describe_stock(out: Path, figures: Mapping[str, Any]) -> str:
+    from orchestrator.estimate import describe_bytes
+
     counts = ", ".join(f"{figures[name]:,} {name}" for name in ("keys", "duplicates", "rejected"))
     lines = [f"{figures['molecules']:,} molecules: {counts}"]
     lines += [f"  {count:,} rejected: {reason}" for reason, count in figures["reasons"].items()]
     parts = "mapped whole" if figures["shards"] == 1 else f"{figures['shards']} shards"
-    size_mb = sum(each.stat().st_size for each in out.iterdir()) / 1e6
-    return "\n".join([*lines, f"{out}: {size_mb:,.1f} MB, {parts}, keys' SHA-256 {figures['keys_sha256']}"])
+    size = describe_bytes(sum(each.stat().st_size for each in out.iterdir()))
+    return "\n".join([*lines, f"{out}: {size}, {parts}, keys' SHA-256 {figures['keys_sha256']}"])
 
 
 @index.command()
@@ -116,6 +118,8 @@ def fingerprints(
 
 
 def _describe_fingerprints(out: Path, figures: Mapping[str, Any]) -> str:
+    from orchestrator.estimate import describe_bytes
+
     lines = [f"{figures['fingerprints']:,} fingerprints, {figures['rejected']:,} records rejected"]
     lines += [f"  {count:,} {reason}" for reason, count in list(figures["reasons"].items())[:_SHOWN_REASONS]]
-    return "\n".join([*lines, f"{out}: {out.stat().st_size / 1e6:,.1f} MB, key {figures['key']}"])
+    return "\n".join([*lines, f"{out}: {describe_bytes(out.stat().st_size)}, key {figures['key']}"])
