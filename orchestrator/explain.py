@@ -186,7 +186,8 @@ def find_local_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any], 
         return _find_open_state(folder, ledger, manifest, worker)
     word = "finished" if stops[-1].reason == SETTLED else "stopped"
     n_answered = summary["done"] + summary["failed"]
-    following = _advise_after(folder, summary, manifest["settings"])
+    is_time_up = stops[-1].reason == TIME_REACHED
+    following = _advise_after(folder, summary, manifest["settings"], is_time_up=is_time_up)
     return State(word, said, following, n_answered, summary["records"])
 
 
@@ -228,10 +229,15 @@ def _find_cloud_state(folder: Path, standing: Standing) -> State:
     return State("broken", f"broken ({execution.cause}): {answered}", resume, *far)
 
 
-def _advise_after(folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    """The command that does what a run on this machine left: with more time where records had too little."""
+def _advise_after(
+    folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any], *, is_time_up: bool
+) -> str | None:
+    """The command that does what a run on this machine left: with more time where there was too little."""
     if summary["not_tried"]:
-        return f"aliquot resume {quote(str(folder))}"
+        budget_s, more = settings.get("budget_time_s"), ""
+        if is_time_up and budget_s is not None:  # which is a total: less than was taken stops at once
+            more = f" --budget-time {2 * max(budget_s, summary['elapsed_s'] // 1):g}s"
+        return f"aliquot resume {quote(str(folder))}{more}"
     if not summary["failed"]:
         return None
     more = ""

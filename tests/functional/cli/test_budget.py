@@ -51,6 +51,9 @@ def test_run_stops_when_its_time_is_up_and_goes_on_with_more(desk, data):
     again = desk.aliquot("resume", "out")  # the same total, which is used up
     assert again.code == 4
     desk.write("hurry", "")
+    advised = desk.aliquot("show", "out").out.splitlines()[-1]  # `resume` alone would stop at once
+    assert advised.startswith("next      aliquot resume out --budget-time ")
+    assert float(advised.split()[-1].removesuffix("s")) >= 6
     assert desk.aliquot("resume", "out", "--budget-time", "10m").code == 0
     assert [row["id"] for row in desk.rows()] == [f"r{i}" for i in range(N_RECORDS)]
 
