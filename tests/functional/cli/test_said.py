@@ -64,7 +64,7 @@ def test_jobs_are_listed_aligned_and_wrapped(desk):
     assert lines[0] == "crossref"
     assert max(map(len, lines)) <= 100
     for job in said.out.split("\n\n"):
-        helps = [re.match(r"  --\S+( [A-Z]+)?\s+", line) for line in job.splitlines()]
+        helps = [re.match(r"  --\S+( [A-Z=]+)?\s+", line) for line in job.splitlines()]
         assert len({found.end() for found in helps if found}) <= 1
     assert "--templates PATH" in said.out
     assert "exact|substructure; " in said.out
