@@ -254,6 +254,8 @@ def test_dead_letter_is_halved_until_one_record_is_filed(stack):
     assert made.rows() == [0, 1, 2, 3, 4, 6, 7]
     tombs = [key for key in made.ledger.list_outcomes("work") if key.rung == "tombstone"]
     assert [key.spans for key in tombs] == [SpanSet.range(poison, poison + 1)]
+    made.publish()
+    assert "environment was killed" in made.table("failures")["message"][0].as_py()
 
 
 def test_groups_publish_what_one_whole_delivery_would(stack, monkeypatch):

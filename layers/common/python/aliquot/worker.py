@@ -38,8 +38,8 @@ from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
 
 _CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
 _CAREFUL_SLICE_S = 3.0
-_ENVIRONMENT = "its environment was killed each time that it was tried"
-_ENVIRONMENT = f"{uuid.uuid4().hex[:8]}/"  # in which this module was imported, for reports
+_KILLED = "its environment was killed each time that it was tried"
+_NAME = f"{uuid.uuid4().hex[:8]}/"  # of the environment in which this module was imported, for reports
 _TAIL_NS = 200_000_000  # from an outcome's put to the next, or to the invocation's end
 _OUTLASTED_S = 1.0  # after the slice, until what waits behind a record is handed back without it
 
@@ -136,7 +136,7 @@ def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
             reader=choose_reader(),
             read_object=ledger.leg.get,
             put_outcome=put,
-            name=_ENVIRONMENT,
+            name=_NAME,
         )
         began_s = time.monotonic()
 
@@ -246,9 +246,7 @@ def bury_task(
         return 0
     gap = message.spans - find_answered(ledger, message.stage, message.chunk)
     if len(gap) == 1 or (gap and is_whole):
-        failures = [
-            Failure(index, "environment", _ENVIRONMENT) for a, b in gap.spans for index in range(a, b)
-        ]
+        failures = [Failure(index, "environment", _KILLED) for a, b in gap.spans for index in range(a, b)]
         buried = Outcome({}, {}, 0, failures)
         key = ledger.put_outcome(message.stage, message.chunk, gap, buried, 0, rung=TOMBSTONE)
         _send_on(message, forward, send, key)

@@ -187,6 +187,3 @@ def _plain_text(value: Any) -> Any:
 
 def _shorten(line: str) -> str:
     return repr(line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}...")
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
