@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,8 @@ from typing import Protocol
 MIB = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LIST_S = 0.5  # between two lists of a process' children, where each is a look at all processes
+_LIST_S = 0.5  # at most between two lists of a process' children
+_REST = 100  # times what a list took: of 64 threads a ms, and psutil looks at all processes
 _START_TIME = 19  # field 22 of `stat`, counted after the command's name
 
 
@@ -47,8 +49,30 @@ class ProcessReader(Protocol):
         """Threads of a process as the kernel counts them; 0 when it is gone."""
 
 
+class _Children:
+    """What processes have started, listed anew from time to time: that takes a small part of the time."""
+
+    def __init__(self, list_them: Callable[[int], Sequence[int]]) -> None:
+        self._list = list_them
+        self._known: dict[
+            int, tuple[float, Sequence[int]]
+        ] = {}  # when they are to be listed again, and which
+
+    def of(self, pid: int) -> Sequence[int]:
+        """Those of a process."""
+        began_s = time.monotonic()
+        due_s, children = self._known.get(pid, (began_s, ()))
+        if began_s >= due_s:
+            children, ended_s = self._list(pid), time.monotonic()
+            self._known[pid] = ended_s + min(_LIST_S, _REST * (ended_s - began_s)), children
+        return children
+
+
 class ProcReader:
     """Reads /proc: 17 us a call."""
+
+    def __init__(self) -> None:
+        self._children = _Children(_list_children)
 
     def read_private_mib(self, pid: int) -> float:
         """RssAnon + RssShmem of `status`."""
@@ -57,7 +81,7 @@ class ProcReader:
 
     def read_tree_mib(self, pid: int) -> float:
         """That of each process beneath, as `children` lists them."""
-        return self.read_private_mib(pid) + sum(map(self.read_tree_mib, _list_children(pid)))
+        return self.read_private_mib(pid) + sum(map(self.read_tree_mib, self._children.of(pid)))
 
     def read_file_mib(self, pid: int) -> float:
         """RssFile of `status`."""
@@ -75,7 +99,7 @@ class PsutilReader:
     """Reads through psutil, where there is no /proc."""
 
     def __init__(self) -> None:
-        self._children: dict[int, tuple[float, tuple[int, ...]]] = {}  # when they were listed, and which
+        self._children = _Children(_list_beneath)
 
     def read_private_mib(self, pid: int) -> float:
         """The unique set size."""
@@ -87,18 +111,8 @@ class PsutilReader:
             return 0.0
 
     def read_tree_mib(self, pid: int) -> float:
-        """With psutil's list of what is beneath, which takes a look at every process: twice a second."""
-        import psutil
-
-        now_s = time.monotonic()
-        listed_s, children = self._children.get(pid, (-_LIST_S, ()))
-        if now_s - listed_s >= _LIST_S:
-            try:
-                children = tuple(each.pid for each in psutil.Process(pid).children(recursive=True))
-            except (psutil.Error, OSError):
-                children = ()
-            self._children[pid] = now_s, children
-        return sum(map(self.read_private_mib, (pid, *children)))
+        """With psutil's list of what is beneath."""
+        return sum(map(self.read_private_mib, (pid, *self._children.of(pid))))
 
     def read_file_mib(self, pid: int) -> float:
         """What is resident beyond the unique set."""
@@ -224,6 +238,16 @@ def _list_children(pid: int) -> list[int]:
     except OSError:
         return []
     return [int(child) for line in listed for child in line.split()]
+
+
+def _list_beneath(pid: int) -> list[int]:
+    """All that is beneath a process, as psutil knows it."""
+    import psutil
+
+    try:
+        return [each.pid for each in psutil.Process(pid).children(recursive=True)]
+    except (psutil.Error, OSError):
+        return []
 
 
 def _status_kib(status: bytes, name: bytes) -> int:
