@@ -69,9 +69,22 @@ def test_one_that_blocks_the_loop_makes_no_other_late(make_supervised_run: MakeR
     assert len(run.answered) == 4
 
 
-def test_an_open_that_is_async_is_told(make_supervised_run: MakeRun) -> None:
-    with pytest.raises(JobError, match="`open` of a stage is `async`: what it returns may be"):
-        make_supervised_run("opens_async", ["sleep 0"])
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        ("opens_async", "`open` of a stage is `async`: what it returns may be"),
+        ("whole_async", "takes chunks whole, by a function that is not `async`"),
+    ],
+)
+def test_what_cannot_be_async_is_told(make_supervised_run: MakeRun, job: str, said: str) -> None:
+    with pytest.raises(JobError, match=said):
+        make_supervised_run(job, ["sleep 0"])
+
+
+def test_a_deadline_while_the_loop_is_kept_costs_no_other_its_turn(make_supervised_run: MakeRun) -> None:
+    """A record may be late before the loop has come to begin it."""
+    run = make_supervised_run("in_flight", ["block 0.22", *["sleep 0"] * 7], threads=8, timeout_s=0.15)
+    assert {failure.kind for failure in run.read()[1].values()} <= {"deadline"}
 
 
 @pytest.mark.parametrize("job", ["one", "in_flight"])

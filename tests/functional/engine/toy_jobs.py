@@ -294,3 +294,4 @@ async def _open_async(_options: Options, _prepared: Path) -> Any:
 
 
 opens_async = _make("opens-async", _open_async)
+whole_async = Job("whole-async", 1, Options, (Stage("work", lambda *_: _answer, whole=True),), writes=Row)

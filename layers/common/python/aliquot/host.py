@@ -36,12 +36,13 @@ from aliquot.loading import (
     JobSpec,
     digest_code,
     find_stage,
+    is_async,
     list_columns,
     load_job,
     make_options,
     read_versions,
 )
-from aliquot.looping import LEAD_NS, Awaited, is_async
+from aliquot.looping import LEAD_NS, Awaited
 from aliquot.outcome import OutcomeReader
 from aliquot.outlet import Outlet
 from aliquot.pace import Pace
@@ -132,7 +133,7 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
         job = load_job(spec)
         options = make_options(job, spec.options)
         place, stages = find_stage(job, options, spec.stage)
-        call, awaited = _make_call(job, stages[place].open(options, Path(spec.prepared)))
+        call, awaited = _make_call(job, stages[place], options, Path(spec.prepared))
         if place and not stages[place].exchange:
             call = answer_rows(call, list_columns(job, stages, place))
         said: Frame = {"op": "opened", "code": digest_code(spec.address), "versions": read_versions(job)}
@@ -143,12 +144,17 @@ def open_job(spec: JobSpec) -> tuple[OpenJob | None, Frame]:
         return None, describe_refusal(err)
 
 
-def _make_call(job: Job, opened: Any) -> tuple[Call, Awaited | None]:
-    """What a stage's `open` returned as a function of records, and the loop behind it; raises JobError."""
+def _make_call(job: Job, stage: Stage, options: Any, prepared: Path) -> tuple[Call, Awaited | None]:
+    """What a stage's `open` returns as a function of records, and the loop behind it; raises JobError."""
+    opened: Any = stage.open(options, prepared)
     if inspect.iscoroutine(opened):
         opened.close()
         raise JobError(job.name, "`open` of a stage is `async`: what it returns may be, itself it may not")
     if is_async(opened):
+        if stage.whole:
+            raise JobError(
+                job.name, f"stage {stage.name!r} takes chunks whole, by a function that is not `async`"
+            )
         awaited = Awaited(opened)
         return awaited, awaited
     return opened, None

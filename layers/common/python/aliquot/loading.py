@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,6 @@ from typing import Any
 
 from aliquot.errors import JobError, UnknownJob
 from aliquot.job import AsyncCall, Call, Job, OpenStage, Reference, Stage, Stages
-from aliquot.looping import is_async
 from aliquot.references import map_references
 
 ASYNC_THREADS = 16  # records in flight of a plain `async` function, where nobody says how many
@@ -92,6 +92,15 @@ def load_job(spec: JobSpec) -> Job:
 def wrap_function(name: str, function: Callable[[dict[str, Any]], Any]) -> Job:
     """A job that calls a plain function of one record, a dict of its columns."""
     return describe_function(name, partial(_open_function, function), is_async=is_async(function))
+
+
+def is_async(function: Any) -> bool:
+    """Whether calling it gives a coroutine, or an asynchronous generator."""
+    return any(
+        judge(each)
+        for judge in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - an object's own may be async
+    )
 
 
 def describe_function(name: str, open_stage: OpenStage | None = None, *, is_async: bool = False) -> Job:

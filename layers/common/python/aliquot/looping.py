@@ -14,7 +14,6 @@ Owns the loop. Imports `page`. When it is wrong, records wait for each other.
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -36,15 +35,6 @@ class RecordLate(Exception):
     def __init__(self, timeout_s: float) -> None:
         super().__init__(timeout_s)
         self.timeout_s = timeout_s
-
-
-def is_async(function: Any) -> bool:
-    """Whether calling it gives a coroutine, or an asynchronous generator."""
-    return any(
-        judge(each)
-        for judge in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-        for each in (function, getattr(function, "__call__", None))  # noqa: B004 - an object's own may be async
-    )
 
 
 class Awaited:
@@ -118,13 +108,16 @@ class Awaited:
             begun.append(loop.create_task(self._answer(record)))
             begun[0].add_done_callback(ended.put)
 
+        def give_up() -> None:  # on the loop, behind `begin`: it may not have come to that yet
+            begun[0].cancel()
+
         with self._lock:
             self._given_ns[thread] = 0
         loop.call_soon_threadsafe(begin)
         try:
             return self._await_end(thread, ended).result()
         except Empty:
-            loop.call_soon_threadsafe(begun[0].cancel)
+            loop.call_soon_threadsafe(give_up)
             if not (task := ended.get()).cancelled():  # or the supervisor ends all this
                 task.exception()  # asked for, or asyncio would say that nobody did
             raise RecordLate(self._timeout_ns / 1e9) from None

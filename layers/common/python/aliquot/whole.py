@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aliquot.attempt import Step, describe_failure
@@ -21,7 +20,6 @@ from aliquot.retries import choose_pause_s, is_retryable
 from aliquot.rows import Block, NotRows
 
 
-@dataclass
 class WholeStep(Step):
     """One call for the records first..end of a chunk together."""
 
