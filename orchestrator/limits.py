@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from math import inf
 
+from aliquot.declaration import parse_rate
 from aliquot.errors import BadOption
 from aliquot.failure_limit import FailureLimit
-from aliquot.job import MOST_RETRIES, MOST_THREADS, Job, Stages, parse_rate
+from aliquot.job import MOST_RETRIES, MOST_THREADS, Job, Stages
 from aliquot.loading import NoOptions
 from aliquot.stages import find_late_rate
 from orchestrator.results import ENDINGS
@@ -65,6 +66,9 @@ def check_rate(job: Job, stages: Stages, rate: str | None, *, is_on_stack: bool)
     rated = [stage.name for stage in stages if stage.rate]
     if rate and len(stages) > 1 and not rated:
         said = f"job {job.name!r} has {len(stages)} stages, and none of them declares a `rate` to be changed"
+        raise BadOption("--rate", said)
+    if rate and len(stages) == 1 and stages[0].whole:
+        said = f"job {job.name!r} takes chunks whole: its records begin together, and no rate is kept"
         raise BadOption("--rate", said)
     later = find_late_rate(stages)
     if is_on_stack and later:

@@ -85,6 +85,7 @@ def test_without_merge_rows_come_in_order_of_chunks(desk):
         (("--query", COUNT, "--types", "y=text"), "has no column 'y' for --types; its columns are g, x"),
         (("--query", COUNT, "--table", "t.parquet"), "option --table: 't.parquet' is not NAME=PATH"),
         (("--query", COUNT, "--keep", "g"), "option --keep: job 'sql' takes chunks whole"),
+        (("--query", COUNT, "--rate", "5/s"), "option --rate: job 'sql' takes chunks whole"),
     ],
 )
 def test_what_is_wrong_is_told_before_the_run(desk, words, said):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aliquot.job import parse_rate
+from aliquot.declaration import parse_rate
 from aliquot.pace import Pace
 from aliquot.page import Page
 

@@ -73,6 +73,12 @@ def test_options_may_decide_the_chain():
         ((Stage("a", _open, memory_mib=0),), r"memory_mib=0; it takes a whole number from 1"),
         ((Stage("a", _open, concurrency=True),), "concurrency=True"),
         ((Stage("a", _open, writes=dict),), "must be a NamedTuple"),
+        (
+            (Stage("a", _open, whole=True, rate="5/s"),),
+            "such a stage is the first, of one thread, without a rate",
+        ),
+        ((Stage("a", _open, whole=True, threads=2),), "such a stage is the first, of one thread"),
+        ((Stage("a", _open), Stage("b", _open, whole=True)), "such a stage is the first"),
         ((Stage("a", _open, best=Best(0, "q", "s")), Stage("b", _open, exchange="q")), "at least 1 goes on"),
         ((Stage("a", _open, best=Best(1, "q", "s")), Stage("b", _open)), "has to exchange by that column"),
         (

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aliquot.declaration import parse_rate
 from aliquot.envelope import is_count
-from aliquot.job import RECORD, Best, Stage, parse_rate
+from aliquot.job import RECORD, Best, Stage
 from aliquot.keys import is_name
 from aliquot.prices import HELD_SHARE, RUNG_MB, SUPERVISOR_MB
 
