@@ -55,7 +55,8 @@ def check_limits(
 
 def check_threads(job: Job, stages: Stages, threads: int | None) -> None:
     """Raise BadOption where a job would be called by several threads that says nothing of bearing it."""
-    is_bearing = job.options is NoOptions or any(stage.threads > 1 for stage in stages)
+    is_function = job.options is NoOptions and len(stages) == 1
+    is_bearing = is_function or any(stage.threads > 1 for stage in stages)
     if threads is not None and threads > 1 and not is_bearing:
         said = f"job {job.name!r} takes one record at a time: no stage of it declares `threads`"
         raise BadOption("--threads", f"{said}; --workers has more processes")

@@ -31,7 +31,7 @@ from aliquot.processes import choose_reader
 from aliquot.readers import Batch
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
-from aliquot.stages import StageNote, find_rate
+from aliquot.stages import StageNote, find_rate, find_threads
 from aliquot.supervisor import Limits, Supervisor
 from orchestrator.chain_probe import Rest, run_rest
 from orchestrator.local.settings import ResolvedSettings
@@ -178,7 +178,7 @@ def run_probe(request: Request, settings: ResolvedSettings, chunk: Chunk, number
             prepared_s = time.monotonic()
             opened = launcher.open()
             start_s, open_s = time.monotonic() - started_s, time.monotonic() - prepared_s
-            threads = settings.threads or opened.threads
+            threads = find_threads(len(request.stages), opened.threads, settings.threads)
             prepared_bytes = sum(measure_files(prepared))
             own = _limit_stage(request, settings, request.legs[0].first, threads)
             kept = replace(limits, threads=threads, rate_per_s=own.rate_per_s, retries=own.retries)
@@ -228,7 +228,7 @@ def _limit_stage(
         settings.record_timeout_s,
         settings.memory_mib,
         LONGEST_PROBE_S,
-        threads=threads or settings.threads or stage.threads,
+        threads=threads or find_threads(len(request.stages), stage.threads, settings.threads),
         rate_per_s=find_rate(request.stages, stage, settings.rate),
         retries=settings.retries,
         is_whole=stage.whole,

@@ -19,7 +19,7 @@ from aliquot.launch import Opened
 from aliquot.ledger import Ledger
 from aliquot.page import Page
 from aliquot.processes import choose_reader
-from aliquot.stages import find_rate
+from aliquot.stages import find_rate, find_threads
 from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
 from orchestrator.local.folder import explained
 from orchestrator.local.opening import Opening
@@ -61,6 +61,7 @@ class StageHosts:
     """One stage: its job open, hosts to be had.
 
     Args:
+        threads: of each of them.
         per_s: records that all of them begin a second; 0 for no limit.
     """
 
@@ -71,13 +72,14 @@ class StageHosts:
         opening: Opening,
         opened: Opened,
         settings: ResolvedSettings,
+        threads: int,
         per_s: float,
     ) -> None:
         self.stage, self.room = stage, room
         self.opened = opened
         self._opening = opening
         self._timeout_s = settings.record_timeout_s
-        self._threads = settings.threads or opened.threads
+        self._threads = threads
         self._retries, self._per_s = settings.retries, per_s
 
     def supervise(
@@ -184,4 +186,6 @@ class LegHosts:
         if self._is_aborted:
             opening.abort()
         per_s = find_rate(self._request.stages, stage, self._settings.rate)
-        self.stages.append(StageHosts(stage, room, opening, opening.open(), self._settings, per_s))
+        opened = opening.open()
+        threads = find_threads(len(self._request.stages), opened.threads, self._settings.threads)
+        self.stages.append(StageHosts(stage, room, opening, opened, self._settings, threads, per_s))

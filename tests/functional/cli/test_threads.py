@@ -50,6 +50,24 @@ def open_fetch(options, prepared):
     return lambda records: map(fetch, records)
 
 meets = Job("meets", version=1, options=Options, stages=(Stage("meet", open_it, threads=8),))
+
+busy = threading.Lock()
+
+def be_alone(record):
+    if not busy.acquire(blocking=False):
+        raise ValueError("not alone")
+    time.sleep(0.01)
+    busy.release()
+    return {"id": record["id"]}
+
+def open_alone(options, prepared):
+    return lambda records: map(be_alone, records)
+
+def open_groups(options, prepared):
+    return lambda groups: map(meet, (group.rows[0] for group in groups))
+
+chain = Job("chain", version=1, options=Options, stages=(
+    Stage("alone", open_alone), Stage("meet", open_groups, exchange="id", threads=2)))
 fetches = Job("fetches", version=1, options=Options, stages=(Stage("fetch", open_fetch),))
 """
 
@@ -84,6 +102,14 @@ def test_job_that_declares_no_threads_is_not_called_by_several(mine):
     assert said.code == 2
     assert "job 'fetches' takes one record at a time: no stage of it declares `threads`" in said.err
     assert not (mine.folder / "out").exists()
+
+
+def test_threads_are_for_the_stages_that_declare_them(mine):
+    """One that declares none may not bear them, whatever another stage of its job does."""
+    data = mine.write_records(16)
+    said = mine.aliquot("run", "mine:chain", data, "--out", "out", "--workers", "1", "--threads", "8")
+    assert said.code == 0, said.err
+    assert len(mine.rows()) == 16
 
 
 def test_plan_tells_the_time_of_all_threads_together(mine):

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aliquot.cloud import share_rate
 from aliquot.coverage import measure_coverage
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.message import ENDLESS, TaskMessage, hand_back
 from aliquot.spans import SpanSet
-from aliquot.stages import StageNote
+from aliquot.stages import StageNote, share_rate, split_legs
 from aliquot.tally import (
     DRAIN_WAIT_S,
     LONGEST_WAIT_S,
@@ -223,11 +222,9 @@ def test_shares_of_a_rate_never_add_up_to_more_than_all_of_it(data, window, n_ch
 
 def test_a_task_has_the_part_of_a_rate_that_its_share_is_of_the_window():
     """Four threads keep up with 4 records a second: of 20 a second there are five tasks."""
-    note = StageNote("match", threads=4, rate="20/s").to_plain()
-    manifest = {"stages": [note], "settings": {"window": 100, "threads": None, "rate": None}}
-    message = TaskMessage("run-1", "match", CHUNKS[0], CHUNKS[0].all_records, share=2)
-    assert share_rate(message, manifest) == 20 * 2 / 5
+    settings = {"window": 100, "threads": None, "rate": None}
+    legs = split_legs([StageNote("match", threads=4, rate="20/s")])
+    assert share_rate(legs, "match", 2, settings) == 20 * 2 / 5
     for own, per_s in (({"rate": "600/min"}, 10 * 2 / 3), ({"threads": 20}, 20.0), ({"window": 3}, 40 / 3)):
-        told = {**manifest, "settings": {**manifest["settings"], **own}}
-        assert share_rate(message, told) == pytest.approx(per_s)
-    assert share_rate(message, {**manifest, "stages": [StageNote("match").to_plain()]}) == 0
+        assert share_rate(legs, "match", 2, settings | own) == pytest.approx(per_s)
+    assert share_rate(split_legs([StageNote("match")]), "match", 2, settings) == 0

@@ -47,7 +47,15 @@ from aliquot.notes import check_event, decoding, is_epoch
 from aliquot.opened import OpenStage, OpenStages
 from aliquot.processes import choose_reader, read_own_age_s
 from aliquot.queues import TaskQueues
-from aliquot.stages import choose_rung, choose_window, find_leg_rate, find_next, find_stage_note, read_legs
+from aliquot.stages import (
+    choose_rung,
+    count_stages,
+    find_next,
+    find_stage_note,
+    find_threads,
+    read_legs,
+    share_rate,
+)
 from aliquot.supervisor import Limits
 from aliquot.surroundings import Surroundings
 from aliquot.warm import ManifestMemory
@@ -298,15 +306,15 @@ class Cloud:
         slice_s = min(around.slice_s, remaining_s - record_s - _SLICE_ROOM_S)
         if settings.get("until_s") is not None:
             slice_s = min(slice_s, settings["until_s"] - time.time())
-        threads = settings.get("threads") or threads
+        legs = read_legs(manifest)
         limits = Limits(
             record_s,
             around.memory_mib,
             around.slice_s + _LAST_STEP_S,
-            threads=threads,
-            rate_per_s=share_rate(message, manifest),
+            threads=find_threads(count_stages(legs), threads, settings.get("threads")),
+            rate_per_s=share_rate(legs, message.stage, message.share, settings),
             retries=settings.get("retries"),
-            is_whole=find_stage_note(read_legs(manifest), message.stage).whole,
+            is_whole=find_stage_note(legs, message.stage).whole,
         )
         return WorkLimits(around.rung, around.n_hosts, max(0.0, slice_s), limits, around.next_rung)
 
@@ -387,14 +395,3 @@ class Cloud:
             raise Undecodable("message", f"names the run {run!r}, which is not there")
         check_manifest(manifest)
         return manifest
-
-
-def share_rate(message: TaskMessage, manifest: Mapping[str, Any]) -> float:
-    """Records that a task may begin a second: of its stage's rate as much as it has of the window."""
-    legs, settings = read_legs(manifest), manifest["settings"]
-    leg = next(leg for leg in legs if message.stage in [stage.name for stage in leg.stages])
-    per_s = find_leg_rate(legs, leg, settings)
-    if not per_s or message.stage != leg.first.name:
-        return 0.0
-    window = choose_window(leg, per_s, settings.get("threads"), settings["window"])
-    return per_s * min(message.share, window) / window

@@ -112,6 +112,11 @@ def find_next(legs: Sequence[Leg], name: str) -> StageNote | None:
     return None
 
 
+def count_stages(legs: Sequence[Leg]) -> int:
+    """Stages of the whole chain."""
+    return sum(len(leg.stages) for leg in legs)
+
+
 def find_stage_note(legs: Sequence[Leg], name: str) -> StageNote:
     """A stage of these legs; raises LookupError where none has that name."""
     return next(stage for leg in legs for stage in leg.stages if stage.name == name)
@@ -127,6 +132,17 @@ def find_rate(stages: Sequence[Stage | StageNote], stage: Stage | StageNote, ask
     return parse_rate(asked if asked and (stage.rate or len(stages) == 1) else stage.rate)
 
 
+def find_threads(n_stages: int, declared: int, asked: int | None) -> int:
+    """In how many threads each host of a stage calls it.
+
+    Args:
+        n_stages: of the whole chain.
+        declared: by the stage.
+        asked: the run's own number, which is for the stages that declare more than one, or for the only one.
+    """
+    return asked if asked is not None and (declared > 1 or n_stages == 1) else declared
+
+
 def find_late_rate(stages: Sequence[Stage]) -> str:
     """The stage whose rate a stack cannot keep, empty where there is none.
 
@@ -140,17 +156,28 @@ def find_leg_rate(legs: Sequence[Leg], leg: Leg, settings: Mapping[str, Any]) ->
     return find_rate([stage for each in legs for stage in each.stages], leg.first, settings.get("rate"))
 
 
-def choose_window(leg: Leg, per_s: float, threads: int | None, window: int) -> int:
-    """How many tasks of a leg a stack has at a time; where its first stage has a rate, its shares of that.
+def choose_window(legs: Sequence[Leg], leg: Leg, settings: Mapping[str, Any]) -> int:
+    """How many tasks of a leg a stack has at a time; where its first stage has a rate, its shares of that."""
+    per_s = find_leg_rate(legs, leg, settings)
+    threads = find_threads(count_stages(legs), leg.first.threads, settings.get("threads"))
+    bounds = [stage.concurrency for stage in leg.stages if stage.concurrency is not None]
+    most: int = min([settings["window"], *bounds])
+    return count_shares(per_s, threads, most) if per_s else most
+
+
+def share_rate(legs: Sequence[Leg], name: str, share: int, settings: Mapping[str, Any]) -> float:
+    """Records that a task begins a second, 0 for no limit: of its stage's rate what it has of the window.
 
     Args:
-        per_s: records that the first stage begins a second; 0 for no limit.
-        threads: of each host, as the run has it; None for as many as the stage declares.
-        window: of the run.
+        name: of the stage.
+        share: of the window, that the task carries.
     """
-    bounds = [stage.concurrency for stage in leg.stages if stage.concurrency is not None]
-    most = min([window, *bounds])
-    return count_shares(per_s, threads or leg.first.threads, most) if per_s else most
+    leg = next(leg for leg in legs if name in [stage.name for stage in leg.stages])
+    per_s = find_leg_rate(legs, leg, settings)
+    if not per_s or name != leg.first.name:
+        return 0.0
+    window = choose_window(legs, leg, settings)
+    return per_s * min(share, window) / window
 
 
 def count_shares(per_s: float, threads: int, window: int) -> int:

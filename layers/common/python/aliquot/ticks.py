@@ -162,8 +162,7 @@ class Ticker:
 
     def _window(self, leg: Leg) -> int:
         """How many tasks of a leg may be queued or running."""
-        per_s = find_leg_rate(self._legs, leg, self._settings)
-        return choose_window(leg, per_s, self._settings.get("threads"), self._settings["window"])
+        return choose_window(self._legs, leg, self._settings)
 
     def _choose_rung(self, stage: StageNote) -> str:
         return choose_rung(stage, self._rung, list(self._queues.rungs))
