@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from aliquot.job import RECORD, Best, Stage
@@ -36,6 +37,15 @@ def test_a_row_without_the_key_fails_its_record():
         Outlet(_stage(), "key").check(_block([{"other": 1}]), _not_known)
     Outlet(_stage(), "key").check(_block([], []), _not_known)
     Outlet(_stage(), RECORD).check(_block([{"other": 1}]), _not_known)
+
+
+def test_a_table_that_would_go_on_is_refused():
+    """The next stage would be given Arrow's scalars for values."""
+    block = make_block(0, [pa.table({"key": [1, 2]})], [None], ())
+    Outlet(_stage(), "").check(block, _not_known)
+    for outlet in (Outlet(_stage(), "", goes_on=True), Outlet(_stage(origin="key"), "")):
+        with pytest.raises(NotRows, match="give its rows"):
+            outlet.check(block, _not_known)
 
 
 def test_scores_and_origins_are_numbers():

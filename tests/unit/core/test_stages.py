@@ -79,6 +79,7 @@ def test_options_may_decide_the_chain():
         ),
         ((Stage("a", _open, whole=True, threads=2),), "such a stage is the first, of one thread"),
         ((Stage("a", _open), Stage("b", _open, whole=True)), "such a stage is the first"),
+        ((Stage("a", _open, whole=True), Stage("b", _open)), "has to exchange by a column of theirs"),
         ((Stage("a", _open, best=Best(0, "q", "s")), Stage("b", _open, exchange="q")), "at least 1 goes on"),
         ((Stage("a", _open, best=Best(1, "q", "s")), Stage("b", _open)), "has to exchange by that column"),
         (

@@ -51,6 +51,9 @@ def check_stages(job: str, stages: Stages) -> None:
     for place, stage in enumerate(stages):
         _check_stage(job, stage, is_first=place == 0)
         to = stages[place + 1].exchange if place + 1 < len(stages) else ""
+        if stage.whole and len(stages) > 1 and not to:
+            said = f"stage {stage.name!r} takes chunks whole, and its rows are of all records together"
+            raise JobError(job, f"{said}: the stage behind it has to exchange by a column of theirs")
         if stage.best is not None and (stage.best.by != to or to == RECORD):
             said = f"stage {stage.name!r} keeps the best rows of each {stage.best.by!r}"
             raise JobError(job, f"{said}: the stage behind it has to exchange by that column of its rows")

@@ -279,7 +279,8 @@ class Host:
             return self._counted_cpu_ns - before_ns
 
     def _make_outlet(self) -> Outlet:
-        return Outlet(self._opened.stage, self._opened.exchanged_by)
+        goes_on = self._opened.place + 1 < len(self._opened.stages)
+        return Outlet(self._opened.stage, self._opened.exchanged_by, goes_on=goes_on)
 
     def _choose(self, block: Block) -> Block:
         """The rows that go on to the next stage."""

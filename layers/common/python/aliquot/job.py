@@ -247,7 +247,8 @@ class Stage:
             from; without it a row counts to the group's first.
         best: which rows go on; None for all.
         whole: of the first stage: what `open` returned takes a chunk's records together, as one Arrow table
-            of those that parsed, and gives an Arrow table or a list of rows. They stand or fall together.
+            of those that parsed, and gives a list of rows, or where it is the only stage an Arrow table. They
+            stand or fall together; a stage behind it exchanges.
     """
 
     name: str

@@ -18,6 +18,7 @@ from aliquot.job import RECORD, Best, Key, Stage
 from aliquot.rows import Block, NotRows
 
 ListOrigins = Callable[[int], Collection[int] | None]
+_OF_TABLES = "an Arrow table is an answer of a job's last stage, where rows name no origin"
 _WORST = float("-inf")
 _KINDS = {int: 0, str: 1, bytes: 2}
 
@@ -71,12 +72,14 @@ class Outlet:
     Args:
         stage: whose rows they are.
         to: the column by which the next stage groups them, empty where it does not.
+        goes_on: whether there is a next stage.
     """
 
-    def __init__(self, stage: Stage, to: str) -> None:
+    def __init__(self, stage: Stage, to: str, *, goes_on: bool = False) -> None:
         self._to = "" if to == RECORD else to
         self._origin = stage.origin
         self._best = stage.best
+        self._takes_tables = not (goes_on or stage.origin)
         self._keeper = Keeper(stage.best) if stage.best is not None else None
 
     def check(self, block: Block, list_origins: ListOrigins) -> None:
@@ -85,6 +88,8 @@ class Outlet:
         Args:
             list_origins: the records that a unit's rows may have come from, by its number in the chunk.
         """
+        if not self._takes_tables and block.is_table:
+            raise NotRows(f"{_OF_TABLES}: give its rows, as `table.to_pylist()` does")
         if self._to:
             _check_column(block, self._to, tuple(_KINDS), "an exchange takes text, whole numbers and bytes")
         if self._origin:
