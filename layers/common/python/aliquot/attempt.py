@@ -287,15 +287,9 @@ class Step:
 
     def _retry_or_fail(self, err: BaseException) -> None:
         """The record at hand raised: try it again where that may help, else file it."""
-        due_ns, n_tries, cut = int(self.slot[AT_NS]) - self.lead_ns + round(self.timeout_s * 1e9), 1, ""
-        while n_tries <= self.retries and is_retryable(err, self.retry):
-            pause_s = choose_pause_s(err, n_tries - 1)
-            if time.monotonic_ns() + pause_s * 1e9 >= due_ns:
-                cut = f"; another {pause_s:,.1f} s later would be past its deadline of {self.timeout_s:g} s"
-                break
-            time.sleep(pause_s)
+        due_ns, n_tries = int(self.slot[AT_NS]) - self.lead_ns + round(self.timeout_s * 1e9), 1
+        while not isinstance(cut := self._pause(err, n_tries, due_ns), str):
             n_tries += 1
-            self.n_retries += 1
             try:
                 (record,) = self.records(self.at, self.at + 1)
                 due_ns += self._take_turn(record)
@@ -307,6 +301,17 @@ class Step:
                 self._keep(rows, note)
                 return
         self._fail(describe_failure(self.at, err, n_tries, cut))
+
+    def _pause(self, err: BaseException, n_tries: int, due_ns: int) -> str | None:
+        """Wait until what raised is tried again; or say why it is not, empty where it would not help."""
+        if n_tries > self.retries or not is_retryable(err, self.retry):
+            return ""
+        pause_s = choose_pause_s(err, n_tries - 1)
+        if time.monotonic_ns() + pause_s * 1e9 >= due_ns:
+            return f"; another {pause_s:,.1f} s later would be past its deadline of {self.timeout_s:g} s"
+        time.sleep(pause_s)
+        self.n_retries += 1
+        return None
 
     def _make_block(self) -> Block:
         try:

@@ -16,7 +16,6 @@ from aliquot.attempt import Step, describe_failure
 from aliquot.codec import pack
 from aliquot.errors import Unencodable
 from aliquot.page import ANSWERED, AT_NS, READ
-from aliquot.retries import choose_pause_s, is_retryable
 from aliquot.rows import Block, NotRows
 
 
@@ -44,14 +43,11 @@ class WholeStep(Step):
             try:
                 rows, note = self._read_answer(self._call_once(first, end))
             except BaseException as err:  # noqa: BLE001 - the boundary to the job's code
-                pause_s = choose_pause_s(err, n_tries - 1)
-                is_late = time.monotonic_ns() + pause_s * 1e9 >= begun_ns + self.timeout_s * 1e9
-                if n_tries > self.retries or is_late or not is_retryable(err, self.retry):
-                    self.failures += [describe_failure(index, err, n_tries) for index in good]
+                cut = self._pause(err, n_tries, begun_ns + round(self.timeout_s * 1e9))
+                if isinstance(cut, str):
+                    self.failures += [describe_failure(index, err, n_tries, cut) for index in good]
                     return
-                time.sleep(pause_s)
                 n_tries += 1
-                self.n_retries += 1
             else:
                 self.answers[good[0] - first], self.notes[good[0] - first] = rows, note
                 return
