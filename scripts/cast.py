@@ -31,11 +31,11 @@ import pyte
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS = 92, 14
 PROMPT = "\x1b[1;32m$\x1b[0m "
-RUN = "aliquot run shapes.py:describe molecules.smi"
+RUN = "aliquot run shapes.py:describe molecules.smi --workers 2"
 SESSION = (
     f"{RUN} --out runs/whole",
     "clear  # the same once more; now a worker is killed with signal 9, then the run itself",
-    f"{RUN} --out runs/killed --quiet & sleep 3",
+    f"{RUN} --out runs/killed --quiet & sleep 4",
     'kill -9 $(pgrep -nf "zygote.* $!$"); sleep 3  # one of its workers: the run goes on',
     "kill -9 $!; wait $! 2>/dev/null; aliquot show runs/killed | grep -E 'state|next'",
     "aliquot resume runs/killed",
