@@ -51,17 +51,16 @@ def check_jobs(outputs: StackOutputs, jobs: Iterable[Job | Finding]) -> Iterator
             yield job
             continue
         subject = f"job {job.name}"
-        different = list_skew(outputs, job, read_versions(job))
-        if different:
+        if job.name not in outputs.versions.get("jobs", {}):
+            said = "is not on the stack: one of your own, `exec` and `sql` come with Jobs and JobLayer"
+            yield Finding("ok", subject, said)
+        elif different := list_skew(outputs, job, read_versions(job)):
             yield Finding(
                 "fail",
                 subject,
                 "; ".join(different),
                 f"runs are refused: install the stack's versions, or `aliquot deploy --stack {outputs.name}`",
             )
-        elif job.name not in outputs.versions.get("jobs", {}):
-            remedy = f"`aliquot deploy --stack {outputs.name}`; a job of your own: with Jobs and JobLayer"
-            yield Finding("warn", subject, "is not on the stack", remedy)
         else:
             yield Finding("ok", subject, "same versions on the stack and here")
 

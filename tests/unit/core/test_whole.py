@@ -70,7 +70,7 @@ def test_what_raises_has_failed_all_that_parsed():
 
 
 def test_what_may_pass_is_tried_again(monkeypatch):
-    monkeypatch.setattr("aliquot.whole.choose_pause_s", lambda *_: 0.0)
+    monkeypatch.setattr("aliquot.attempt.choose_pause_s", lambda *_: 0.0)
     errors = [ConnectionError("gone"), KeyError("later")]
 
     def answer(table):
@@ -96,7 +96,7 @@ def test_a_lane_sends_all_of_it_and_blames_all_of_it():
     lane.mark_sent(lane.hands[0], (0, 5), 0.0)
     assert not lane.todo  # nothing that another lane could take half of
     assert lane.is_unit(CHUNK.all_records)
-    failures = lane.file(CHUNK.all_records, Failure(0, "crash", "it ended"))
+    failures = lane.file(CHUNK.all_records, Failure(0, "crash", "it ended"), 0.0)
     assert [failure.index for failure in failures] == [0, 1, 2, 3, 4]
 
 

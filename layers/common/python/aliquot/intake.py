@@ -338,6 +338,7 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
         "budget_usd": budget_usd,
         "budget_time_s": request.budget_time_s,
         "estimated_usd": None,
+        "estimated_s": None,
         "tariff": tariff.to_plain(),
         "concurrency": permits.concurrency,
         **start_clock(now_s, request.budget_time_s),
