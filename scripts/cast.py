@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Play a run that is killed and resumed in a real terminal, and write that as an animated picture.
 
-    python scripts/cast.py [--molecules 470] [--quick] [--out docs/cast]
+    python scripts/cast.py [--molecules 250] [--quick] [--out docs/cast]
 
 A shell on a pseudo-terminal gets the commands below, typed as a person would; what the screen shows goes into
 `session.cast` (asciinema's format, version 2) and `session.svg`. Ends with status 1 where the rows of the run
@@ -35,7 +35,7 @@ RUN = "aliquot run shapes.py:describe molecules.smi --workers 2"
 SESSION = (
     f"{RUN} --out runs/whole",
     "clear  # the same once more; now a worker is killed with signal 9, then the run itself",
-    f"{RUN} --out runs/killed --quiet & sleep 4",
+    f"{RUN} --out runs/killed --quiet & sleep 3",
     'kill -9 $(pgrep -nf "zygote.* $!$"); sleep 3  # one of its workers: the run goes on',
     "kill -9 $!; wait $! 2>/dev/null; aliquot show runs/killed | grep -E 'state|next'",
     "aliquot resume runs/killed",
@@ -60,7 +60,7 @@ _COLOURS = {
 def main() -> int:
     """Read the command line, play the session, write both files; gives the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--molecules", type=int, default=470)
+    parser.add_argument("--molecules", type=int, default=250)
     parser.add_argument("--quick", action="store_true", help="without pauses for readers")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "cast")
     given = parser.parse_args()

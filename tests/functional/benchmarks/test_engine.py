@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.long
 def test_a_record_that_kills_its_process_costs_a_pool_the_rest(project_root: Path, tmp_path: Path) -> None:
     engines = "Aliquot;ProcessPoolExecutor;joblib"
     words = ["--only", "f", "--engines", engines, "--turns", "1", "--out", str(tmp_path)]

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
@@ -63,6 +64,7 @@ def test_an_index_is_not_made_twice_nor_taken_for_another(desk):
     assert make_index(desk, "lib.smi", "--out", "lib", *ANYHOW).code == 2
 
 
+@pytest.mark.long
 def test_all_formats_make_the_same_index(desk):
     """By file or by table, the fingerprints are those of the molecules."""
     desk.write("a.csv", "name,SMILES\n" + "".join(f"m{i},{s}\n" for i, s in enumerate(SMILES)))

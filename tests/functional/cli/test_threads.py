@@ -112,6 +112,7 @@ def test_threads_are_for_the_stages_that_declare_them(mine):
     assert len(mine.rows()) == 16
 
 
+@pytest.mark.long
 def test_plan_tells_the_time_of_all_threads_together(mine):
     """A record waits 50 ms, and eight do so at a time."""
     mine.write("naps.py", "import time\ndef nap(record):\n    time.sleep(0.05)\n    return record\n")
@@ -131,6 +132,7 @@ def test_plan_tells_the_time_of_all_threads_together(mine):
     assert 6 <= float(said[8].out) < float(said[1].out) / 2, said[8].err
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_and_says_what_one_thread_says(mine):
     """A record that crashes, one that hangs and some that raise among those that wait."""
     data = mine.write_records(200)

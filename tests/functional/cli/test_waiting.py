@@ -47,6 +47,7 @@ def mine(desk):
     return desk
 
 
+@pytest.mark.long
 def test_a_killed_async_run_resumes_and_says_what_one_at_a_time_says(mine):
     data = mine.write_records(160)
     limits = ("--record-timeout", "1", "--max-failed", "9%", "--workers", "2")

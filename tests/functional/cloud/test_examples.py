@@ -25,6 +25,7 @@ def test_conformers_are_the_same_on_a_stack(desk, project_root):
     assert desk.read("failures", "there")["kind"].to_pylist() == ["parse"]
 
 
+@pytest.mark.long
 def test_an_index_is_screened_on_a_stack_as_here(desk, project_root):
     """Its file goes there as a reference, its parts as records."""
     for name in ("crossref/molecules.smi", "screen/queries.smi"):

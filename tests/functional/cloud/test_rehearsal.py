@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import psutil
+import pytest
 
 
 def test_rehearsed_run_gives_the_rows_of_a_local_one(desk):
@@ -22,6 +23,7 @@ def test_rehearsed_run_gives_the_rows_of_a_local_one(desk):
     assert again.code == 0, again.err
 
 
+@pytest.mark.long
 def test_a_program_goes_to_a_stack_with_all_that_it_needs(desk):
     """A folder: what it runs and what that reads. There they have no mode, and names of their content."""
     desk.write("tools/bin/number", '#!/bin/sh\nexec awk -f "$(dirname "$0")/../number.awk"\n').chmod(0o755)

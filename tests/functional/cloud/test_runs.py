@@ -94,6 +94,7 @@ def test_progress_on_a_stack_says_what_was_spent_of_what(desk):
     assert any(re.search(r", \$0\.\d+ of \$5\.00$", line) for line in lines), said.err
 
 
+@pytest.mark.long
 def test_real_reactions_give_the_rows_of_a_local_run(desk, shared_data):
     """Hundreds of reactions as they come, against thousands of extracted templates."""
     with (shared_data / "uspto/uspto50k-eval.csv").open() as file:

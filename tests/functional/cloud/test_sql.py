@@ -2,11 +2,13 @@
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 QUERY = "SELECT name, count(*) n, sum(x)::DECIMAL(18,2) s FROM chunk LEFT JOIN t USING (g) GROUP BY name"
 MERGE = "SELECT name, sum(n) n, sum(s) s FROM partial GROUP BY name ORDER BY name"
 
 
+@pytest.mark.long
 def test_a_rehearsal_gives_the_rows_of_the_laptop(desk):
     lines = "".join(f"{'abc'[i % 3]},{i / 4}\n" for i in range(300))
     desk.write("data.csv", f"g,x\n{lines}a,b,c\n")

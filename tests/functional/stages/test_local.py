@@ -123,6 +123,7 @@ def test_what_failed_in_any_stage_is_retried_and_all_behind_it_follows(desk, sha
     desk.check(texts, Options(shape))
 
 
+@pytest.mark.long
 def test_a_damaged_outcome_between_two_stages_is_done_again(desk):
     texts = desk.write_texts(300, n_odd=0)
     process = desk.begin(
@@ -204,6 +205,7 @@ job = Job("appetite", 1, Options, stages)
 """
 
 
+@pytest.mark.long
 def test_more_hosts_of_one_stage_leave_the_memory_of_another_as_it_is(desk):
     """Stages of opposite appetite scale apart: the second's peak stays within 5%."""
     desk.write("appetite.py", APPETITE)
