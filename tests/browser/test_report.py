@@ -110,6 +110,7 @@ def test_charts_follow_the_scheme(browser, report):
     light = page.evaluate(read)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"{read} !== {light!r}")
+    assert page.evaluate(read) != light
     page.context.close()
 
 

@@ -184,7 +184,7 @@ def test_a_program_does_not_outlive_a_run_that_was_killed(talker):
     program = psutil.Process(int(pid))
     begun.kill()
     begun.wait()
-    program.wait(20)  # raises where it is there still
+    assert wait_for(lambda: not program.is_running(), 20)
 
 
 FILTER = """

@@ -261,4 +261,4 @@ def test_host_inside_a_record_outlives_its_orchestrator_by_the_deadline_at_most(
     time.sleep(0.3)
     process.kill()
     process.wait(5)
-    desk.wait_for(lambda: is_gone(family), 3.5)
+    assert desk.wait_for(lambda: is_gone(family), 3.5)

@@ -93,6 +93,7 @@ def test_reference_is_stored_under_its_digest_whatever_its_size(run, tmp_path, n
     path, digest = write(tmp_path / "reference", bytes(n_bytes))
     upload_reference(run, path, digest)
     run.references.get_file(digest, tmp_path / "back", digest)
+    assert (tmp_path / "back").read_bytes() == path.read_bytes()
     assert (tmp_path / "back").stat().st_size == n_bytes
     assert run.link.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
 
