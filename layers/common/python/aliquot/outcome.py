@@ -111,8 +111,7 @@ class OutcomeReader:
         self.n_rows: int = read("rows", int, is_count)
         self.cpu_ms: int = read("cpu_ms", int, is_count)
         self.peak_mib: int = read("peak_mib", int, is_count)
-        has_retries = "retries" in self._envelope.header  # those of before they were counted have none
-        self.n_retries: int = read("retries", int, is_count) if has_retries else 0
+        self.n_retries: int = read("retries", int, is_count)
         self.trace = Trace.from_header(self._envelope.header)
         try:
             self.failed = SpanSet.parse(read("failed", str, lambda _: True))
