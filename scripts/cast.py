@@ -43,6 +43,7 @@ SESSION = (
 )
 LAST = "identical rows"
 _TYPING_S, _READING_S, _PATIENCE_S = 0.03, 1.2, 180.0
+_FRAME_S = 0.3  # as long as a frame is seen at least
 _CELL = 8.43  # width of a letter of 14 pixels, in most fonts of one width
 _COLOURS = {
     "default": "#d4d4d4",
@@ -167,12 +168,12 @@ def write_cast(played: Played) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(played: Played, least_s: float = 0.3) -> str:
+def draw(played: Played) -> str:
     """The session as an animated SVG: frames side by side, of which one is seen at a time."""
     frames: list[tuple[float, str]] = []
     for at_s, screen in played.frames():
         drawn = _draw_screen(screen)
-        if frames and at_s - frames[-1][0] < least_s:
+        if frames and at_s - frames[-1][0] < _FRAME_S:
             frames[-1] = (frames[-1][0], drawn)
         elif not frames or drawn != frames[-1][1]:
             frames.append((at_s, drawn))

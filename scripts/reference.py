@@ -97,7 +97,7 @@ def _tabulate(options: Iterable[click.Option]) -> str:
         record = option.get_help_record(click.Context(click.Command("run"), terminal_width=10_000))
         if record is not None:
             flags, said = (_escape(text) for text in record)
-            rows.append(f"| `{flags}` | {said} |".replace("\\|", "\\|"))
+            rows.append(f"| `{flags}` | {said} |")
     return "\n".join(rows) if len(rows) > 2 else "It has none."
 
 
