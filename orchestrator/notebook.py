@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,8 +72,12 @@ def show_run(folder: Path) -> str:
     return _wrap([_tabulate(describe_run(told)), *drawn])
 
 
-def show_rows(dataset: pyarrow.dataset.Dataset) -> str:
-    """How many rows there are, and the first."""
+def show_rows(read: Callable[[], pyarrow.dataset.Dataset]) -> str:
+    """How many rows a result has, and the first; or why it has none yet."""
+    try:
+        dataset = read()
+    except AliquotError as err:
+        return _wrap([f"<p>{text(err)}</p>"])
     head = dataset.head(_HEAD)
     columns = "".join(f"<th>{text(name)}</th>" for name in head.column_names)
     rows = "".join(

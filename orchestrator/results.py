@@ -59,7 +59,7 @@ class Result:
     def _repr_html_(self) -> str:
         from orchestrator.notebook import show_rows
 
-        return show_rows(self.dataset())
+        return show_rows(self.dataset)
 
     def __getitem__(self, name: str) -> pa.Table:
         """A table that was delivered beside the result: `failures`, `templates`, `unexplained`, ..."""
