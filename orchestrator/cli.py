@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
@@ -169,9 +170,8 @@ def resume(folder: Path, retry: str | None, new_code: bool, quiet: bool, as_json
     aliquot resume runs/june
     aliquot resume runs/june --retry failed --record-timeout 600
     """
-    from orchestrator import api
-
-    _finish(api.resume(folder, retry_failed=retry is not None, new_code=new_code, **words), quiet, as_json)
+    run = _load_engine().resume(folder, retry_failed=retry is not None, new_code=new_code, **words)
+    _finish(run, quiet, as_json)
 
 
 @cli.command()
@@ -191,9 +191,7 @@ def watch(folder: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     aliquot watch runs/june
     aliquot watch runs/june --html
     """
-    from orchestrator import api
-
-    _finish(api.watch(folder, **words), quiet, as_json)
+    _finish(_load_engine().watch(folder, **words), quiet, as_json)
 
 
 @cli.command(short_help="Wait for a run that was begun elsewhere, and fetch it.")
@@ -210,9 +208,7 @@ def attach(address: str, folder: Path, quiet: bool, as_json: bool, **words: Any)
     \b
     aliquot attach s3://aliquot-runs/runs/20261122-crossref-4f1d09 runs/june
     """
-    from orchestrator import api
-
-    _finish(api.attach(address, folder, **words), quiet, as_json)
+    _finish(_load_engine().attach(address, folder, **words), quiet, as_json)
 
 
 @cli.command()
@@ -224,9 +220,7 @@ def cancel(folder: Path, **words: Any) -> None:
     \b
     aliquot cancel runs/june
     """
-    from orchestrator import api
-
-    click.echo(api.cancel(folder, **words), err=True)
+    click.echo(_load_engine().cancel(folder, **words), err=True)
 
 
 @cli.command()
@@ -261,13 +255,20 @@ for _command in (*lookcli.COMMANDS, *stackcli.COMMANDS, index):
     cli.add_command(_command)
 
 
+def _load_engine() -> ModuleType:
+    """`orchestrator.api`, which only commands that work with runs wait for."""
+    from orchestrator import api
+    from orchestrator.without_pandas import leave_pandas_out
+
+    leave_pandas_out()
+    return api
+
+
 def _make_plan(words: dict[str, Any]) -> Any:
     """The plan that the words of `run` or `plan` ask for."""
-    from orchestrator import api
-
     options, rest = split_options(words)
     columns = dict(map(split_column, rest["column"]))
-    return api.plan(
+    return _load_engine().plan(
         rest["job"],
         list(rest["data"]),
         column=columns,

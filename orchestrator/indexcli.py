@@ -56,7 +56,9 @@ def stock(data: tuple[str, ...], out: Path, column: tuple[str, ...], as_json: bo
     """  # noqa: D301 - the backspace is for click
     from orchestrator.indexing import make_index
     from orchestrator.readable import write_json
+    from orchestrator.without_pandas import leave_pandas_out
 
+    leave_pandas_out()
     figures = make_index("stock", data, out, dict(map(split_column, column)), **words)
     click.echo(write_json(_document("stock", out, figures)) if as_json else _describe_stock(out, figures))
 
@@ -106,7 +108,9 @@ def fingerprints(
     """  # noqa: D301 - the backspace is for click
     from orchestrator.indexrun import make_index_by_run
     from orchestrator.readable import write_json
+    from orchestrator.without_pandas import leave_pandas_out
 
+    leave_pandas_out()
     options = {name: words.pop(name) for name in ("radius", "bits")}
     columns = dict(map(split_column, column))
     figures = make_index_by_run("fingerprints", data, out, columns, options, **words)

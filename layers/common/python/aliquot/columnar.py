@@ -66,7 +66,9 @@ def join_tables(tables: Sequence[Any]) -> dict[str, Any]:
     """The rows of tables of the same columns, by column; each column one array."""
     import pyarrow as pa
 
-    whole = pa.concat_tables([pa.table(table) for table in tables], promote_options="default")
+    # `pa.table` asks first whether it is a frame, and imports pandas for that where it is installed
+    read = [pa.RecordBatchReader.from_stream(table).read_all() for table in tables]
+    whole = pa.concat_tables(read, promote_options="default")
     return {name: _join(column) for name, column in zip(whole.column_names, whole.columns, strict=True)}
 
 
