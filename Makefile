@@ -13,6 +13,9 @@ PIP_TOOLS := pip-tools==7.6.2
 CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
+# Tests start some thousand processes: the first of them compiles a module, and no other.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
