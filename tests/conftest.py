@@ -24,6 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """`-n auto`: two for each processor, as tests mostly wait for the processes that they start."""
     return 2 * (os.cpu_count() or 1)

@@ -61,7 +61,7 @@ def test_rows_do_not_depend_on_the_number_of_lanes(make_supervised_run: MakeRun,
 
 
 def test_a_heavy_record_does_not_hold_back_what_is_behind_it(make_supervised_run: MakeRun) -> None:
-    run = make_supervised_run("one", ["sleep 1.2"] + ["sleep 0.003"] * 100, lanes=2)
+    run = make_supervised_run("one", ["sleep 2.5"] + ["sleep 0.003"] * 100, lanes=2)
     done_s = {record: rows[0][2] for record, rows in run.read()[0].items()}
     assert sum(at_s < done_s[0] for at_s in done_s.values()) == 100
 

@@ -26,7 +26,7 @@ from aliquot.rows import make_block
 from aliquot.spans import SpanSet
 from aliquot.stages import StageNote
 from aliquot.supervisor import Counts, Limits, PutOutcome
-from aliquot.tally import TickState
+from aliquot.tally import MOST_REPAIRS, TickState
 from aliquot.ticks import Ticker
 from aliquot.worker import Give, Supervised, WorkLimits, bury_task, work_slice
 
@@ -131,7 +131,7 @@ class RunMachine(RuleBasedStateMachine):
             self.chunks.append(chunk)
             first += size
         self.n_records = first
-        self.is_sealed = False
+        self.n_lost = 0
         self.rosters: list[Any] = []
         self.state: TickState | None = None
         self.phase = "running"
@@ -176,15 +176,17 @@ class RunMachine(RuleBasedStateMachine):
         delivery = data.draw(st.sampled_from(self.queue.waiting))
         self._work(Delivery(delivery.message, 1), [], "well")
 
-    @precondition(lambda self: self.queue.waiting)
+    @precondition(lambda self: self.queue.waiting and self.n_lost < MOST_REPAIRS)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
-        """A message that is gone without a trace: a tally sends its gap again."""
+        """A message that is gone without a trace: a tally sends its gap again, but not for ever."""
+        self.n_lost += 1
         self.queue.waiting.remove(data.draw(st.sampled_from(self.queue.waiting)))
 
     @rule(data=st.data())
     def damage(self, data: st.DataObject) -> None:
-        outcomes = self.ledger.list_outcomes(STAGE)
+        put = list(self.bucket.objects)  # in the order of their puts: keys end in chance
+        outcomes = sorted(self.ledger.list_outcomes(STAGE), key=lambda each: put.index(str(each)))
         if outcomes and self.phase == "running":
             err = UnreadableOutcome(data.draw(st.sampled_from(outcomes)), "damaged")
             self.ledger.give_up_outcome(err, self.ledger.epoch)
