@@ -108,7 +108,7 @@ def list_ways(case: Case) -> dict[str, Way]:
     """The codec, the pickles, and what else the case can go by."""
     plain = partial(Chem.SetDefaultPickleProperties, _DEFAULT)
     ways = {
-        CODEC: case.codec if isinstance(case.values, list) else Way(pack, partial(unpack, opens=True)),
+        CODEC: case.codec,
         PICKLE: Way(partial(pickle.dumps, protocol=5), pickle.loads, plain),
         "cloudpickle": Way(partial(cloudpickle.dumps, protocol=5), pickle.loads, plain),
     }
@@ -246,6 +246,19 @@ def make_rows(lines: Sequence[tuple[str, str]], vectors: Sequence[Any]) -> list[
     ]
 
 
+def make_frames(lines: Sequence[tuple[str, str]], draw: np.random.Generator) -> list[pd.DataFrame]:
+    """Frames of 2,000 rows."""
+    return [
+        pd.DataFrame({"smiles": [smiles for smiles, _ in part], "n": range(2000), "x": draw.random(2000)})
+        for part in (lines[at : at + 2000] for at in range(0, len(lines), 2000))
+    ]
+
+
+def list_tables(table: pa.Table) -> list[pa.Table]:
+    """The tables that were put together as one."""
+    return [pa.Table.from_batches([batch]) for batch in table.to_batches()]
+
+
 def pack_rows(rows: Any) -> bytes:
     """As a host packs what a job returned."""
     block = make_block(0, [[row] for row in rows], [None] * len(rows), ())
@@ -271,10 +284,8 @@ def make_cases() -> list[Case]:
     templates = (DATA / "uspto" / "templates.tsv").read_text().splitlines()[1:301]
     reactions = [rdChemReactions.ReactionFromSmarts(line.split("\t")[1]) for line in templates]
     rows = make_rows(lines, vectors)
-    frame = pd.DataFrame(
-        {"smiles": [s for s, _ in lines], "n": range(len(lines)), "x": draw.random(len(lines))}
-    )
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    frames = make_frames(read_lines(40_000), draw)
+    tables = [pa.Table.from_pandas(frame, preserve_index=False) for frame in frames]
     as_lists = json_way(
         lambda arrays: [each.tolist() for each in arrays], lambda lists: list(map(np.array, lists))
     )
@@ -295,7 +306,11 @@ def make_cases() -> list[Case]:
     )
     register(Hit, "benchmarks.Hit")
     hits = [Hit(name, at * 0.5, at, smiles) for at, (smiles, name) in enumerate(lines)]
-    of_frames = arrow_way(pa.Table.from_pandas, lambda read: read.to_pandas())
+    of_tables = arrow_way(pa.concat_tables, list_tables)
+    of_frames = arrow_way(
+        lambda values: pa.concat_tables(map(pa.Table.from_pandas, values)),
+        lambda read: [table.to_pandas() for table in list_tables(read)],
+    )
     of_rows = arrow_way(
         lambda values: pa.Table.from_pylist([row | {"seen": list(row["seen"])} for row in values]),
         lambda read: read.to_pylist(),
@@ -322,9 +337,12 @@ def make_cases() -> list[Case]:
         Case("2,000 dataclasses", hits, {"JSON": as_hits}),
         Case("2,000 dates and times", [row["at"] for row in rows]),
         Case("2,000 sets of texts", [row["seen"] for row in rows]),
-        Case("an Arrow table of 2,000 rows", table, {"Arrow": arrow_way(lambda t: t, lambda t: t)}),
-        Case("a pandas frame of 2,000 rows", frame, {"Arrow": of_frames}),
-        Case("a polars frame of 2,000 rows", pl.from_arrow(table)),
+        Case("20 Arrow tables of 2,000 rows", tables, {"Arrow": of_tables}),
+        Case("an Arrow table of 2,000 rows, alone", tables[:1], {"Arrow": of_tables}),
+        Case("20 pandas frames of 2,000 rows", frames, {"Arrow": of_frames}),
+        Case("a pandas frame of 2,000 rows, alone", frames[:1], {"Arrow": of_frames}),
+        Case("20 polars frames of 2,000 rows", list(map(pl.from_arrow, tables))),
+        Case("a polars frame of 2,000 rows, alone", [pl.from_arrow(tables[0])]),
     ]
 
 

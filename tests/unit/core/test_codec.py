@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from aliquot.codec import EXT_ARRAY, EXT_BIGINT, VERSION, pack, unpack
+from aliquot.codec import pack, unpack
+from aliquot.codec_forms import EXT_ARRAY, EXT_BIGINT, VERSION
 from aliquot.errors import Undecodable, Unencodable
 
 _ZONES = st.none() | st.integers(-1439, 1439).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))

@@ -14,7 +14,8 @@ import pytest
 import zstandard
 
 import aliquot
-from aliquot.codec import EXT_COLUMN, EXT_NAMED, VERSION, Stored, decode, pack, unpack, unpack_late
+from aliquot.codec import Stored, decode, pack, unpack, unpack_late
+from aliquot.codec_forms import EXT_COLUMN, EXT_NAMED, VERSION
 from aliquot.errors import Undecodable, Unencodable
 from aliquot.job import Job, Stage
 from aliquot.registry import register

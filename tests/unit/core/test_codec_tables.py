@@ -13,7 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from aliquot.codec import EXT_TABLE, VERSION, Stored, pack, unpack
+from aliquot.codec import Stored, pack, unpack
+from aliquot.codec_forms import EXT_TABLE, VERSION
 from aliquot.errors import Undecodable, Unencodable
 
 TABLE = pa.table({"n": [1, None], "s": ["x", "y"], "l": [[1], [2, 3]]}, metadata={"k": "v"})

@@ -35,7 +35,8 @@ SCRIPT = """
 import base64, os, resource, struct, sys, zlib
 import msgpack, numpy, zstandard
 from aliquot.chunk import ChunkReader
-from aliquot.codec import VERSION, pack, unpack
+from aliquot.codec import pack, unpack
+from aliquot.codec_forms import VERSION
 from aliquot.envelope import Envelope, Part
 from aliquot.errors import Undecodable
 from aliquot.frames import read_frame

@@ -7,7 +7,8 @@ of the value's class, coming in by the extension's code.
 
     pack -> msgpack.packb, and for what that does not know: Writing.extend -> a family's `write`
     unpack -> msgpack.unpackb, and for extensions: Reading.restore -> a family's `read`
-    families: codec_plain, codec_arrays, codec_tables, codec_named; errors' paths: codec_paths
+    families: codec_plain, codec_arrays, codec_tables, codec_named; what they share: codec_forms;
+    errors' paths: codec_paths
 
 A list whose values are all of one such type is one extension (`EXT_COLUMN`). Whoever passes rows on without
 looking into them leaves registered types and tables as they are stored (`Stored`), and needs none of them.
@@ -19,25 +20,35 @@ from what a function returned.
 from __future__ import annotations
 
 import base64
-import struct
-import sys
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import msgpack
 
+from aliquot.codec_forms import (
+    EXT_ARRAY,
+    EXT_BIGINT,
+    EXT_COLUMN,
+    EXT_COMPLEX,
+    EXT_DECIMAL,
+    EXT_NAMED,
+    EXT_SET,
+    EXT_TABLE,
+    EXT_TIME,
+    VERSION,
+    as_key,
+    check_version,
+    find_extension,
+    frame,
+)
 from aliquot.codec_paths import REFUSALS, find_culprit
 from aliquot.errors import Undecodable, Unencodable
 from aliquot.registry import NotRegistered, find, is_named_tuple
 
-VERSION = b"\x01"
 MAX_BYTES = 1 << 30  # longest text, array or list that is read: what is longer is refused, not allocated
-
-EXT_ARRAY, EXT_TIME, EXT_DECIMAL, EXT_BIGINT, EXT_COMPLEX = 1, 2, 3, 4, 5
-EXT_SET, EXT_NAMED, EXT_TABLE, EXT_COLUMN = 6, 7, 8, 9
 
 _FAMILIES: dict[int | bytes, tuple[str, str]] = {
     EXT_ARRAY: ("aliquot.codec_arrays", "read_array"),
@@ -58,9 +69,9 @@ _FAMILIES: dict[int | bytes, tuple[str, str]] = {
 }
 _TABLE_PACKAGES = frozenset({"pyarrow", "pandas", "polars"})
 _AS_DATETIME = 3  # msgpack's own timestamps, which nobody here writes, as a type that is known here
+_VIEWED = frozenset({EXT_COLUMN, EXT_TABLE})  # read out of the bytes around them, without a copy
 _SMALL_BYTES = 1 << 12  # what so few bytes can claim is no burden
 MOST_NESTED = 32  # extensions in extensions: msgpack's reader takes 40 KB of stack for each
-_EXT32 = 0xC9
 _PLAIN = frozenset({str, int, float, bool, bytes, list, dict})
 
 Write = Callable[[Any, "Writing"], Any]
@@ -132,11 +143,15 @@ class Writing:
         return msgpack.ExtType(*extended) if type(extended) is tuple else extended
 
     def _pack_column(self, values: list[Any]) -> bytes | None:
-        """A list of values of one type, None among them, as one extension; None where it goes one by one."""
+        """A list of values of one type, None among them; None where msgpack is to take them one by one."""
         kinds = set(map(type, values)) - {type(None)}
         if len(kinds) != 1:
             return None
         (kind,) = kinds
+        if _is_table(kind):
+            from aliquot.codec_tables import write_list
+
+            return write_list(values)
         if kind.__module__ == "numpy":
             from aliquot.codec_arrays import plain_scalars, write_column
 
@@ -152,7 +167,7 @@ class Writing:
             from aliquot.codec_plain import write_column as write_plain_column
 
             parts = write_plain_column(kind, values)
-        return None if parts is None else _frame(EXT_COLUMN, [VERSION, *parts])
+        return None if parts is None else b"".join(frame(EXT_COLUMN, [VERSION, *parts]))
 
 
 class Reading:
@@ -175,8 +190,9 @@ class Reading:
     def read(self, body: bytes | memoryview) -> Any:
         """The value of a msgpack form; raises whatever its damage leads to."""
         if len(body) > _SMALL_BYTES:
-            if body[0] == _EXT32 and body[5] == EXT_COLUMN and int.from_bytes(body[1:5]) == len(body) - 6:
-                return self.restore(EXT_COLUMN, memoryview(body)[6:])  # of a large array no copy
+            extension = find_extension(body)
+            if extension and extension[0] in _VIEWED and extension[2] == len(body):
+                return self.restore(extension[0], memoryview(body)[extension[1] :])
             _check_lengths(body)
         try:
             return self._unpack(body, None)
@@ -290,31 +306,10 @@ def name_stored(kind: type) -> str | None:
     """The name under which values of a type are stored; None of those that tables have types for."""
     if kind in (set, frozenset):
         return kind.__name__
-    top = kind.__module__.partition(".")[0]
-    if top in _TABLE_PACKAGES and not issubclass(kind, _find_times()):
-        return f"{top}.{kind.__name__}"
+    if _is_table(kind):
+        return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     known = find(kind)
     return None if known is None else known.name
-
-
-def check_version(code: int, payload: bytes | memoryview, versions: bytes = VERSION) -> int:
-    """The version of an extension's payload; raises ValueError where it is none of these."""
-    if not payload or payload[0] not in versions:
-        found = bytes(payload[:1])
-        raise ValueError(f"extension {code} has version {found!r}; this release reads {versions!r}")
-    return payload[0]
-
-
-def order_bytes(numbers: array[int]) -> array[int]:
-    """Numbers in little-endian order, from or to this machine's."""
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
-
-
-def as_key(key: Any) -> Any:
-    """A map's key, or a set's item, that may have been a tuple, which msgpack knows as a list only."""
-    return tuple(map(as_key, key)) if isinstance(key, list) else key
 
 
 def _make_dict(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -343,14 +338,6 @@ def _find_reader(code: int | bytes) -> Callable[[Any, Reading], Any]:
     return read
 
 
-def _frame(code: int, parts: Sequence[Any]) -> bytes:
-    """An extension's msgpack form, its payload copied once."""
-    size = sum(map(len, parts))
-    if size > 0xFFFF:
-        return b"".join((struct.pack(">BIB", _EXT32, size, code), *parts))
-    return msgpack.packb(msgpack.ExtType(code, b"".join(parts)))  # type: ignore[no-any-return]
-
-
 def _find_writer(kind: type) -> Write:
     """What writes values of a type, remembered; raises Unencodable."""
     known = find(kind)
@@ -364,12 +351,11 @@ def _find_writer(kind: type) -> Write:
 
 
 def _choose_writer(kind: type) -> Write:
-    top = kind.__module__.partition(".")[0]
-    if top == "numpy":
+    if kind.__module__.partition(".")[0] == "numpy":
         from aliquot.codec_arrays import write_numpy
 
         return write_numpy
-    if top in _TABLE_PACKAGES and not issubclass(kind, _find_times()):
+    if _is_table(kind):
         from aliquot.codec_tables import write_table
 
         return write_table
@@ -385,10 +371,14 @@ def _choose_writer(kind: type) -> Write:
     return choose_writer(kind)
 
 
-def _find_times() -> tuple[type, ...]:
+@cache
+def _is_table(kind: type) -> bool:
+    """Whether a type is of a package of tables, and none of its times."""
+    if kind.__module__.partition(".")[0] not in _TABLE_PACKAGES:
+        return False
     from aliquot.codec_plain import TIMES
 
-    return TIMES
+    return not issubclass(kind, TIMES)
 
 
 # What is stored as what it means: tuples, enums of text and numbers, other maps.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import numpy as np
 
-from aliquot.codec import EXT_ARRAY, VERSION, check_version
+from aliquot.codec_forms import EXT_ARRAY, LONG_HEAD, VERSION, check_version
 from aliquot.errors import Unencodable
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ Array = np.ndarray[Any, Any]
 
 _RICH = b"\x02"
 _KINDS = frozenset("biufcSUmM")  # of which a text says all
-_COLUMN_AT = 6  # bytes of msgpack before the payload of a long extension
 _DEEPEST = 8  # dtypes in dtypes
 
 
@@ -73,7 +72,7 @@ def write_column(values: Sequence[Any]) -> list[Any] | None:
     head = msgpack.packb([first.dtype.str, [len(values), *first.shape]])
     if len(head) > 255:
         return None
-    n_before = _COLUMN_AT + 4 + len(head)
+    n_before = LONG_HEAD + 4 + len(head)
     pad = -n_before % 16
     return [b"a", struct.pack("<BB", len(head), pad), head, bytes(pad), *_contents(values)]
 

@@ -20,15 +20,16 @@ from typing import Any, overload
 
 import msgpack
 
-from aliquot.codec import EXT_COLUMN, EXT_NAMED, EXT_TABLE, MOST_NESTED, Reading, check_version, pack, unpack
+from aliquot.codec import MOST_NESTED, Reading, pack, unpack
+from aliquot.codec_forms import EXT_COLUMN, EXT_NAMED, EXT_TABLE, check_version, find_extension
 from aliquot.codec_named import choose_setter, join_fields, list_bodies, split_fields
 from aliquot.codec_paths import find_culprit
 from aliquot.errors import Undecodable, Unencodable, Unopened
 from aliquot.registry import NotRegistered, is_current
 
-_COLUMN = bytes((EXT_COLUMN,))
-# of an extension, by msgpack's first byte: bytes before the payload, and its size where none of them says it
-_HEADS = {0xC7: (3, 0), 0xC8: (4, 0), 0xC9: (6, 0)} | {0xD4 + power: (2, 1 << power) for power in range(5)}
+_LATE = frozenset({EXT_NAMED, EXT_TABLE, EXT_COLUMN})  # extensions that may hold what others' code makes
+_NONE = 0xC0
+_LONG_LISTS = {0xDC: 3, 0xDD: 5}  # by msgpack's first byte: where the items begin
 
 
 class Late(Sequence[Any]):
@@ -90,7 +91,7 @@ class _Probe(Reading):
     """Reads a column unless it holds such a value."""
 
     def restore(self, code: int, payload: bytes | memoryview) -> Any:
-        if code in (EXT_NAMED, EXT_TABLE, EXT_COLUMN):
+        if code in _LATE:
             raise _Rich
         return super().restore(code, payload)
 
@@ -110,18 +111,22 @@ def read_late(body: bytes | memoryview, depth: int, path: str) -> Any:
         depth: of extensions around it.
         path: to the column, in errors.
     """
-    n_head, size = _HEADS.get(body[0], (0, 0)) if body else (0, 0)
-    size = size or int.from_bytes(body[1 : max(n_head - 1, 1)])
-    if n_head and body[n_head - 1 : n_head] == _COLUMN and len(body) == n_head + size:
-        check_version(EXT_COLUMN, memoryview(body)[n_head:])
-        form = bytes(body[n_head + 1 : n_head + 2])
-        if form in _FORMS:
-            return _FORMS[form](memoryview(body)[n_head:], depth, path)
-        return _OPENING[depth].restore(EXT_COLUMN, memoryview(body)[n_head:])
+    extension = find_extension(body)
+    if extension and extension[0] == EXT_COLUMN and extension[2] == len(body):
+        payload = memoryview(body)[extension[1] :]
+        check_version(EXT_COLUMN, payload)
+        form = bytes(payload[1:2])
+        return (
+            _FORMS[form](payload, depth, path)
+            if form in _FORMS
+            else _OPENING[depth].restore(EXT_COLUMN, payload)
+        )
+    if items := _slice_extensions(memoryview(body)):
+        return _make_late(items, depth, path)
     try:
         return _PROBES[depth].read(body)
     except _Rich:
-        return _list_items(body, depth, path)
+        return _make_late(_slice_items(body), depth, path)
 
 
 def _late_bodies(payload: memoryview, depth: int, path: str) -> Late:
@@ -150,27 +155,45 @@ def _late_fields(payload: memoryview, depth: int, path: str) -> Sequence[Any]:
     return Late(make_row, range(len(presence)), path, lambda _, err: (path, f"{name} ({_say(err)})"))
 
 
-def _list_items(body: bytes | memoryview, depth: int, path: str) -> Any:
-    """A list's items, each to be unpacked; what is no list is unpacked at once, and refused by who asked."""
+def _slice_extensions(body: memoryview) -> list[memoryview]:
+    """The items of a list of late extensions, None behind the first, not copied; empty of any other."""
+    at = _LONG_LISTS.get(body[0], 1 if 0x90 <= body[0] <= 0x9F else 0) if body else 0
+    if not at:
+        return []
+    n_items = int.from_bytes(body[1:at]) if at > 1 else body[0] & 0x0F
+    items: list[memoryview] = []
+    while at < len(body) and len(items) < n_items:
+        extension = find_extension(body, at)
+        is_late = extension is not None and extension[0] in _LATE
+        if not (is_late or (items and body[at] == _NONE)):
+            return []
+        end = extension[2] if extension else at + 1
+        items.append(body[at:end])
+        at = end
+    return items if at == len(body) and len(items) == n_items else []
+
+
+def _slice_items(body: bytes | memoryview) -> list[memoryview]:
+    """The items of any list; raises ValueError of what is none."""
     walker = msgpack.Unpacker(max_buffer_size=0, strict_map_key=False)
     walker.feed(body)
-    try:
-        n_items = walker.read_array_header()
-    except ValueError:
-        return None
+    n_items = walker.read_array_header()
     ends = [walker.tell()]
     for _ in range(n_items):
         walker.skip()
         ends.append(walker.tell())
     if ends[-1] != len(body):
         raise ValueError("a list that is not as long as it says")
-    items = [memoryview(body)[first:end] for first, end in pairwise(ends)]
+    return [memoryview(body)[first:end] for first, end in pairwise(ends)]
+
+
+def _make_late(items: list[memoryview], depth: int, path: str) -> Late:
     read = _OPENING[depth].read
 
     def find(row: int, err: Exception) -> tuple[str, str]:
         return find_culprit(_open, unpack(items[row]), path, err)
 
-    return Late(lambda row: read(items[row]), range(n_items), path, find)
+    return Late(lambda row: read(items[row]), range(len(items)), path, find)
 
 
 def _open(value: Any) -> bytes:

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import zstandard
 
-from aliquot.codec import EXT_NAMED, VERSION, Stored, check_version, is_column, order_bytes, pack
+from aliquot.codec import Stored, is_column, pack
+from aliquot.codec_forms import EXT_NAMED, VERSION, check_version, order_bytes
 from aliquot.errors import Unencodable
 from aliquot.registry import Known, find, find_reader, is_named_tuple
 

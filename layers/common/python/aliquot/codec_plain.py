@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
 
-from aliquot.codec import (
+from aliquot.codec_forms import (
     EXT_BIGINT,
     EXT_COMPLEX,
     EXT_DECIMAL,

@@ -5,7 +5,8 @@
                                    range column by column, without what else pandas looks for
     polars DataFrame, Series       as polars writes them
 
-The stream lies at a multiple of 16 from the payload's start. Owns extension 8. Imports pyarrow, pandas and
+The stream lies at a multiple of 16 from the payload's start, or from that of a list of tables; what another
+place has moved from multiples of 8 is copied. Owns extension 8. Imports pyarrow, pandas and
 polars as their values are met. When it is wrong, a column changes its type, or a reader is led beyond the
 bytes that it has.
 """
@@ -13,22 +14,41 @@ bytes that it has.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from aliquot.codec import EXT_TABLE, VERSION, check_version
+from aliquot.codec_forms import EXT_TABLE, LONG_HEAD, VERSION, check_version, frame
 from aliquot.errors import Unencodable
 
 if TYPE_CHECKING:
     from aliquot.codec import Reading, Writing
 
+_ALIGNED = 8
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream, by Arrow's format
 _LONGEST_LABEL = 50  # of an index, beside the table
 
 
 def write_table(value: Any, _: Writing) -> Any:
     """The extension of a table, frame or series; raises Unencodable."""
+    return EXT_TABLE, b"".join(_write_parts(value, 0))
+
+
+def write_list(values: Sequence[Any]) -> bytes:
+    """The msgpack form of a list of such, and None: each copied once, its stream at a multiple of 16."""
+    parts: list[Any] = [msgpack.Packer().pack_array_header(len(values))]
+    size = len(parts[0])
+    for value in values:
+        more = [b"\xc0"] if value is None else frame(EXT_TABLE, _write_parts(value, size + LONG_HEAD))
+        size += sum(map(len, more))
+        parts += more
+    return b"".join(parts)
+
+
+def _write_parts(value: Any, at: int) -> list[Any]:
+    """The payload of a value, its stream aligned where the payload begins at this place."""
     kind = type(value)
     name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     if name not in _WRITERS:
@@ -37,8 +57,8 @@ def write_table(value: Any, _: Writing) -> Any:
     head = msgpack.packb([name, more])
     if len(head) > 0xFF:
         raise Unencodable("", f"{name} with a name of {len(head)} bytes")
-    pad = -(3 + len(head)) % 16
-    return EXT_TABLE, b"".join((VERSION, bytes((len(head),)), head, bytes((pad,)), bytes(pad), stream))
+    pad = -(at + 3 + len(head)) % 16
+    return [VERSION, bytes((len(head),)), head, bytes((pad,)), bytes(pad), *stream]
 
 
 def read_table(payload: bytes, _: Reading) -> Any:
@@ -51,44 +71,58 @@ def read_table(payload: bytes, _: Reading) -> Any:
     return _READERS[name](memoryview(payload)[end + 1 + payload[end] :], more)
 
 
-def _write_arrow(table: Any) -> tuple[Any, Any]:
+def _write_arrow(table: Any) -> tuple[Any, list[Any]]:
+    """A stream: of flat columns in its messages, which are copied once; else as Arrow's writer gives it."""
     import pyarrow as pa
 
+    if all(map(_is_flat, table.schema.types)):
+        batches = [table] if isinstance(table, pa.RecordBatch) else table.to_batches()
+        return None, [table.schema.serialize(), *[batch.serialize() for batch in batches], _END]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write(table)
-    return None, sink.getvalue()
+    return None, [sink.getvalue()]
+
+
+def _is_flat(kind: Any) -> bool:
+    """Whether a column is one array, with no dictionary, which a stream has messages of its own for."""
+    import pyarrow as pa
+
+    return not (kind.num_fields or isinstance(kind, pa.DictionaryType | pa.BaseExtensionType))
 
 
 def _read_arrow(stream: memoryview, _: Any) -> Any:
     import pyarrow as pa
 
-    with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
-        table = reader.read_all()
+    table = pa.RecordBatchStreamReader(_align(stream)).read_all()
     table.validate(full=True)  # offsets that lead elsewhere are found here, not where they are followed
     return table
+
+
+def _align(stream: memoryview) -> Any:
+    """What Arrow reads of, for it takes numbers as they lie."""
+    import pyarrow as pa
+
+    buffer = pa.py_buffer(stream)
+    return buffer if buffer.address % _ALIGNED == 0 else pa.py_buffer(bytes(stream))
 
 
 def _read_batch(stream: memoryview, _: Any) -> Any:
     import pyarrow as pa
 
-    with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
-        batch = reader.read_next_batch()
+    batch = pa.RecordBatchStreamReader(_align(stream)).read_next_batch()
     batch.validate(full=True)
     return batch
 
 
-def _write_pandas(frame: Any) -> tuple[Any, Any]:
+def _write_pandas(frame: Any) -> tuple[Any, list[Any]]:
     """Through Arrow, and back to see that it is the same where it might not be."""
     import pyarrow as pa
 
     if frame.attrs:
         raise Unencodable(".attrs", "attributes of a pandas frame")
-    if _is_plain(frame):
-        columns = [frame[name] for name in frame.columns]
-        arrays = [
-            pa.array(column.to_numpy() if column.dtype.kind in "biuf" else column.array) for column in columns
-        ]
+    arrays = _list_plain(frame)
+    if arrays:
         index = frame.index
         more = [index.start, index.stop, index.step, index.name, frame.columns.name]
         return more, _write_arrow(pa.Table.from_arrays(arrays, list(frame.columns)))[1]
@@ -104,43 +138,70 @@ def _write_pandas(frame: Any) -> tuple[Any, Any]:
     return freq, _write_arrow(table)[1]
 
 
-def _is_plain(frame: Any) -> bool:
-    """Whether a frame is columns of plain numbers and texts on a range, and nothing else."""
-    import numpy as np
+def _list_plain(frame: Any) -> list[Any]:
+    """The columns of a frame of plain numbers and texts on a range, and nothing else; none of any other."""
     import pandas as pd
+    import pyarrow as pa
 
-    def is_plain(dtype: Any) -> bool:
-        is_number = isinstance(dtype, np.dtype) and dtype.kind in "biuf" and dtype.isnative
-        return (is_number and dtype.itemsize <= 8) or str(dtype) == "str"
-
-    return (
-        all(map(is_plain, frame.dtypes))
-        and type(frame.index) is pd.RangeIndex
-        and type(frame.columns) is pd.Index
-        and str(frame.columns.dtype) == "str"
-        and bool(frame.columns.is_unique)
-        and frame.columns.size > 0
+    index, columns = frame.index, frame.columns
+    if not (
+        type(index) is pd.RangeIndex
+        and type(columns) is pd.Index
+        and columns.dtype == "str"
+        and columns.is_unique
         and all(
             name is None or (type(name) is str and len(name) <= _LONGEST_LABEL)
-            for name in (frame.index.name, frame.columns.name)
+            for name in (index.name, columns.name)
         )
-    )
+        and hasattr(pd.api, "internals")  # by which they are read: since pandas 3
+    ):
+        return []
+    arrays = []
+    for column in map(itemgetter(1), frame.items()):
+        dtype = column.dtype
+        if getattr(dtype, "isnative", False) and dtype.kind in "biuf" and dtype.itemsize <= 8:
+            arrays.append(pa.array(column.to_numpy()))
+        elif dtype == "str":
+            arrays.append(pa.array(column.array))
+        else:
+            return []
+    return arrays
 
 
 def _make_plain(table: Any, more: Any) -> Any:
+    """The frame of its columns: numbers of one type in one block, as pandas keeps them."""
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
     start, stop, step, name, columns_name = more
+    index = pd.RangeIndex(start, stop, step, name=name)
+    if len(index) != table.num_rows:
+        raise ValueError(f"a frame of {table.num_rows} rows on an index of {len(index)}")
     texts = pd.StringDtype("pyarrow", na_value=np.nan)
-    held = {
-        column: texts.__from_arrow__(values) if _is_text(values.type) else values.to_numpy()
-        for column, values in zip(table.column_names, table.columns, strict=True)
-    }
-    frame = pd.DataFrame(held, pd.RangeIndex(start, stop, step, name=name))
-    if columns_name is not None:
-        frame.columns.name = columns_name
-    return frame
+    names = texts.__from_arrow__(pa.array(table.column_names, pa.large_string()))
+    blocks: list[tuple[Any, Any]] = []
+    places: dict[Any, list[int]] = {}
+    for at, column in enumerate(table.columns):
+        if _is_text(column.type):
+            blocks.append((texts.__from_arrow__(column), np.array([at])))
+        elif _is_number(column.type) and not column.null_count:
+            places.setdefault(column.type.to_pandas_dtype(), []).append(at)
+        else:
+            raise ValueError(f"a plain frame with a column of {column.type}, {column.null_count} of it null")
+    for dtype, held in places.items():
+        block = np.empty((len(held), len(index)), dtype)
+        for row, at in enumerate(held):
+            block[row] = table.column(at).to_numpy()
+        blocks.append((block, np.array(held)))
+    columns = pd.Index(names, name=columns_name, copy=False)
+    return pd.api.internals.create_dataframe_from_blocks(blocks, index, columns)
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def _is_text(kind: Any) -> bool:
@@ -183,7 +244,7 @@ def _read_pandas(stream: memoryview, freq: Any) -> Any:
     return _make_plain(table, freq) if type(freq) is list else _make_pandas(table, freq)
 
 
-def _write_series(series: Any) -> tuple[Any, Any]:
+def _write_series(series: Any) -> tuple[Any, list[Any]]:
     if series.name is not None and type(series.name) not in (str, int):
         raise Unencodable(".name", f"{type(series.name).__name__} as the name of a pandas series")
     if series.attrs:
@@ -197,14 +258,14 @@ def _read_series(stream: memoryview, more: Any) -> Any:
     return _read_pandas(stream, freq)["values"].rename(name)
 
 
-def _write_polars(frame: Any) -> tuple[Any, Any]:
+def _write_polars(frame: Any) -> tuple[Any, list[Any]]:
     import polars as pl
 
     if any(dtype.base_type() is pl.Object for dtype in frame.dtypes):
         raise Unencodable("", "polars frame with a column of Python objects")
     body = io.BytesIO()
     frame.write_ipc_stream(body)
-    return None, body.getvalue()
+    return None, [body.getbuffer()]
 
 
 def _read_polars(stream: memoryview, _: Any) -> Any:
@@ -213,7 +274,7 @@ def _read_polars(stream: memoryview, _: Any) -> Any:
     return pl.read_ipc_stream(bytes(stream))
 
 
-def _write_polars_series(series: Any) -> tuple[Any, Any]:
+def _write_polars_series(series: Any) -> tuple[Any, list[Any]]:
     return _write_polars(series.to_frame())
 
 
@@ -221,7 +282,7 @@ def _read_polars_series(stream: memoryview, _: Any) -> Any:
     return _read_polars(stream, None).to_series(0)
 
 
-_WRITERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+_WRITERS: dict[str, Callable[[Any], tuple[Any, list[Any]]]] = {
     "pyarrow.Table": _write_arrow,
     "pyarrow.RecordBatch": _write_arrow,
     "pandas.DataFrame": _write_pandas,
