@@ -66,6 +66,7 @@ _FAMILIES: dict[int | bytes, tuple[str, str]] = {
     b"t": ("aliquot.codec_plain", "read_texts"),
     b"i": ("aliquot.codec_plain", "read_instants"),
     b"s": ("aliquot.codec_plain", "read_sets"),
+    b"p": ("aliquot.codec_tables", "read_column"),
 }
 _TABLE_PACKAGES = frozenset({"pyarrow", "pandas", "polars"})
 _AS_DATETIME = 3  # msgpack's own timestamps, which nobody here writes, as a type that is known here

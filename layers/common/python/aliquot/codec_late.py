@@ -6,6 +6,7 @@ the one at hand, and costs that record alone. Columns of anything else are read 
 
     b   the types' own bytes      sliced when the column is read, each made when it is asked for
     f   fields                    at once where no field is late, else row by row
+    p   tables                    their batches found when the column is read
     a list that holds such        found where each item begins; each is unpacked when it is asked for
 
 Owns when values are made, and the path in an error of reading. Imports `codec` and `codec_named`. When it is
@@ -146,13 +147,20 @@ def _late_fields(payload: memoryview, depth: int, path: str) -> Sequence[Any]:
     )
     make = choose_setter(name, version)
     if is_current(name, version) and not any(isinstance(column, Late) for column in columns.values()):
-        return join_fields(presence, columns, make)
+        return join_fields(name, version, presence, columns)
     places = [at - 1 for at in accumulate(map(bool, presence))]
 
     def make_row(row: int) -> Any:
         return make({field: held[places[row]] for field, held in columns.items()}) if presence[row] else None
 
     return Late(make_row, range(len(presence)), path, lambda _, err: (path, f"{name} ({_say(err)})"))
+
+
+def _late_tables(payload: memoryview, _: int, path: str) -> Late:
+    from aliquot.codec_tables import list_tables
+
+    name, make, n_rows = list_tables(payload)
+    return Late(make, range(n_rows), path, lambda _, err: (path, f"{name} ({_say(err)})"))
 
 
 def _slice_extensions(body: memoryview) -> list[memoryview]:
@@ -210,4 +218,8 @@ def _say(err: BaseException) -> str:
     return f"{type(err).__name__}: {err}"
 
 
-_FORMS: dict[bytes, Callable[[memoryview, int, str], Any]] = {b"b": _late_bodies, b"f": _late_fields}
+_FORMS: dict[bytes, Callable[[memoryview, int, str], Any]] = {
+    b"b": _late_bodies,
+    b"f": _late_fields,
+    b"p": _late_tables,
+}

@@ -15,8 +15,9 @@ from __future__ import annotations
 import enum
 import struct
 from array import array
+from collections import deque
 from dataclasses import fields, is_dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate, pairwise, repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -151,18 +152,33 @@ def read_fields(payload: bytes | memoryview, reading: Reading) -> list[Any]:
     inner = reading.inner
     name, version, presence, columns = split_fields(payload, lambda _, column: inner.read(column))
     if reading.opens:
-        return join_fields(presence, columns, choose_setter(name, version))
+        return join_fields(name, version, presence, columns)
     keep = _keep_stored(name, version)
-    return join_fields(presence, columns, lambda held: keep(pack(held)))
+    return _place(presence, [keep(pack(held)) for held in _list_rows(presence, columns)])
 
 
-def join_fields(presence: bytes, columns: dict[str, Sequence[Any]], make: Callable[[Any], Any]) -> list[Any]:
+def join_fields(name: str, version: int, presence: bytes, columns: dict[str, Sequence[Any]]) -> list[Any]:
     """The values of a column out of its fields."""
-    n_there = len(presence) - presence.count(0)
-    rows: Iterator[dict[str, Any]] = iter([{} for _ in range(n_there)])
-    if columns:
-        rows = map(dict, map(zip, repeat(list(columns)), zip(*columns.values(), strict=True)))
-    return [make(next(rows)) if is_there else None for is_there in presence]
+    known, older = find_reader(name, version)
+    kind, rows = known.kind, _list_rows(presence, columns)
+    if older or is_named_tuple(kind) or not _has_dict(kind) or columns.keys() != set(list_fields(kind)):
+        return _place(presence, list(map(choose_setter(name, version), rows)))
+    made: list[Any] = list(map(object.__new__, repeat(kind, len(presence) - presence.count(0))))
+    deque(map(object.__setattr__, made, repeat("__dict__"), rows), 0)  # without a call of ours for each
+    return _place(presence, made)
+
+
+def _list_rows(presence: bytes, columns: dict[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """The fields of each value that is there."""
+    if not columns:
+        return iter([{} for _ in range(len(presence) - presence.count(0))])
+    return map(dict, map(zip, repeat(list(columns)), zip(*columns.values(), strict=True)))
+
+
+def _place(presence: bytes, values: list[Any]) -> list[Any]:
+    """The rows of a column: its values where they are, and None."""
+    there = iter(values)
+    return values if all(presence) else [next(there) if each else None for each in presence]
 
 
 def split_fields(
@@ -251,6 +267,12 @@ def _find_maker(name: str, version: int, reading: Reading) -> Callable[[bytes], 
     return lambda body: setter(inner.read(body))
 
 
+@cache
+def _has_dict(kind: type) -> bool:
+    """Whether all of a value lies in its `__dict__`."""
+    return not any("__slots__" in vars(base) for base in kind.__mro__[:-1])
+
+
 def choose_setter(name: str, version: int) -> Callable[[Any], Any]:
     """What makes a dataclass or NamedTuple from a map of its fields."""
     known, older = find_reader(name, version)
@@ -258,7 +280,6 @@ def choose_setter(name: str, version: int) -> Callable[[Any], Any]:
         return older
     kind, names = known.kind, list_fields(known.kind)
     wanted = set(names)
-    has_dict = not any("__slots__" in vars(base) for base in kind.__mro__[:-1])
 
     def make(held: Any) -> Any:
         if type(held) is not dict or held.keys() != wanted:
@@ -266,7 +287,7 @@ def choose_setter(name: str, version: int) -> Callable[[Any], Any]:
         if is_named_tuple(kind):
             return tuple.__new__(kind, [held[each] for each in names])
         made: Any = object.__new__(kind)
-        if has_dict:
+        if _has_dict(kind):
             object.__setattr__(made, "__dict__", held)
         else:
             for each in names:

@@ -185,10 +185,7 @@ def read_instants(payload: bytes | memoryview, _: Reading) -> list[Any]:
     numbers = array("q")
     numbers.frombytes(body)
     epoch = dt.datetime(1970, 1, 1, tzinfo=_read_zone(zone.decode()))
-    return [
-        None if number == _NO_TIME else epoch + dt.timedelta(microseconds=number)
-        for number in order_bytes(numbers)
-    ]
+    return [None if number == _NO_TIME else epoch + _MICROSECOND * number for number in order_bytes(numbers)]
 
 
 def read_sets(payload: bytes | memoryview, _: Reading) -> list[Any]:
