@@ -1,8 +1,9 @@
-"""A toy job whose rows hold values that are written and cannot all be read back: one raises, one kills."""
+"""A toy job whose rows hold values that are written and cannot all be read back: one raises, one kills, one hangs."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,14 @@ class Box:
 
 
 def read_box(body: bytes) -> Box:
-    """The box; of two texts no box."""
+    """The box; of three texts no box."""
     text = body.decode()
     if text == "odd":
         raise KeyError("no such box")
     if text == "dead":
         os.abort()
+    if text == "stuck":
+        time.sleep(600)
     return Box(text)
 
 

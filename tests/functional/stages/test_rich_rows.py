@@ -37,17 +37,17 @@ def test_rich_values_reach_the_next_stages_and_the_result(desk: Any) -> None:
     ("job", "path"), [("chain", 'row["{}"]'), ("ahead", 'row["{}"]'), ("groups", 'rows["{}"][0]')]
 )
 def test_a_value_that_cannot_be_read_back_costs_its_record_alone(desk: Any, job: str, path: str) -> None:
-    """Whether its reader raises or ends the process, in the row itself or deep inside it."""
+    """Whether its reader raises, ends the process or hangs, in the row itself or deep inside it."""
     shutil.copy(Path(__file__).with_name("brittle.py"), desk.folder / "brittle.py")
     names = [f"n{at}-x" for at in range(60)]
     names[0] = "odd-x"  # the first of its step
-    names[21], names[22], names[40] = "n21-odd", "dead-x", "n40-dead"
+    names[21], names[22], names[40], names[50] = "n21-odd", "dead-x", "n40-dead", "n50-stuck"
     desk.write("data.csv", "name\n" + "".join(f"{name}\n" for name in names))
     words = ("run", f"brittle.py:{job}", "data.csv", "--workers", "1", "--max-failed", "90%", "--quiet")
-    said = desk.aliquot(*words, "--out", "out")
+    said = desk.aliquot(*words, "--record-timeout", "1", "--out", "out")
     assert said.code == 0, said.err
     assert sorted(desk.table().column("said").to_pylist()) == sorted(
-        name for name in names if "odd" not in name and "dead" not in name
+        name for name in names if not any(word in name for word in ("odd", "dead", "stuck"))
     )
     failures = pyarrow.parquet.read_table(desk.folder / "out/failures.parquet").to_pylist()
     assert [(each["record"], each["kind"], each["stage"]) for each in failures] == [
@@ -55,6 +55,7 @@ def test_a_value_that_cannot_be_read_back_costs_its_record_alone(desk: Any, job:
         (21, "exception", "use"),
         (22, "crash", "use"),
         (40, "crash", "use"),
+        (50, "deadline", "use"),
     ]
     why = "cannot be read: test.box (KeyError: 'no such box')"
     assert failures[0]["message"] == f"{path.format('box')} {why}"
