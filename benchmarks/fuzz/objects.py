@@ -21,6 +21,7 @@ from aliquot.keys import ChunkId
 from aliquot.outcome import Failure, Outcome, OutcomeReader
 from aliquot.registry import register
 from aliquot.rows import Block, make_block
+from benchmarks.fuzz.binaries import list_chemistry, list_tables
 from benchmarks.fuzz.forge import forge, join, split, wrap_header
 from benchmarks.fuzz.targets import Target, as_it_is
 
@@ -93,7 +94,16 @@ def _seed_codec() -> Iterator[bytes]:
     times = [day, day.date(), day.time(), dt.timedelta(1, 2, 3)]
     zoned = dt.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris"))
     columns = [[day, None], [day.date()], [decimal.Decimal("1.50"), None]]
-    for value in (*VALUES, times, zoned, *columns, decimal.Decimal("1.50"), decimal.Decimal("Infinity")):
+    others = (*list_tables(), *list_chemistry())
+    for value in (
+        *VALUES,
+        times,
+        zoned,
+        *columns,
+        decimal.Decimal("1.50"),
+        decimal.Decimal("Infinity"),
+        *others,
+    ):
         yield pack(value)
     yield b"\xd6\xff\x00\x00\x00\x01"
 

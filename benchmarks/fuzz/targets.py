@@ -39,10 +39,11 @@ def as_it_is(ask: Ask) -> Callable[[], Ask]:
 
 def list_targets() -> dict[str, Target]:
     """All targets by name, in the order in which they run."""
+    from benchmarks.fuzz.binaries import BINARIES
     from benchmarks.fuzz.decoding import DECODING
     from benchmarks.fuzz.handlers import HANDLERS
     from benchmarks.fuzz.messages import MESSAGES
     from benchmarks.fuzz.notes import NOTES
     from benchmarks.fuzz.objects import OBJECTS
 
-    return {target.name: target for target in (*OBJECTS, *MESSAGES, *NOTES, *DECODING, *HANDLERS)}
+    return {target.name: target for target in (*OBJECTS, *BINARIES, *MESSAGES, *NOTES, *DECODING, *HANDLERS)}

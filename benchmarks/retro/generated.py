@@ -19,12 +19,12 @@ from aliquot_chem.stockfile import (
     FORMAT,
     HEADER,
     KEYS_AT,
-    MAGIC,
     Hashes,
     Header,
     count_blocks,
     name_shard,
     number_shards,
+    spell_start,
 )
 from aliquot_chem.stockwriting import choose_shards
 
@@ -91,7 +91,7 @@ def _write_shard(path: Path, begin: int, end: int, n_keys: int) -> None:
     hashes_at = -(-(KEYS_AT + _KEY_BYTES * own_keys) // 8) * 8
     blocks_at = hashes_at + 8 * own_keys
     with path.open("wb") as out:
-        out.write(MAGIC + np.array([own_keys, hashes_at, blocks_at], "<u8").tobytes())
+        out.write(spell_start(own_keys, hashes_at, blocks_at))
         for first in range(0, own_keys, _AT_A_TIME):
             places = np.arange(begin + first, min(end, begin + first + _AT_A_TIME), dtype=np.uint64)
             own = spread_hashes(places, n_keys)

@@ -1,4 +1,4 @@
-"""A toy job whose rows hold values that are written and cannot all be read back: one raises, one kills, one hangs."""
+"""A toy job whose rows hold values that cannot all be read back: one raises, one kills, one hangs."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_routes_are_those_of_the_plain_program(
         folder, sorted(blocks), shards, counts, depth=depth, routes=most_routes, sets=most_sets
     )
     found = find_routes(folder, options, TARGETS)
-    compare(found, options, TARGETS, blocks, counts)
+    assert list_found(found, blocks) == list_expected(options, TARGETS, blocks, counts)
 
 
 def test_branched_routes_are_those_of_the_plain_program(tmp_path):
@@ -99,34 +99,44 @@ def test_branched_routes_are_those_of_the_plain_program(tmp_path):
     targets = ["O=C(CCOC)N(CCOC)CCOCC", "O=C(CCOCC)N(CCO)CCOC"]
     found = find_routes(tmp_path, options, targets)
     counts = {"ether": 5, "amide": 2, "chloride": 1}
-    compare(found, options, targets, blocks, counts)
+    assert list_found(found, blocks) == list_expected(options, targets, blocks, counts)
     assert {row.steps for row in found[0]} == {4}
     assert {row.steps for row in found[1]} == {3}
     best = find_routes(folder(tmp_path, "best"), replace(options, routes=7), targets)
     assert best == {record: rows[:7] for record, rows in found.items()}
 
 
-def compare(
-    found: dict[int, list[Route]],
-    options: Options,
-    targets: list[str],
-    blocks: Any,
-    counts: Any,
-) -> None:
-    """Hold routes against those of the plain program."""
+def list_found(found: dict[int, list[Route]], blocks: Any) -> list[list[Any]]:
+    """Of each target's routes: steps, score, rank, leaves that are not in stock."""
+    with rdBase.BlockLogs():
+        stock = {naive_retro.canonicalise(block) for block in blocks}
+    return [
+        [(read_steps(row), row.score, row.rank, set(row.leaves.split(".")) - stock) for row in found[record]]
+        for record in sorted(found)
+    ]
+
+
+def list_expected(options: Options, targets: list[str], blocks: Any, counts: Any) -> list[list[Any]]:
+    """The same of the plain program."""
     with rdBase.BlockLogs():
         stock = {naive_retro.canonicalise(block) for block in blocks}
         templates = naive_retro.load_templates(list(TEMPLATES.items()), counts)
         search = naive_retro.Search(templates, stock, options.sets)
-        for record, text in enumerate(targets):
-            expected = search.rank(naive_retro.canonicalise(text), options.depth, options.routes)
-            assert list(map(read_steps, found[record])) == [
-                [(step.template_id, set(step.leaves)) for step in route] for route in expected
-            ]
-            scores = [pytest.approx(sum(step.score for step in route)) for route in expected]
-            assert [row.score for row in found[record]] == scores
-            assert all(set(row.leaves.split(".")) <= stock for row in found[record])
-            assert [row.rank for row in found[record]] == list(range(1, len(expected) + 1))
+        routes = [
+            search.rank(naive_retro.canonicalise(text), options.depth, options.routes) for text in targets
+        ]
+    return [
+        [
+            (
+                [(step.template_id, set(step.leaves)) for step in route],
+                pytest.approx(sum(step.score for step in route)),
+                rank,
+                set(),
+            )
+            for rank, route in enumerate(each, 1)
+        ]
+        for each in routes
+    ]
 
 
 def read_steps(row: Route) -> list[tuple[str, set[str]]]:

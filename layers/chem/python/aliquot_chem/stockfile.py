@@ -86,6 +86,11 @@ def name_shard(number: int) -> str:
     return f"shard-{number:05}"
 
 
+def spell_start(n_keys: int, hashes_at: int, blocks_at: int) -> bytes:
+    """What a shard begins with: how many keys it has, and where, in bytes, hashes and blocks begin."""
+    return MAGIC + np.array([n_keys, hashes_at, blocks_at], "<u8").tobytes()
+
+
 def count_blocks(n_keys: int) -> int:
     """Blocks of so many keys."""
     return -(-n_keys // BLOCK_KEYS)

@@ -27,13 +27,13 @@ from aliquot_chem.stockfile import (
     FORMAT,
     HEADER,
     KEYS_AT,
-    MAGIC,
     Hashes,
     HashKeys,
     Header,
     hash_keys,
     name_shard,
     number_shards,
+    spell_start,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class StockWriter:
             blocks_at = out.tell()
             _append(out, blocks)
             out.seek(0)
-            out.write(MAGIC + np.array([n_keys, hashes_at, blocks_at], "<u8").tobytes())
+            out.write(spell_start(n_keys, hashes_at, blocks_at))
             _settle(out)
         return n_keys
 

@@ -90,6 +90,7 @@ class ChunkReader:
         read = self._envelope.read
         self.chunk = chunk
         self._cache: dict[str, Sequence[Any]] = {}
+        self._table: Any = None
         self.first: int = read("first", int, is_count)
         self.column_names: list[str] = read("columns", list, is_texts)
         self.kept_kinds: dict[str, list[str]] = read("kept", dict, is_texts_by_name)
@@ -110,9 +111,12 @@ class ChunkReader:
 
     def table(self) -> Any:
         """All columns that the job reads as an Arrow batch, where the chunk holds them so."""
+        if self._table is not None:
+            return self._table
         table = unpack_table(self._envelope.open(_TABLE), self.chunk.key)
         if table.num_rows != self.chunk.n_records or table.schema.names != self.column_names:
             raise Undecodable(self.chunk.key, "its table has not the rows and columns that its header says")
+        self._table = table
         return table
 
     def kept(self, name: str) -> Sequence[Any]:

@@ -252,7 +252,10 @@ def _take_polars(frame: Any) -> tuple[Any, Any]:
 def _give_polars(stream: memoryview, _: Any) -> Any:
     import polars as pl
 
-    return pl.read_ipc_stream(bytes(stream))
+    try:
+        return pl.read_ipc_stream(bytes(stream))
+    except pl.exceptions.PanicException as err:  # of damaged bytes; no Exception
+        raise ValueError(f"polars gave up: {err}") from err
 
 
 # by type: what gives what lies beside the table, and the table (of polars the stream); what makes it of these
