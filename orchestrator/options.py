@@ -20,6 +20,7 @@ from aliquot.readers.sources import INDEX
 from aliquot.references import walk_references
 
 SCHEMA, TYPES = "schema", "types"  # kinds of options of a job that takes chunks whole
+COLUMNS = "columns"  # kind of an option that names columns of the dataset
 
 
 class ReferenceSize(NamedTuple):

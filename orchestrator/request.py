@@ -30,7 +30,7 @@ from aliquot.readers.sources import INDEX
 from aliquot.readers.streams import Opener, open_file
 from aliquot.stages import Leg, StageNote, are_stages, split_legs
 from orchestrator.catalog import KnownJob, find_job, find_job_at
-from orchestrator.options import describe_reference, name_flag, resolve_options
+from orchestrator.options import COLUMNS, describe_reference, name_flag, resolve_options
 from orchestrator.tabular import find_schema_option, read_tables, refuse_unread, take_schema
 
 _MOST_DIFFERENCES = 5
@@ -156,6 +156,7 @@ def make_request(
     sources = _find_all(paths, list_objects)
     resolved |= _take_index(known.job, sources)
     resolved |= take_schema(known.job, resolved, sources)
+    _check_named(known.job, resolved, sources)
     names = tuple(source.path for source in sources)
     absolute = tuple(map(_make_absolute, sources))
     return Request(known, resolved, absolute, names, None, dict(chosen), keep, folder)
@@ -175,6 +176,21 @@ def _check_keep(job: Job, options: Mapping[str, Any], keep: Sequence[str]) -> No
             f"rows behind an exchange (stage {exchanging[0]!r}) belong to no single record of the input; "
             "have the job carry what is needed in its rows",
         )
+
+
+def _check_named(job: Job, options: Mapping[str, Any], sources: Sequence[Source]) -> None:
+    """Raise DatasetError where an option names a column that a file lacks in its first records."""
+    for option in read_fields(job.options):
+        said = options.get(option.name) if option.column.kind == COLUMNS else None
+        names = [name.strip() for name in (said or "").split(",") if name.strip()]
+        files = [source for source in sources if source.size_bytes is not None and not is_object(source.path)]
+        for source in files if names else ():
+            columns = next((list(batch.columns) for batch in read_batches([source], None)), names)
+            for name in names:
+                if name not in columns:
+                    flag, there = name_flag(option.name), ", ".join(columns)
+                    why = f"has no column {name!r} for {flag} in its first records; its columns are {there}"
+                    raise DatasetError(source.path, why)
 
 
 def _take_index(job: Job, sources: Sequence[Source]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import pytest
 
 from aliquot.errors import BadOption
 from aliquot.job import Reference
+from aliquot_exec.fields import NoField
 from aliquot_exec.job import Options, job
+from aliquot_exec.lines import Filter, find_form
 from tests.functional.desk import wait_for
 
 # Speaks the record protocol without anything of ours, and does to each record what its `id` asks for.
@@ -129,6 +131,8 @@ def test_a_fault_of_the_program_costs_its_record_alone(talker):
         ("{talk} chat", "beginning with b'Welcome!"),
         ("{talk} other", "with a frame 'hello'; a program that reads lines takes --lines"),
         ("cat", "with a frame 'open'; a program that reads lines takes --lines"),
+        ("jq -c .", "before it answered `open`; a program that reads lines takes --lines json"),
+        ("sort", "with a frame 'open'; a program that reads lines takes --lines"),
         ("cat | rev", "holds '|', and no shell runs"),
         ("grep '|' \\| \"| >\" > found", "holds '>', and no shell runs"),
         ("./no-file '|' \\; \"a && b\" x|y", "there is no file './no-file' here"),
@@ -259,12 +263,16 @@ def test_options_that_do_not_go_together_are_refused(tmp_path, options, said):
         job.prepare(options, tmp_path)
 
 
-@pytest.mark.long
-def test_a_column_that_is_not_there_is_named(desk):
+def test_a_column_that_is_not_there_is_named_before_the_run(desk):
+    """Of a pipe, which cannot be read twice, by each record."""
     write_ids(desk, ["r0"])
-    assert run(desk, "cat", "--lines", "json", "--fields", "mass", "--max-failed", "1").code == 0
-    said = "NoField: there is no column 'mass'; the record has id, smiles"
-    assert desk.read("failures")[0]["message"] == said
+    said = desk.aliquot("run", "exec", "data.csv", "--command", "cat", "--fields", "id,mass", "--out", "out")
+    assert said.code == 2
+    assert "data.csv: has no column 'mass' for --fields in its first records; its columns are id," in said.err
+    assert not (desk.folder / "out").exists()
+    program = Filter(["cat"], find_form("json", ()), ["mass"])
+    with pytest.raises(NoField, match="there is no column 'mass'; the record has id"):
+        list(program([{"id": 1}]))
 
 
 @pytest.mark.long

@@ -116,9 +116,15 @@ class Channel:
             self._incoming += got
         return self._take_whole_frames()
 
+    def end_writing(self) -> None:
+        """Have the reader meet its end; what was sent has gone, for it is not sent by halves."""
+        os.close(self._to_host)
+        self._to_host = -1
+
     def close(self) -> None:
         """Close both pipes."""
-        os.close(self._to_host)
+        if self._to_host >= 0:
+            os.close(self._to_host)
         os.close(self._from_host)
 
     def _take_whole_frames(self) -> list[Frame]:

@@ -83,7 +83,8 @@ class Column:
     text); "id" the record's id; "part" the one that takes the number of an index's part. An option of kind
     "index" is that index. Of a job whose first stage takes chunks whole, an option of kind "schema" is the
     dataset's columns and types (an Arrow schema's bytes in base64), one of kind "types" what the user said of
-    them.
+    them. An option of kind "columns" names columns of the dataset, with commas between: one that a file lacks
+    is told before the run begins.
     """
 
     names: tuple[str, ...]

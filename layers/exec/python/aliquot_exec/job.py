@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from aliquot.errors import BadOption
-from aliquot.job import LONGEST_STEP_S, STEP_S, Job, Reference, Stage, Stages
+from aliquot.job import LONGEST_STEP_S, STEP_S, Column, Job, Reference, Stage, Stages
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class Options:
         "one line for each record, both ways, instead of the record protocol: for any Unix filter",
     ] = None
     fields: Annotated[
-        str | None, "columns that the program gets, in this order: id,smiles  [default: all]"
+        str | None,
+        Column(("fields",), "columns"),
+        "columns that the program gets, in this order: id,smiles  [default: all]",
     ] = None
     columns: Annotated[
         str | None, "with --lines tsv, names of the columns that it writes  [default: those that it gets]"

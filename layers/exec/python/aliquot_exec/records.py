@@ -29,7 +29,7 @@ OPEN_S = 60.0
 LARGEST_FRAME_BYTES = 1 << 27  # any text that a program prints by mistake claims more
 _BATCH_S = 0.02  # of work in one frame
 _LARGEST_BATCH = 4096
-_HINT = "; a program that reads lines takes --lines"
+_HINT = "; a program that reads lines takes --lines json, or tsv"
 _GROWTH = 4  # a frame has at most so many times the records of the one before
 
 
@@ -46,8 +46,11 @@ class RecordProgram:
         self._batch = 1
 
     def try_out(self) -> None:
-        """Start the program once and end it; raises BadOption where it does not answer as it has to."""
-        _Running(self._words).end()
+        """Start the program once and end it; raises BadOption where it does not answer as it has to.
+
+        Its input ends behind `open`: a filter of lines writes then, or ends, and is told at once.
+        """
+        _Running(self._words, is_trial=True).end()
 
     def __call__(self, records: Iterable[Any]) -> Iterator[Any]:
         """Answers of the program, in order."""
@@ -83,9 +86,13 @@ def refuse(reason: str) -> Iterator[Any]:
 
 
 class _Running:
-    """A program that has said that it is ready."""
+    """A program that has said that it is ready.
 
-    def __init__(self, words: Sequence[str]) -> None:
+    Args:
+        is_trial: its input ends before it has answered.
+    """
+
+    def __init__(self, words: Sequence[str], *, is_trial: bool = False) -> None:
         self._process = start(words)
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         assert self._process.stdout is not None  # noqa: S101 - as above
@@ -95,6 +102,8 @@ class _Running:
         self._channel = Channel(to, out, LARGEST_FRAME_BYTES)
         self._n_batches = 0
         self._channel.send({"op": "open", "protocol": PROTOCOL})
+        if is_trial:
+            self._channel.end_writing()
         try:
             self._hear_opened()
         except BaseException:
