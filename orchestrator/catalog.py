@@ -10,14 +10,15 @@ from __future__ import annotations
 import difflib
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aliquot.errors import UnknownJob
+from aliquot.errors import AliquotError, UnknownJob
 from aliquot.job import Job
 from aliquot.loading import JobSpec, load_job, wrap_function
+from orchestrator.options import list_told
 
 GROUP = "aliquot.jobs"
 
@@ -100,3 +101,12 @@ def _find_attribute(module: Any, name: str) -> Any:
         return operator.attrgetter(name)(module)
     except AttributeError:
         return None
+
+
+def find_told(job: str) -> Mapping[str, Any] | None:
+    """Defaults of the options that are typed, None of those that have to be; None for a job not here."""
+    try:
+        fields = list_told(find_job(job).job)
+    except AliquotError:
+        return None
+    return {field.name: None if field.is_required else field.default for field in fields}

@@ -14,7 +14,7 @@ from typing import Any
 from aliquot.job import FieldSpec, Job, Reference, read_fields
 from aliquot.manifest import bare_type, is_table_of_references, list_choices
 from aliquot.references import map_references
-from orchestrator.catalog import find_job, list_jobs
+from orchestrator.catalog import find_job, find_told, list_jobs
 from orchestrator.explain import Explained
 from orchestrator.options import list_told, name_flag
 from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd, list_some
@@ -75,7 +75,7 @@ def _describe_request(told: Explained) -> list[str]:
         f"job       {manifest['job']} ({version})",
         f"begun     {manifest['created']}",
         f"dataset   {list_some(manifest['source_names'])}",
-        f"options   {_describe_options(manifest['options'])}",
+        f"options   {_describe_options(manifest['job'], manifest['options'])}",
     ]
     if told.address is None or told.remote is None:
         return lines
@@ -225,8 +225,14 @@ def _wrap(text: str, indent: int) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
 
 
-def _describe_options(options: Mapping[str, Any]) -> str:
-    shown = {name: map_references(value, itemgetter("path")) for name, value in options.items()}
+def _describe_options(job: str, options: Mapping[str, Any]) -> str:
+    """Those that a user tells; of a job at an address, whose module is not imported to look, all."""
+    told = None if ":" in job else find_told(job)
+    shown = {
+        name: map_references(value, itemgetter("path"))
+        for name, value in options.items()
+        if value is not None and (told is None or name in told)
+    }
     return ", ".join(f"{name}={value}" for name, value in shown.items()) or "none"
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from aliquot.errors import AliquotError
 from aliquot.references import is_reference
-from orchestrator.catalog import find_job
+from orchestrator.catalog import find_told
 from orchestrator.explain import Explained
-from orchestrator.options import list_told, name_flag
+from orchestrator.options import name_flag
 
 # a stack's window is decided by the stack and the budget, and changes no row
 _FLAGS = {
@@ -50,7 +49,7 @@ def spell_command(told: Explained) -> str:
 
 
 def _list_options(job: str, options: Mapping[str, Any]) -> Iterator[list[str]]:
-    told = _find_told(job) if options else None
+    told = find_told(job) if options else None
     for name, value in options.items():
         flag = name_flag(name)
         if value is None or (told is not None and told.get(name, value) == value):
@@ -64,15 +63,6 @@ def _list_options(job: str, options: Mapping[str, Any]) -> Iterator[list[str]]:
             yield from ([flag, f"{each}={reference['path']}"] for each, reference in value.items())
         else:
             yield [flag, str(value)]
-
-
-def _find_told(job: str) -> Mapping[str, Any] | None:
-    """Defaults of the options that are typed, None of those that have to be; None for a job not here."""
-    try:
-        fields = list_told(find_job(job).job)
-    except AliquotError:
-        return None
-    return {field.name: None if field.is_required else field.default for field in fields}
 
 
 def _list_settings(settings: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -60,6 +60,7 @@ def test_query_and_merge_over_text_and_a_table(desk):
     ]
     (failure,) = desk.read("failures")
     assert (failure["kind"], failure["line"], failure["input"]) == ("parse", 402, "a,1,2,3")
+    assert f"merge={merge}, query={query}, table={{'t': '" in desk.aliquot("show", "out").out  # no schema
 
 
 def test_without_merge_rows_come_in_order_of_chunks(desk):

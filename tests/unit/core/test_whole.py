@@ -57,6 +57,15 @@ def test_a_table_in_and_a_table_out():
     assert again.kinds() == attempt.block.kinds()
 
 
+def test_each_record_took_its_share_of_the_time():
+    """Not nothing, as a report would read a chunk that was not noted."""
+    spread = Attempt(lambda _: time.sleep(0.01) or pa.table({"s": [1]})).step.spread
+    ((took_ns, first),) = spread.slow
+    assert first == 0
+    assert 2e6 <= took_ns < 1e9
+    assert sum(spread.bins.values()) == 5
+
+
 def test_what_raises_has_failed_all_that_parsed():
     def fail(_table):
         raise ZeroDivisionError("by 0")

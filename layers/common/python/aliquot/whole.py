@@ -1,7 +1,8 @@
 """A step of a stage that takes the records of a chunk whole: one table in, one answer for all of them.
 
 What the call raises has failed all of these records, since none of them can be told apart; those that did not
-parse fail by themselves, as ever. The rows stand with the first record that is done.
+parse fail by themselves, as ever. The rows stand with the first record that is done; of the time each record
+took its share.
 
 Owns this form of a step. Imports `attempt`. When it is wrong, rows of a chunk count twice or to no record.
 """
@@ -31,6 +32,7 @@ class WholeStep(Step):
         self.answers, self.notes = [()] * (end - first), [None] * (end - first)
         if good:
             self._answer(good, first, end)
+            self.spread.note(first, end, time.monotonic_ns() - int(self.slot[AT_NS]))
         self.at = self.slot[ANSWERED] = end
         return self._make_block()
 
