@@ -181,6 +181,19 @@ def test_polars_frames_and_series_read_back() -> None:
     assert read_back(pl.DataFrame()).shape == (0, 0)
 
 
+def test_a_polars_frame_that_panics_is_refused() -> None:
+    """What Rust raises then is no Exception; found by fuzzing."""
+    refusals = set()
+    stored = unpack(pack(pl.DataFrame({"n": [1, None], "s": ["a", "b"]})))
+    for at in range(200, 320):  # of the schema and of the batch's message
+        damaged = Stored(stored.code, stored.payload[:at] + b"\xf2" + stored.payload[at + 1 :])
+        try:
+            damaged.open()
+        except Undecodable as err:
+            refusals.add("gave up" in err.reason)
+    assert True in refusals
+
+
 def _forge(head: Any, stream: bytes) -> bytes:
     packed = msgpack.packb(head)
     return msgpack.packb(
