@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: two for each processor, as tests mostly wait for the processes that they start."""
     return 2 * (os.cpu_count() or 1)
 
