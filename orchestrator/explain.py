@@ -23,7 +23,7 @@ from aliquot.stages import read_legs
 from orchestrator.aws.folder import CloudAddress, check_region, find_address, refuse_place
 from orchestrator.local.folder import find_worker, open_folder
 from orchestrator.request import check_frozen
-from orchestrator.results import list_failures, read_invoice, read_summary
+from orchestrator.results import find_kind, list_failures, pick_few, read_invoice, read_summary
 from orchestrator.times import StageTimes, list_sessions_s, measure_stages
 
 if TYPE_CHECKING:
@@ -256,10 +256,8 @@ def _read_delivered(folder: Path) -> dict[str, Any]:
 def _pick_failures(folder: Path) -> list[dict[str, Any]]:
     """Some rows of each kind of failure, the most frequent kind first."""
     rows = list_failures(folder, _MOST_READ)
+    counts = Counter(map(find_kind, rows))
+    picked = pick_few(rows, find_kind, _EXAMPLES, len(rows))
     names = ("record", "id", "source", "line", "stage", "kind", "message")
-    counts = Counter(row.get("kind") for row in rows)
-    return [
-        {name: row.get(name) for name in names}
-        for kind, _ in counts.most_common()
-        for row in [row for row in rows if row.get("kind") == kind][:_EXAMPLES]
-    ]
+    ordered = sorted(picked, key=lambda row: -counts[find_kind(row)])
+    return [{name: row.get(name) for name in names} for row in ordered]

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from aliquot.errors import UsageError
+from orchestrator.caches import find_caches
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ class DistributionsMissing(UsageError):
 
 
 def find_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of all assembled layers: `aliquot/layers` beneath XDG_CACHE_HOME, else beneath ~/.cache."""
-    caches = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "aliquot" / "layers"
+    """The folder of all assembled layers."""
+    return find_caches(environ) / "layers"
 
 
 def plan_layers(stack_files: Path) -> LayersPlan:

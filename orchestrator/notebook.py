@@ -19,8 +19,8 @@ from aliquot.errors import AliquotError
 from orchestrator.explain import explain_run
 from orchestrator.progress import RUNNING, Progress, Watched, count_answered, describe_progress
 from orchestrator.report.asking import find_ledger
+from orchestrator.report.drawn import show_pictures
 from orchestrator.report.markup import text
-from orchestrator.report.pictures import show_pictures
 from orchestrator.report.writing import draw
 from orchestrator.show import describe_run
 

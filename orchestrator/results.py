@@ -5,7 +5,8 @@ Owns reading of a run's folder for people and programs. Imports pyarrow only whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -94,6 +95,27 @@ def list_failures(folder: Path, most: int) -> list[dict[str, Any]]:
     """The first records that failed, at most so many, as rows of their table; raises StoreError."""
     table = read_table(folder, "failures")
     return [] if table is None else table.slice(0, most).to_pylist()
+
+
+def pick_few(
+    rows: Iterable[dict[str, Any]], find: Callable[[Mapping[str, Any]], Any], of_each: int, most: int
+) -> list[dict[str, Any]]:
+    """The first rows, at most `most`, and no more than `of_each` for which `find` gives the same."""
+    counts: Counter[Any] = Counter()
+    picked: list[dict[str, Any]] = []
+    for row in rows:
+        found = find(row)
+        counts[found] += 1
+        if counts[found] <= of_each:
+            picked.append(row)
+            if len(picked) == most:
+                break
+    return picked
+
+
+def find_kind(row: Mapping[str, Any]) -> Any:
+    """Of what kind a failure is."""
+    return row.get("kind")
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aliquot.errors import BudgetReached, Interrupted, TooManyFailed
 from aliquot.ledger import Ledger
+
+if TYPE_CHECKING:
+    from orchestrator.explain import Explained
 
 
 @contextmanager
@@ -28,6 +32,10 @@ def _report(folder: Path, ledger: Ledger) -> None:
     from orchestrator.explain import explain_local
     from orchestrator.report.writing import write_softly
 
-    if not (ledger.read_manifest() or {}).get("code"):
-        return  # its job was not opened: there is nothing to report
-    write_softly(folder, lambda: explain_local(folder, ledger, None), ledger)
+    def tell() -> Explained | None:
+        told = explain_local(folder, ledger, None)
+        return (
+            told if told.manifest.get("code") else None
+        )  # its job was not opened: there is nothing to report
+
+    write_softly(folder, tell, ledger)

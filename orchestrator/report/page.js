@@ -99,7 +99,7 @@
     place.dataset.drawn = "yes";
   }
 
-  // Plotly's script lies in the page as text: running it takes longer than all else, and waits for the page.
+  // Plotly's script lies in the page packed: running it takes longer than all else, and waits for the page.
   const places = [...document.querySelectorAll(".chart")];
   const plotly = document.getElementById("plotly");
   if (!plotly) {
@@ -107,11 +107,39 @@
     return;
   }
 
-  function drawAll() {
+  function giveUp(why) {
+    for (const place of places) {
+      const note = document.createElement("p");
+      note.className = "note";
+      note.textContent = `Not drawn, ${why}: what it shows is in the words below.`;
+      place.replaceWith(note);
+    }
+  }
+
+  async function unpack(letters) {
+    const packed = atob(letters);
+    const bytes = new Uint8Array(packed.length);
+    for (let at = 0; at < packed.length; at += 1) bytes[at] = packed.charCodeAt(at);
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  }
+
+  async function drawAll() {
+    if (typeof DecompressionStream === "undefined") {
+      giveUp("since this browser is older than 2023");
+      return;
+    }
     const script = document.createElement("script");
-    script.textContent = plotly.textContent;
+    try {
+      script.textContent = await unpack(plotly.textContent);
+    } catch (err) {
+      giveUp(`since its script is damaged (${err})`);
+      return;
+    }
     document.body.append(script);
-    if (typeof Plotly === "undefined") return;
+    if (typeof Plotly === "undefined") {
+      giveUp("since this browser does not run its script");
+      return;
+    }
     places.forEach((place) => seen.observe(place));
     dark.addEventListener("change", () => places.filter((place) => place.dataset.drawn).forEach(draw));
     addEventListener("beforeprint", () => places.forEach(draw));

@@ -15,10 +15,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +26,8 @@ from aliquot.keys import ChunkId
 from aliquot.launch import IN_HOST
 from aliquot.ledger import Ledger
 from aliquot.loading import JobSpec
-from orchestrator.report.markup import text
-from orchestrator.results import find_table
+from orchestrator.report.drawn import Drawn
+from orchestrator.results import find_kind, find_table, pick_few
 from orchestrator.times import find_firsts
 
 _TIMEOUT_S = 10.0
@@ -68,8 +65,6 @@ _ATTRIBUTES = frozenset((
     "version",
 ))
 # fmt: on
-_WIDTH = re.compile(r'<svg[^>]*?\swidth="([0-9.]{1,6})(?:px)?"')
-_BOXES = {"": 205.0, "wide": 415.0, "wider": 640.0}  # by how wide a picture may be in them, in pixels
 _COLOUR = re.compile(r"#([0-9A-Fa-f]{6})\b")
 _PLAIN = re.compile(  # what is so anyway, and a third of what RDKit writes
     r"(?:fill-rule:evenodd|stroke-linecap:butt|stroke-linejoin:miter|stroke-opacity:1)(?:;|$)"
@@ -77,22 +72,12 @@ _PLAIN = re.compile(  # what is so anyway, and a third of what RDKit writes
 _DANGEROUS = re.compile(r"url\s*\(|expression|@import|javascript:|\\", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Pictures as (heading, title, caption, SVG), or in `why` a sentence that says why there are none."""
-
-    pictures: Sequence[tuple[str, str, str, str]] = ()
-    why: str = ""
-
-
 def draw_pictures(folder: Path, job: Job, spec: JobSpec, ledger: Ledger | None) -> Drawn:
-    """What the job draws of what lies in a run's folder; nothing of a job that does not.
+    """What a job that draws does draw of what lies in a run's folder.
 
     Args:
         ledger: where its chunks are; None where they are not at hand.
     """
-    if job.pictures is None:
-        return Drawn()
     try:
         seen = _see(folder, job, ledger)
         answer = _ask(spec, seen)
@@ -104,29 +89,6 @@ def draw_pictures(folder: Path, job: Job, spec: JobSpec, ledger: Ledger | None) 
         return Drawn(why=f"The job could not draw its pictures: {answer['error']}")
     cleaned = ((heading, title, caption, clean(svg)) for heading, title, caption, svg in answer["pictures"])
     return Drawn([each for each in cleaned if each[3]])
-
-
-def show_pictures(drawn: Drawn) -> Iterator[str]:
-    """The pictures under their headings."""
-    if drawn.why:
-        yield f'<p class="note">{text(drawn.why)}</p>'
-    for heading, found in groupby(drawn.pictures, key=lambda each: each[0]):
-        shown = "".join(_show_picture(*each[1:]) for each in found)
-        yield f'<h3>{text(heading)}</h3><ul class="pictures">{shown}</ul>'
-
-
-def _show_picture(title: str, caption: str, svg: str) -> str:
-    """A picture, in a box as wide as it needs; one wider than a phone scrolls, by keys too."""
-    match = _WIDTH.search(svg)
-    width = float(match[1]) if match else 0.0
-    kind = next((name for name, most in _BOXES.items() if width <= most), "whole")
-    named = text(f"{title}: {caption}")
-    scrolls = f' tabindex="0" role="group" aria-label="{named}"' if kind else ""
-    return (
-        f'<li class="{kind}"><figure><div class="canvas"{scrolls}>'
-        f'<div role="img" aria-label="{named}">{svg}</div></div>'
-        f"<figcaption><strong>{text(title)}</strong> {text(caption)}</figcaption></figure></li>"
-    )
 
 
 def clean(svg: str) -> str:
@@ -183,8 +145,9 @@ def _ask(spec: JobSpec, seen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _see(folder: Path, job: Job, ledger: Ledger | None) -> dict[str, Any]:
-    rows = pick_rows(_read_rows(folder), next(iter(_list_columns(job)), RECORD))
-    failures = _pick_failures(_read_table(folder, "failures"))
+    by = next(iter(_list_columns(job)), RECORD)
+    rows = pick_few(_read_rows(folder), lambda row: row.get(by) or row.get(RECORD), _ROWS_OF_EACH, _MOST_ROWS)
+    failures = pick_few(_read_table(folder, "failures"), find_kind, _MOST_FAILURES, 2 * _MOST_FAILURES)
     numbers = [row[RECORD] for row in (*failures, *rows) if isinstance(row.get(RECORD), int)]
     delivered = {"failures", "not_tried", job.without_rows}
     names = {path.stem for path in folder.glob("*.parquet")} | {path.stem for path in folder.glob("*.csv")}
@@ -198,30 +161,6 @@ def _see(folder: Path, job: Job, ledger: Ledger | None) -> dict[str, Any]:
 
 def _list_columns(job: Job) -> list[str]:
     return [spec.name for spec in read_fields(job.writes)] if job.writes is not None else []
-
-
-def pick_rows(rows: Iterable[dict[str, Any]], by: str) -> list[dict[str, Any]]:
-    """The first rows, no more than a few of each value of a column; of each record where it has none."""
-    counts: Counter[Any] = Counter()
-    picked = []
-    for row in rows:
-        value = row.get(by) or row.get(RECORD)
-        counts[value] += 1
-        if counts[value] <= _ROWS_OF_EACH:
-            picked.append(row)
-            if len(picked) == _MOST_ROWS:
-                break
-    return picked
-
-
-def _pick_failures(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    counts: Counter[Any] = Counter()
-    picked = []
-    for row in rows:
-        counts[row.get("kind")] += 1
-        if counts[row.get("kind")] <= _MOST_FAILURES:
-            picked.append(row)
-    return picked[: 2 * _MOST_FAILURES]
 
 
 def _read_rows(folder: Path) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from orchestrator.report.charts import (
     make_timeline,
 )
 from orchestrator.report.commands import spell_command
+from orchestrator.report.drawn import Drawn, show_pictures
 from orchestrator.report.gather import Findings
 from orchestrator.report.markup import (
     Cell,
@@ -38,7 +39,6 @@ from orchestrator.report.markup import (
     show_table,
     text,
 )
-from orchestrator.report.pictures import Drawn, show_pictures
 from orchestrator.report.promises import judge_promises
 
 _MARKS = {"kept": "kept", "broken": "not kept", "open": "still open", "none": "not asked"}

@@ -13,24 +13,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from aliquot.errors import AliquotError, StoreError
 from aliquot.ledger import Ledger
 from aliquot.loading import JobSpec
 from orchestrator.catalog import find_job_at
 from orchestrator.explain import Explained
+from orchestrator.report.drawn import Drawn
 from orchestrator.report.gather import Findings, Headers, gather
 from orchestrator.report.page import AGAIN_S, make_page
-from orchestrator.report.pictures import Drawn, draw_pictures
 from orchestrator.report.sections import Reported, list_sections
-from orchestrator.results import list_failures
+from orchestrator.results import find_kind, list_failures, pick_few
 
 REPORT = "report.html"
 _MOST_READ, _OF_EACH, _MOST_SHOWN = 20_000, 60, 240
@@ -51,14 +49,19 @@ def write_report(
         known: headers that were read before.
     """
     found = Findings() if ledger is None else gather(ledger, told.manifest["source_names"], known)
-    failures = _pick_failures(told)
+    failures = (
+        pick_few(list_failures(told.folder, _MOST_READ), find_kind, _OF_EACH, _MOST_SHOWN)
+        if told.summary is not None and told.summary["failed"]
+        else []
+    )
     drawn = draw(told, ledger) if told.summary is not None else Drawn()
     sections = list(list_sections(Reported(told, found, failures, drawn)))
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     path = told.folder / REPORT
     aside = told.folder / f".{REPORT}.{os.getpid()}"
     try:
-        aside.write_bytes(make_page(told, sections, made, is_live=is_live))
+        with aside.open("wb") as file:
+            file.writelines(make_page(told, sections, made, is_live=is_live))
         aside.replace(path)
     except OSError as err:
         raise StoreError(str(path), f"cannot be written: {err.strerror or err}") from err
@@ -68,10 +71,16 @@ def write_report(
     return path
 
 
-def write_softly(folder: Path, tell: Callable[[], Explained], ledger: Ledger) -> None:
-    """As `write_report`, at a run's end: whatever stands against it is no failure of the run."""
+def write_softly(folder: Path, tell: Callable[[], Explained | None], ledger: Ledger) -> None:
+    """As `write_report`, at a run's end: whatever stands against it is no failure of the run.
+
+    Args:
+        tell: what its folder tells; None where there is nothing to report.
+    """
     try:
-        write_report(tell(), ledger)
+        told = tell()
+        if told is not None:
+            write_report(told, ledger)
     except Exception as err:  # noqa: BLE001 - a boundary: the run is delivered, or has its own error to tell
         _warn(folder, err)
 
@@ -109,19 +118,6 @@ def _warn(folder: Path, err: Exception) -> None:
     _log.warning(_UNWRITTEN, quote(str(folder)), said if is_foreseen else f"{type(err).__name__}: {said}")
 
 
-def _pick_failures(told: Explained) -> list[Mapping[str, Any]]:
-    """Rows of the table of failures, some of each kind."""
-    if told.summary is None or not told.summary["failed"]:
-        return []
-    counts: Counter[Any] = Counter()
-    picked: list[Mapping[str, Any]] = []
-    for row in list_failures(told.folder, _MOST_READ):
-        counts[row.get("kind")] += 1
-        if counts[row.get("kind")] <= _OF_EACH and len(picked) < _MOST_SHOWN:
-            picked.append(row)
-    return picked
-
-
 def draw(told: Explained, ledger: Ledger | None) -> Drawn:
     """What the run's job draws of what was delivered, where the job is here."""
     manifest = told.manifest
@@ -132,4 +128,8 @@ def draw(told: Explained, ledger: Ledger | None) -> Drawn:
         job = find_job_at(address, paths).job
     except AliquotError as err:
         return Drawn(why=f"There are no pictures, since the job is not here: {err}")
+    if job.pictures is None:
+        return Drawn()
+    from orchestrator.report.pictures import draw_pictures
+
     return draw_pictures(told.folder, job, JobSpec(address, paths, manifest["options"]), ledger)
