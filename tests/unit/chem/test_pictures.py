@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from types import SimpleNamespace
 
+import pytest
 from rdkit import Chem
 from rdkit.Chem import rdChemReactions
 
-from aliquot.job import Glimpse
+from aliquot.errors import BadReference
+from aliquot.job import Glimpse, Reference
+from aliquot_chem.fingerprint_index import Entry
+from aliquot_chem.index_writing import write_index
 from aliquot_chem.pictures import draw_crossref, draw_retro, draw_screen, find_centre
 from aliquot_chem.screen import Molecule
 
@@ -15,7 +20,8 @@ AMIDE = "[C:1](=[O:2])-[N:3]>>[C:1](=[O:2])-[OH].[N:3]"
 
 
 def glimpse(**seen):
-    nothing = {"options": SimpleNamespace(direction="retro"), "rows": [], "records": {}, "tables": {}}
+    options = SimpleNamespace(direction="retro", queries=None, index=None)
+    nothing = {"options": options, "rows": [], "records": {}, "tables": {}}
     return Glimpse(**{**nothing, "failures": [], **seen})
 
 
@@ -51,6 +57,28 @@ def test_each_job_draws_what_its_chemists_look_at():
     (picture,) = draw_retro(glimpse(rows=[route]))
     assert picture.svg.count("in stock") == 2
     assert picture.svg.count("<rect") == 2
+
+
+def test_hits_of_an_index_are_drawn_under_their_query(tmp_path):
+    """Of the molecule that stands there under the same id alone: another index may lie there by now."""
+    index, queries = tmp_path / "lib.index", tmp_path / "queries.smi"
+    entries = [Entry(7, "a", "c1ccccc1O", b"\1\0"), Entry(2, "b", "CCO", b"\1\0\2\0")]
+    entries.append(Entry(5, "z", "CCN", b"\1\0\3\0"))
+    write_index(index, entries, [], "key", {"bits": 64})
+    queries.write_text("Oc1ccccc1 phenol\n")
+    asked = Reference(queries, sha256(queries.read_bytes()).hexdigest())
+    options = SimpleNamespace(queries=asked, index=Reference(index, ""))
+    found = [("a", 7), ("b", 2), ("not z", 5), ("gone", 9)]
+    rows = [{"query_id": "phenol", "rank": 1, "score": 0.5, "id": name, "record": at} for name, at in found]
+    seen = glimpse(options=options, rows=rows)
+    assert [picture.title for picture in draw_screen(seen)] == ["phenol", "a", "b"]
+    assert all("<path" in picture.svg for picture in draw_screen(seen))
+    index.unlink()
+    (query,) = draw_screen(seen)
+    assert query.caption.startswith("the query; its hits are not drawn")
+    queries.write_text("CC phenol\n")
+    with pytest.raises(BadReference):
+        list(draw_screen(seen))
 
 
 def test_what_cannot_be_drawn_is_left_out():

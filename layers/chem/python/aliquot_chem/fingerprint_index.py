@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -98,6 +98,12 @@ class FingerprintIndex:
     def read_smiles(self, place: int) -> str:
         """Its SMILES."""
         return self._read_text("text", int(self._rows[place]))
+
+    def find_places(self, records: Collection[int]) -> dict[int, int]:
+        """Where molecules stand, by their records in the library; those that it holds alone."""
+        held = self.library.records
+        places = np.flatnonzero(np.isin(held, list(records))).tolist()
+        return {int(held[place]): place for place in places}
 
     def read_rejected(self) -> list[Rejected]:
         """The records that are not in it."""

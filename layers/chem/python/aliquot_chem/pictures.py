@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdChemReactions
 
-from aliquot.errors import ParseFailure
-from aliquot.job import Glimpse, Picture
+from aliquot.errors import BadReference, ParseFailure
+from aliquot.job import Glimpse, Picture, Reference
 from aliquot_chem.drawings import LIT_BAD, Branch, Panel, draw, draw_pattern, put_beside, put_tree
 from aliquot_chem.reactions import split_reaction
 
 _MOST_TEMPLATES, _MOST_REACTIONS, _MOST_ROUTES, _MOST_FAILED = 12, 8, 6, 8
+_MOST_QUERIES = 1000  # of those that are read
 _MOST_MOLECULES = 5  # of a side of a reaction
 Lit = tuple[Chem.Mol, Collection[int]]
 _CANNOT = (ValueError, RuntimeError, ParseFailure, KeyError, TypeError, AttributeError)
@@ -44,9 +48,21 @@ def draw_crossref(glimpse: Glimpse) -> Iterator[Picture]:
 
 
 def draw_screen(glimpse: Glimpse) -> Iterator[Picture]:
-    """The hits of each query as a grid with scores, molecules that failed."""
-    hits = [row for row in glimpse.rows if row["record"] in glimpse.records]
-    yield from _try_each(_draw_hit, hits, glimpse.records)
+    """Each query, then its hits as a grid with scores; molecules that failed.
+
+    Raises:
+        BadReference: the hits are an index's which is not there, and no queries can be drawn instead.
+    """
+    queries, why = _read_asked(glimpse.options.queries), ""
+    try:
+        texts = _read_hits(glimpse)
+    except BadReference as err:
+        if not queries:
+            raise
+        texts, why = {}, f"; its hits are not drawn: {err}"
+    for query_id, rows in groupby(glimpse.rows, key=itemgetter("query_id")):
+        yield from _try_each(_draw_query, [query_id] if query_id in queries else [], (queries, why))
+        yield from _try_each(_draw_hit, [row for row in rows if row["record"] in texts], texts)
     yield from _draw_failed(glimpse.failures, _read_one)
 
 
@@ -162,11 +178,42 @@ def _list_surroundings(mols: Iterable[Chem.Mol]) -> dict[int, tuple[Any, ...]]:
     }
 
 
-def _draw_hit(row: Mapping[str, Any], records: Mapping[int, Any]) -> Picture | None:
-    text = records[row["record"]].molecule
-    if not text:
-        return None
-    svg = draw(_read_any(text), size=(190, 140)).svg
+def _read_asked(queries: Reference | None) -> dict[str, Chem.Mol]:
+    """The first queries by their ids, where their file is still the one that was asked."""
+    from aliquot_chem.query_file import read_queries
+
+    try:
+        if queries is None or sha256(queries.path.read_bytes()).hexdigest() != queries.sha256:
+            return {}
+        return {query.id: query.mol for query in read_queries(queries.path, _MOST_QUERIES)}
+    except (OSError, BadReference):
+        return {}
+
+
+def _read_hits(glimpse: Glimpse) -> dict[int, str]:
+    """The molecules of hits as text, by their records in the library; raises BadReference."""
+    if glimpse.options.index is None:
+        return {number: record.molecule or "" for number, record in glimpse.records.items()}
+    from aliquot_chem.fingerprint_index import FingerprintIndex
+
+    ids = {row["record"]: row["id"] for row in glimpse.rows}
+    index = FingerprintIndex(glimpse.options.index.path)
+    places = index.find_places(ids)
+    return {
+        number: index.read_smiles(place)
+        for number, place in places.items()
+        if index.read_id(place) == ids[number]
+    }
+
+
+def _draw_query(query_id: str, asked: tuple[Mapping[str, Chem.Mol], str]) -> Picture:
+    queries, why = asked
+    svg = draw(queries[query_id], size=(190, 140)).svg
+    return Picture(f"Hits of {query_id}", query_id, f"the query{why}", svg)
+
+
+def _draw_hit(row: Mapping[str, Any], texts: Mapping[int, str]) -> Picture:
+    svg = draw(_read_any(texts[row["record"]]), size=(190, 140)).svg
     if row["query_id"] is None:
         return Picture(
             "Molecules that passed", row["id"] or f"record {row['record']}", "passed all filters", svg

@@ -36,18 +36,18 @@ class Query:
     mol: Chem.Mol
 
 
-def read_queries(path: Path) -> list[Query]:
+def read_queries(path: Path, most: int | None = None) -> list[Query]:
     """The molecules of the file at `path`, in order; one without an id is called by its number, from 1.
 
-    The format is told by content: SDF by its fourth line, a table by a header that names a column of SMILES,
-    else SMILES and an id on each line.
+    Only the first `most` are read, where that is said. The format is told by content: SDF by its fourth line,
+    a table by a header that names a column of SMILES, else SMILES and an id on each line.
 
     Raises:
         BadReference: it cannot be read, is empty, or some do not parse; carries those with their lines.
     """
     queries: list[Query] = []
     bad: list[tuple[int, str]] = []
-    for number, row in enumerate(_list_rows(path), 1):
+    for number, row in enumerate(islice(_list_rows(path), most), 1):
         try:
             queries.append(Query(row.id or str(number), row.text, _read_row(row)))
         except ParseFailure as err:
