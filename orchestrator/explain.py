@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from aliquot.crossing import find_reached
 from aliquot.errors import AliquotError
-from aliquot.ledger import SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
+from aliquot.ledger import BUDGET_REACHED, SETTLED, TIME_REACHED, TOO_MANY_FAILED, Ledger
 from aliquot.stages import read_legs
 from orchestrator.aws.folder import CloudAddress, check_region, find_address, refuse_place
+from orchestrator.limits import list_chosen
 from orchestrator.local.folder import find_worker, open_folder
 from orchestrator.request import check_frozen
 from orchestrator.results import find_kind, list_failures, pick_few, read_invoice, read_summary
@@ -78,6 +79,11 @@ class Explained:
     sessions_s: Sequence[float] = ()
 
     @property
+    def is_over(self) -> bool:
+        """Whether its summary is of its end, and not of an earlier one that it has gone on from."""
+        return self.summary is not None and self.state.word not in ("running", "unfinished")
+
+    @property
     def place(self) -> str:
         """Where it runs, as `--on` names it."""
         return "local" if self.address is None else self.address.on
@@ -102,6 +108,7 @@ class Explained:
             "begun": manifest["created"],
             "sources": manifest["source_names"],
             "options": manifest["options"],
+            "settings": list_chosen(manifest["settings"]),
             "state": state.word,
             "said": state.said,
             "answered": state.n_answered,
@@ -155,9 +162,11 @@ def explain_fetched(
         reason: why its epoch ended.
     """
     word = "finished" if reason == SETTLED else "stopped"
-    following = None if address.is_rehearsal or reason == SETTLED else f"aliquot resume {quote(str(folder))}"
+    delivered = _read_delivered(folder)
+    is_open = reason != SETTLED and not address.is_rehearsal
+    following = _spell_resume(folder, manifest["settings"], reason, delivered["summary"]) if is_open else None
     state = State(word, word if reason == SETTLED else f"stopped ({reason})", following)
-    return Explained(folder, manifest, state, address, **_read_delivered(folder))
+    return Explained(folder, manifest, state, address, **delivered)
 
 
 def _explain_cloud(folder: Path, address: CloudAddress, profile: str | None) -> Explained:
@@ -172,7 +181,8 @@ def _explain_cloud(folder: Path, address: CloudAddress, profile: str | None) -> 
             from orchestrator.aws.commands import look
 
             standing = look(folder, profile)
-            state, stages = _find_cloud_state(folder, standing), measure_stages(standing.ledger)
+            state = _find_cloud_state(folder, standing, delivered["summary"])
+            stages = measure_stages(standing.ledger)
         except (AliquotError, ModuleNotFoundError) as err:
             state = State("unknown", f"not known: {err}")
     return Explained(folder, address.manifest, state, address, stages=stages, **delivered)
@@ -186,8 +196,7 @@ def find_local_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any], 
         return _find_open_state(folder, ledger, manifest, worker)
     word = "finished" if stops[-1].reason == SETTLED else "stopped"
     n_answered = summary["done"] + summary["failed"]
-    is_time_up = stops[-1].reason == TIME_REACHED
-    following = _advise_after(folder, summary, manifest["settings"], is_time_up=is_time_up)
+    following = _advise_after(folder, summary, manifest["settings"], stops[-1].reason)
     return State(word, said, following, n_answered, summary["records"])
 
 
@@ -210,8 +219,8 @@ def _find_open_state(folder: Path, ledger: Ledger, manifest: Mapping[str, Any], 
     )
 
 
-def _find_cloud_state(folder: Path, standing: Standing) -> State:
-    """How a run on a stack stands."""
+def _find_cloud_state(folder: Path, standing: Standing, summary: Mapping[str, Any] | None) -> State:
+    """How a run on a stack stands, of which the folder may hold what was fetched before."""
     coverage, execution = standing.coverage, standing.execution
     known = "" if standing.is_sealed else " submitted so far"
     far = coverage.n_answered, coverage.n_records
@@ -220,7 +229,8 @@ def _find_cloud_state(folder: Path, standing: Standing) -> State:
     if standing.published is not None:
         reason = standing.published.reason
         if reason != SETTLED:
-            return State("stopped", f"stopped ({reason}): {answered}", resume, *far)
+            following = _spell_resume(folder, standing.manifest["settings"], reason, summary)
+            return State("stopped", f"stopped ({reason}): {answered}", following, *far)
         return State("finished", "finished", None if read_summary(folder) else watch, *far)
     if execution is None or not standing.is_sealed:
         return State("unfinished", f"its submission is not complete: {answered}", resume, *far)
@@ -230,20 +240,30 @@ def _find_cloud_state(folder: Path, standing: Standing) -> State:
 
 
 def _advise_after(
-    folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any], *, is_time_up: bool
+    folder: Path, summary: Mapping[str, Any], settings: Mapping[str, Any], reason: str
 ) -> str | None:
-    """The command that does what a run on this machine left: with more time where there was too little."""
+    """The command that does what a run on this machine left, whose last session ended for a reason."""
     if summary["not_tried"]:
-        budget_s, more = settings.get("budget_time_s"), ""
-        if is_time_up and budget_s is not None:  # which is a total: less than was taken stops at once
-            more = f" --budget-time {2 * max(budget_s, summary['elapsed_s'] // 1):g}s"
-        return f"aliquot resume {quote(str(folder))}{more}"
+        return _spell_resume(folder, settings, reason, summary)
     if not summary["failed"]:
         return None
     more = ""
     if "deadline" in summary["failures"]:
         more = f" --record-timeout {2 * settings.get('record_timeout_s', 60.0):g}"
     return f"aliquot resume {quote(str(folder))} --retry failed{more}"
+
+
+def _spell_resume(
+    folder: Path, settings: Mapping[str, Any], reason: str, summary: Mapping[str, Any] | None
+) -> str:
+    """The command that goes on with a run: with twice the budget that stopped it."""
+    budget_s, budget_usd, more = settings.get("budget_time_s"), settings.get("budget_usd"), ""
+    if reason == TIME_REACHED and budget_s is not None:  # which is a total: less than was taken stops at once
+        elapsed_s = summary["elapsed_s"] if summary is not None else 0
+        more = f" --budget-time {2 * max(budget_s, elapsed_s // 1):g}s"
+    if reason == BUDGET_REACHED and budget_usd is not None:
+        more = f" --budget-usd {2 * budget_usd:g}"
+    return f"aliquot resume {quote(str(folder))}{more}"
 
 
 def _read_delivered(folder: Path) -> dict[str, Any]:

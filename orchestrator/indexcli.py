@@ -123,7 +123,9 @@ def fingerprints(
 
 def _describe_fingerprints(out: Path, figures: Mapping[str, Any]) -> str:
     from orchestrator.estimate import describe_bytes
+    from orchestrator.progress import describe_count
 
-    lines = [f"{figures['fingerprints']:,} fingerprints, {figures['rejected']:,} records rejected"]
+    held, rejected = figures["fingerprints"], figures["rejected"]
+    lines = [f"{describe_count(held, 'fingerprint')}, {describe_count(rejected, 'record')} rejected"]
     lines += [f"  {count:,} {reason}" for reason, count in list(figures["reasons"].items())[:_SHOWN_REASONS]]
     return "\n".join([*lines, f"{out}: {describe_bytes(out.stat().st_size)}, key {figures['key']}"])

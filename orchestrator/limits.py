@@ -1,12 +1,15 @@
 """What a user may choose of a run wherever it goes, held to what can be: one check for both backends.
 
-Owns these checks and what is said of a choice that cannot be. Imports the core's failure limit and `job`,
-and `results` for the formats. When it is wrong, a limit that nothing can keep reaches a run, and ends it.
+Owns these checks, what is said of a choice that cannot be, and how choices are spelt. Imports the core's
+failure limit and `job`, and `results` for the formats. When it is wrong, a limit that nothing can keep
+reaches a run, and ends it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
+from typing import Any
 
 from aliquot.declaration import parse_rate
 from aliquot.errors import BadOption
@@ -16,6 +19,20 @@ from aliquot.loading import NoOptions
 from aliquot.stages import find_late_rate
 from orchestrator.results import ENDINGS
 
+# as manifests name them; a stack's window is decided by the stack and the budget, and changes no row
+_FLAGS = {
+    "workers": "--workers",
+    "memory_mib": "--memory",
+    "max_failed": "--max-failed",
+    "ending": "--format",
+    "threads": "--threads",
+    "rate": "--rate",
+    "retries": "--retries",
+    "record_timeout_s": "--record-timeout",
+    "budget_usd": "--budget-usd",
+    "budget_time_s": "--budget-time",
+}
+_DEFAULTS = {"max_failed": "5%", "ending": "parquet", "record_timeout_s": 60.0}
 _YEAR_S = 365 * 86400.0  # timers and selectors of some systems take no more than a few years
 
 
@@ -37,9 +54,13 @@ def check_limits(
         raise BadOption("--threads", f"{threads} is not from 1 to {MOST_THREADS}; more --workers have more")
     if rate is not None:
         try:
-            parse_rate(rate)
+            per_s = parse_rate(rate)
         except ValueError as err:
             raise BadOption("--rate", str(err)) from err
+        if not per_s:
+            raise BadOption(
+                "--rate", "is empty: say 50/s, 600/min or 2000/h, or leave it out for the job's own"
+            )
     if retries is not None and not 0 <= retries <= MOST_RETRIES:
         raise BadOption("--retries", f"{retries} is not from 0 to {MOST_RETRIES}")
     check_positive("--record-timeout", record_timeout_s)
@@ -81,3 +102,20 @@ def check_positive(flag: str, value: float | None) -> None:
     """Raise BadOption where a value was given that is not above 0."""
     if value is not None and value <= 0:
         raise BadOption(flag, f"{value} is not positive")
+
+
+def list_chosen(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a manifest's settings those that somebody chose, by their names there."""
+    found = {name: settings.get(name) for name in _FLAGS}
+    return {name: value for name, value in found.items() if value not in (None, _DEFAULTS.get(name))}
+
+
+def spell_chosen(settings: Mapping[str, Any]) -> list[str]:
+    """The same as words of a command."""
+    chosen = list_chosen(settings).items()
+    return [word for name, value in chosen for word in (_FLAGS[name], _spell(name, value))]
+
+
+def _spell(name: str, value: Any) -> str:
+    said = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{said}s" if name == "budget_time_s" else said

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 from aliquot.errors import AliquotError
 from orchestrator.explain import explain_run
-from orchestrator.progress import RUNNING, Progress, Watched, count_answered, describe_progress
+from orchestrator.progress import (
+    RUNNING,
+    Progress,
+    Watched,
+    count_answered,
+    describe_count,
+    describe_progress,
+)
 from orchestrator.report.asking import find_ledger
 from orchestrator.report.drawn import show_pictures
 from orchestrator.report.markup import text
@@ -84,7 +91,7 @@ def show_rows(read: Callable[[], pyarrow.dataset.Dataset]) -> str:
         f"<tr>{''.join(f'<td>{text(value)}</td>' for value in row.values())}</tr>" for row in head.to_pylist()
     )
     table = f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>"
-    return _wrap([f"<p>{dataset.count_rows():,} rows; the first {head.num_rows}:</p>{table}"])
+    return _wrap([f"<p>{describe_count(dataset.count_rows(), 'row')}; the first {head.num_rows}:</p>{table}"])
 
 
 def _wrap(parts: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 _LINE_S = 5.0
 RUNNING = "running"
@@ -194,6 +194,13 @@ def describe_range(mean_s: float, low_s: float, high_s: float) -> str:
 def describe_count(number: int, noun: str) -> str:
     """So many of something: 1 record, 2,000 records."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def describe_exchange(found: Mapping[str, Any]) -> str:
+    """What went through an exchange, and how uneven its groups are."""
+    moved = f"{describe_count(found['rows'], 'row')} in {describe_count(found['groups'], 'group')}"
+    largest = describe_count(found["largest_rows"], "row")
+    return f"{moved}; the largest, {found['largest_key']}, has {largest}"
 
 
 def list_some(names: Sequence[str]) -> str:

@@ -16,8 +16,16 @@ from aliquot.manifest import bare_type, is_table_of_references, list_choices
 from aliquot.references import map_references
 from orchestrator.catalog import find_job, find_told, list_jobs
 from orchestrator.explain import Explained
+from orchestrator.limits import spell_chosen
 from orchestrator.options import list_told, name_flag
-from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd, list_some
+from orchestrator.progress import (
+    describe_count,
+    describe_exchange,
+    describe_ms,
+    describe_seconds,
+    describe_usd,
+    list_some,
+)
 from orchestrator.results import find_table, read_invoice, read_object
 from orchestrator.times import StageTimes
 
@@ -50,8 +58,9 @@ def describe_end(folder: Path) -> str:
     """The lines that end a run: what was done, how many failed and were not tried, where the result is."""
     summary = read_object(folder / "summary.json")
     seconds = describe_seconds(summary["elapsed_s"])
+    rows = describe_count(summary["rows"], "row")
     lines = [
-        f"{summary['done']:,} of {summary['records']:,} records done in {seconds}: {summary['rows']:,} rows"
+        f"{summary['done']:,} of {describe_count(summary['records'], 'record')} done in {seconds}: {rows}"
     ]
     if summary["failed"]:
         lines.append(
@@ -77,6 +86,9 @@ def _describe_request(told: Explained) -> list[str]:
         f"dataset   {list_some(manifest['source_names'])}",
         f"options   {_describe_options(manifest['job'], manifest['options'])}",
     ]
+    chosen = spell_chosen(manifest["settings"])
+    if chosen:
+        lines.append(f"settings  {' '.join(chosen)}")
     if told.address is None or told.remote is None:
         return lines
     return [*lines, f"stack     {told.address.stack} in {told.address.region}", f"run       {told.remote}"]
@@ -94,7 +106,10 @@ def _describe_result(told: Explained) -> list[str]:
     ]
     if summary.get("retries"):
         lines.append(f"retries   {summary['retries']:,}: tries beyond each record's first")
-    lines += map(_describe_exchange, summary.get("exchanges", ()))
+    lines += [
+        f"exchange  before {each['stage']}: {describe_exchange(each)}"
+        for each in summary.get("exchanges", ())
+    ]
     if len(told.sessions_s) > 1:
         lines.append(f"sessions  {', '.join(map(describe_seconds, told.sessions_s))}")
     if invoice["total"]:
@@ -107,13 +122,6 @@ def _describe_result(told: Explained) -> list[str]:
             f"cost      {describe_usd(invoice['total'])} ({', '.join(stages)}, the rest around them){of_it}"
         )
     return lines
-
-
-def _describe_exchange(found: Mapping[str, Any]) -> str:
-    """What went through an exchange, and how uneven its groups are."""
-    moved = f"{found['rows']:,} rows in {found['groups']:,} groups"
-    largest = f"the largest, {found['largest_key']}, has {found['largest_rows']:,} rows"
-    return f"exchange  {moved} before {found['stage']}; {largest}"
 
 
 def _describe_times(told: Explained) -> list[str]:

@@ -26,6 +26,7 @@ MOST_LINES = 40  # workers of a timeline
 N_BINS = 120
 COLOURS = ("$c1", "$c2", "$c3", "$c4", "$c5", "$c6")
 _SHORTEST_MS = 1.0
+_FEW = 10  # as many ticks as Plotly sets
 
 
 def make_timeline(makings: Sequence[Making], share: float) -> tuple[Figure | None, str]:
@@ -107,6 +108,7 @@ def make_spread(spreads: Mapping[str, tuple[Spread, int]]) -> tuple[Figure | Non
         return None, "No outcome of this run says how long its records took."
     figure = _lay_out(traces, "records", is_dated=False)
     figure["layout"]["xaxis"] |= {"type": "log", "title": {"text": "milliseconds a record"}, "dtick": 1}
+    figure["layout"]["yaxis"] |= _tick_whole(max(max(trace["y"]) for trace in traces))
     return figure, " ".join(said)
 
 
@@ -120,14 +122,14 @@ def _describe_spread(spread: Spread, bins: Sequence[tuple[float, float, int]], n
     return f"half of {n_records:,} records within {half}, 99% within {most}, the longest {longest}"
 
 
-def make_bars(counts: Sequence[tuple[str, float]], title: str, colour: str = "$c1") -> Figure:
+def make_bars(counts: Sequence[tuple[str, int]], title: str, colour: str = "$c1") -> Figure:
     """Lengths side by side, the first on top."""
     names, values = [name for name, _ in counts], [value for _, value in counts]
     bars = {"type": "bar", "orientation": "h", "y": names, "x": values, "marker": {"color": colour}}
     figure = _lay_out([{**bars, "cliponaxis": False}], "", is_dated=False)
     figure["layout"] |= {"height": 90 + 30 * len(names), "bargap": 0.35}
     figure["layout"]["yaxis"] |= {"type": "category", "autorange": "reversed", "automargin": True}
-    figure["layout"]["xaxis"] |= {"title": {"text": title}, "rangemode": "tozero"}
+    figure["layout"]["xaxis"] |= {"title": {"text": title}, "rangemode": "tozero", **_tick_whole(max(values))}
     return figure
 
 
@@ -260,7 +262,9 @@ def _describe_slice(making: Making) -> str:
     key, n_records = making.key, len(making.key.spans)
     failed = f", {key.n_failed:,} failed" if key.n_failed else ""
     each = describe_ms(key.billed_ms / max(1, n_records))
-    return f"{key.stage}, chunk {key.chunk.seq}<br>{n_records:,} records{failed}<br>{each} each"
+    return (
+        f"{key.stage}, chunk {key.chunk.seq}<br>{describe_count(n_records, 'record')}{failed}<br>{each} each"
+    )
 
 
 def _find_ms(making: Making) -> float:
@@ -302,6 +306,11 @@ def _line(
 
 def _scatter(name: str, x: Sequence[Any], y: Sequence[Any], line: Mapping[str, Any]) -> Figure:
     return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": dict(line)}
+
+
+def _tick_whole(most: int) -> Figure:
+    """An axis of counts: Plotly sets ticks at halves where there are few."""
+    return {"dtick": 1} if most <= _FEW else {}
 
 
 def _lay_out(traces: Sequence[Figure], title: str, *, is_dated: bool) -> Figure:

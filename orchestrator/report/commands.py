@@ -1,7 +1,7 @@
 """The command that does a run again, out of its manifest.
 
-Owns its spelling. Imports `options` for flags and the settings' defaults. When it is wrong, who copies it
-runs something else.
+Owns its spelling. Imports `options` for a job's flags, `limits` for the others. When it is wrong, who copies
+it runs something else.
 """
 
 from __future__ import annotations
@@ -13,20 +13,8 @@ from typing import Any
 from aliquot.references import is_reference
 from orchestrator.catalog import find_told
 from orchestrator.explain import Explained
+from orchestrator.limits import spell_chosen
 from orchestrator.options import name_flag
-
-# a stack's window is decided by the stack and the budget, and changes no row
-_FLAGS = {
-    "workers": "--workers",
-    "memory_mib": "--memory",
-    "max_failed": "--max-failed",
-    "ending": "--format",
-    "threads": "--threads",
-    "rate": "--rate",
-    "retries": "--retries",
-    "budget_usd": "--budget-usd",
-}
-_DEFAULTS = {"max_failed": "5%", "ending": "parquet"}
 
 
 def spell_command(told: Explained) -> str:
@@ -40,7 +28,7 @@ def spell_command(told: Explained) -> str:
         words += ["--column", f"{name}={column}"]
     for name in manifest["identity"].get("keep", ()):
         words += ["--keep", name]
-    words += [word for pair in _list_settings(manifest["settings"]) for word in pair]
+    words += spell_chosen(manifest["settings"])
     if told.place != "local":
         words += ["--on", told.place]
     if manifest.get("package"):
@@ -63,14 +51,3 @@ def _list_options(job: str, options: Mapping[str, Any]) -> Iterator[list[str]]:
             yield from ([flag, f"{each}={reference['path']}"] for each, reference in value.items())
         else:
             yield [flag, str(value)]
-
-
-def _list_settings(settings: Mapping[str, Any]) -> Iterator[list[str]]:
-    for name, flag in _FLAGS.items():
-        value = settings.get(name)
-        if value is not None and value != _DEFAULTS.get(name):
-            yield [flag, str(value)]
-    if settings.get("record_timeout_s", 60.0) != 60.0:
-        yield ["--record-timeout", f"{settings['record_timeout_s']:g}"]
-    if settings.get("budget_time_s") is not None:
-        yield ["--budget-time", f"{settings['budget_time_s']:g}s"]

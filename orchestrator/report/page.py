@@ -68,7 +68,7 @@ def make_page(
 def _sum_up(told: Explained) -> str:
     """How the run stands, in a sentence."""
     summary = told.summary
-    if summary is None or told.state.word in ("running", "unfinished"):
+    if summary is None or not told.is_over:
         return told.state.said
     done = f"{summary['done']:,} of {describe_count(summary['records'], 'record')} done"
     cost = f", {describe_usd(told.invoice['total'])}" if told.invoice["total"] else ""

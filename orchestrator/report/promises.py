@@ -36,8 +36,9 @@ class Promise:
 def judge_promises(told: Explained) -> list[Promise]:
     """What a run promised, and how it stands by what is delivered."""
     summary = told.summary
-    if summary is None:
-        return [Promise("Every record answered", OPEN, told.state.said), *_judge_plan(told, None)]
+    if summary is None or not told.is_over:
+        answered = Promise("Every record answered", OPEN, told.state.said)
+        return [answered, *_list_ceilings(told.manifest["settings"]), *_judge_plan(told, None)]
     return [
         _judge_coverage(summary),
         _judge_failures(summary, told.manifest["settings"]),
@@ -81,9 +82,19 @@ def _judge_budgets(told: Explained, summary: Mapping[str, Any]) -> Iterator[Prom
         yield Promise("Budget", NONE, "none was set, of time or dollars")
 
 
+def _list_ceilings(settings: Mapping[str, Any]) -> Iterator[Promise]:
+    """The budgets of a run that goes on."""
+    most_s, most_usd = settings.get("budget_time_s"), settings.get("budget_usd")
+    if most_s is not None:
+        yield Promise("Within its time", OPEN, f"{describe_seconds(most_s)} at most")
+    if most_usd is not None:
+        yield Promise("Within its budget", OPEN, f"{describe_usd(most_usd)} at most")
+
+
 def _judge_plan(told: Explained, summary: Mapping[str, Any] | None) -> Iterator[Promise]:
     settings, is_compared = told.manifest["settings"], False
-    planned_s, planned_usd = settings.get("estimated_s"), told.invoice.get("estimated")
+    planned_s = settings.get("estimated_s")
+    planned_usd = told.invoice.get("estimated") or settings.get("estimated_usd")
     if planned_s is not None:
         is_compared = True
         said = f"planned {describe_range(*planned_s)}"
@@ -96,10 +107,12 @@ def _judge_plan(told: Explained, summary: Mapping[str, Any] | None) -> Iterator[
         yield Promise("Time as planned", state, said)
     if planned_usd:
         is_compared = True
-        total = told.invoice["total"]
-        said = f"cost {describe_usd(total)}, planned {describe_usd(planned_usd)}"
-        times = total / planned_usd
-        said += f": {times:.2g} times that" if summary is not None else ""
-        yield Promise("Cost as planned", KEPT if times <= 1.5 else BROKEN, said)
+        said, state = f"planned {describe_usd(planned_usd)}", OPEN
+        if summary is not None:
+            total = told.invoice["total"]
+            times = total / planned_usd
+            state = KEPT if times <= 1.5 else BROKEN
+            said = f"cost {describe_usd(total)}, {said}: {times:.2g} times that"
+        yield Promise("Cost as planned", state, said)
     if not is_compared:
         yield Promise("Plan", NONE, "no estimate was made for this run; with a budget there is one")

@@ -15,7 +15,14 @@ from typing import Any
 
 from aliquot.references import walk_references
 from orchestrator.explain import Explained
-from orchestrator.progress import describe_count, describe_ms, describe_seconds, describe_usd, list_some
+from orchestrator.progress import (
+    describe_count,
+    describe_exchange,
+    describe_ms,
+    describe_seconds,
+    describe_usd,
+    list_some,
+)
 from orchestrator.report.charts import (
     list_bins,
     make_bars,
@@ -112,11 +119,7 @@ def _list_request(told: Explained) -> Iterator[tuple[str, str]]:
     yield "Rows", f"{summary['rows']:,}"
     yield "Time", f"{describe_seconds(summary['elapsed_s'])}, {summary['cpu_s']:,.1f} s of processors"
     for each in summary.get("exchanges") or ():
-        largest = f"the largest, {each['largest_key']}, has {each['largest_rows']:,} rows"
-        yield (
-            f"Exchanged before {each['stage']}",
-            f"{each['rows']:,} rows in {each['groups']:,} groups; {largest}",
-        )
+        yield f"Exchanged before {each['stage']}", describe_exchange(each)
     for remark in summary.get("remarks") or ():
         yield "Remark", remark
 

@@ -43,6 +43,9 @@ def test_run_stops_before_its_bill_reaches_the_budget(desk, cloud):
     assert summary["done"] + summary["not_tried"] == n_records
     first_usd = desk.invoice()["total"]
     assert first_usd < budget_usd
+    following = f"aliquot resume out --budget-usd {2 * budget_usd:g}"
+    assert f"next      {following}\n" in desk.aliquot("show", "out").out
+    assert following in (desk.folder / "out" / "report.html").read_text()
     cloud.go()
     said = desk.aliquot("resume", "out", "--budget-usd", "1", "--quiet")
     assert said.code == 0, said.err

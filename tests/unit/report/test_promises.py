@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,19 @@ def test_budgets_and_plans_stand_beside_what_was_taken():
     assert states(told({"elapsed_s": 61.0}, **asked))["Within its time"] == "broken"
     stopped = {"elapsed_s": 61.0, "done": 80, "not_tried": 10}
     assert states(told(stopped, **asked))["Within its time"] == "kept"
+
+
+def test_a_run_that_goes_on_is_not_judged_by_what_it_delivered_before():
+    """Stopped by its budget, resumed with more: the invoice and summary in its folder are of the stop."""
+    asked = {
+        "budget_usd": 1.0,
+        "budget_time_s": 60.0,
+        "estimated_s": (20.0, 15.0, 30.0),
+        "estimated_usd": 0.5,
+    }
+    again = replace(told({}, {"total": 0.9}, **asked), state=State("running", "running: 90 of 100"))
+    assert set(states(again).values()) == {"open"}
+    assert {"Within its budget", "Within its time", "Time as planned", "Cost as planned"} < {*states(again)}
 
 
 def test_the_command_says_what_was_chosen_and_survives_a_shell():
