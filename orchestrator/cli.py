@@ -214,13 +214,21 @@ def attach(address: str, folder: Path, quiet: bool, as_json: bool, **words: Any)
 @cli.command()
 @folder_argument
 @aws_options
-def cancel(folder: Path, **words: Any) -> None:
+@json_option
+def cancel(folder: Path, as_json: bool, **words: Any) -> None:
     """Stop the run on a stack in FOLDER; what finished is kept.
 
     \b
     aliquot cancel runs/june
+    aliquot cancel runs/june --json
     """
-    click.echo(_load_engine().cancel(folder, **words), err=True)
+    from orchestrator.readable import write_json
+
+    said = _load_engine().cancel(folder, **words)
+    if as_json:
+        click.echo(write_json({"format": "aliquot/cancel/1", "folder": str(folder), "said": said}))
+    else:
+        click.echo(said, err=True)
 
 
 @cli.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from copy import copy
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -17,21 +18,44 @@ from aliquot.manifest import bare_type, is_table_of_references, list_choices
 from orchestrator.options import list_told, name_flag
 
 _PREFIX = "job_option_"
+_AS_IT_IS = "\b"  # before a paragraph that click does not wrap
 _TYPES: dict[Any, Any] = {int: int, float: float, str: str, Reference: click.Path()}
 
 
 class JobCommand(click.Command):
     """A command whose first argument names a job, and which takes that job's options besides its own."""
 
+    _example = ""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Add the options of the job that is named, then parse."""
         own = [parameter for parameter in self.params if not (parameter.name or "").startswith(_PREFIX)]
         job = _find_named_job(args, own, is_asking=ctx.resilient_parsing)
+        word = find_job_word(args, own, list)
+        self._example = self._spell_example(word, job) if word is not None and job is not None else ""
         taken = {flag for parameter in own for flag in parameter.opts}
         options = list_told(job) if job is not None else ()
         flags = [flag for flag in map(make_flag, options) if not taken & set(flag.opts)]
         self.params = [*(_widen(parameter, options) for parameter in own), *flags]
         return super().parse_args(ctx, args)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's help; of a job that is named, its example in the place of others."""
+        said = self.help
+        if said is not None and self._example:
+            self.help = f"{cleandoc(said).rpartition(_AS_IT_IS)[0]}{_AS_IT_IS}\n{self._example}"
+        super().format_help_text(ctx, formatter)
+        self.help = said
+
+    def _spell_example(self, word: str, job: Job) -> str:
+        """A command with the job: as it says, or with what it needs."""
+        needed = (
+            f"{name_flag(option.name)} {option.name.upper()}"
+            for option in list_told(job)
+            if option.is_required
+        )
+        out = ["--out", f"runs/{job.name.rpartition(':')[2]}"] if self.name == "run" else []
+        return " ".join(["aliquot", str(self.name), word, job.example or " ".join(["DATA", *needed]), *out])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The job's options under a heading of their own, before those that every job has."""

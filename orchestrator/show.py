@@ -173,12 +173,13 @@ def _describe_job(name: str, job: Job) -> str:
     written = [spec.name for spec in read_fields(job.writes) if spec.name != "record"] if job.writes else []
     rows = ", ".join(written) or "any columns"
     options = [(_name_option(option), _describe_option(option)) for option in list_told(job)]
+    example = f"  aliquot run {name} {job.example} --out runs/{name}"
     indent = max((len(flag) for flag, _ in options), default=0) + 4
     lines = [name, *_wrap(f"reads {fields}; writes record, {rows}", 2)]
     for flag, said in options:
         first, *rest = _wrap(said, indent)
         lines += [f"  {flag}".ljust(indent) + first.lstrip(), *rest]
-    return "\n".join(lines)
+    return "\n".join([*lines, example] if job.example else lines)
 
 
 def _tell_job(job: Job) -> dict[str, Any]:
@@ -186,6 +187,7 @@ def _tell_job(job: Job) -> dict[str, Any]:
         "version": job.version,
         "reads": [spec.name for spec in read_fields(job.reads)] if job.reads else None,
         "writes": [spec.name for spec in read_fields(job.writes)] if job.writes else None,
+        "example": job.example or None,
         "options": [
             {
                 "name": option.name,
@@ -234,12 +236,12 @@ def _wrap(text: str, indent: int) -> list[str]:
 
 
 def _describe_options(job: str, options: Mapping[str, Any]) -> str:
-    """Those that a user tells; of a job at an address, whose module is not imported to look, all."""
+    """Those that a user gives; of a job at an address, whose module is not imported to look, all."""
     told = None if ":" in job else find_told(job)
     shown = {
         name: map_references(value, itemgetter("path"))
         for name, value in options.items()
-        if value is not None and (told is None or name in told)
+        if value is not None and value is not False and (told is None or name in told)
     }
     return ", ".join(f"{name}={value}" for name, value in shown.items()) or "none"
 

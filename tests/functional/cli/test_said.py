@@ -55,6 +55,12 @@ def test_help_of_a_job_lists_its_options(desk):
     own, _, every = said.out.partition("Options of the job:")[2].partition("\nOptions:\n")
     assert "--templates" in own
     assert "--max-failed" in every
+    examples = [line for line in said.out.splitlines() if line.startswith("  aliquot ")]
+    assert examples == [
+        "  aliquot run crossref reactions.rsmi.gz --templates templates.csv --out runs/crossref"
+    ]
+    plain = desk.aliquot("plan", "jobs:one", "--help").out
+    assert "\n  aliquot plan jobs:one DATA\n" in plain
 
 
 def test_jobs_are_listed_aligned_and_wrapped(desk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 import threading
@@ -133,8 +134,10 @@ def test_cancelled_run_gives_what_finished_and_resumes(desk, still):
     run = desk.wait_for(lambda: desk.address().get("run"))
     desk.wait_for(lambda: f"runs/{run}/sealed" in still.list_keys("runs/"))
     desk.wait_for(lambda: any(call.event["run"] == run for call in still.stack.invocations("Tally")))
-    said = desk.aliquot("cancel", "out")
-    assert (said.code, "is being stopped" in said.err) == (0, True)
+    said = desk.aliquot("cancel", "out", "--json")
+    told = json.loads(said.out)
+    assert (said.code, told["format"], told["folder"]) == (0, "aliquot/cancel/1", "out")
+    assert "is being stopped" in told["said"]
     still.go()
     said = desk.end(process)
     assert said.code == 4, said.err

@@ -116,5 +116,6 @@ job = Job(
     summary=TemplateCounts,
     without_rows="unexplained",
     pictures=draw_pictures,
+    example="reactions.rsmi.gz --templates templates.csv",
     needs=("rdkit", "numpy"),
 )

@@ -227,5 +227,6 @@ job = Job(
     stages=list_stages,
     summary=RouteCounts,
     pictures=draw_pictures,
+    example="targets.smi --templates templates.csv --stock stock --depth 2",
     needs=("rdkit", "numpy"),
 )

@@ -172,5 +172,6 @@ job = Job(
     prepare=prepare,
     summary=ScreenCounts,
     pictures=draw_pictures,
+    example="library.smi --queries queries.smi --top 20",
     needs=("rdkit", "numpy"),
 )

@@ -290,6 +290,7 @@ class Job:
         without_rows: name of the table that lists the records that are done but gave no row.
         pictures: draws for the run's report; called once, in a process of its own, with 10 s. What it raises
             costs the pictures alone.
+        example: what follows its name in a command that its help shows: `library.smi --top 20`.
         needs: distributions whose version may change rows ("rdkit"): recorded, and held equal on resume.
     """
 
@@ -303,6 +304,7 @@ class Job:
     summary: type[Summary] | None = None
     without_rows: str | None = None
     pictures: Callable[[Glimpse], Iterable[Picture]] | None = None
+    example: str = ""
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -81,4 +81,11 @@ def list_stages(options: Options) -> Stages:
     return (Stage("run", open_program, step_s=STEP_S if options.lines is None else LONGEST_STEP_S),)
 
 
-job = Job("exec", version=1, options=Options, prepare=prepare, stages=list_stages)
+job = Job(
+    "exec",
+    version=1,
+    options=Options,
+    prepare=prepare,
+    stages=list_stages,
+    example="""records.jsonl --lines json --command "jq -c '{id, text}'\"""",
+)

@@ -97,5 +97,6 @@ job = Job(
     options=Options,
     stages=list_stages,
     prepare=prepare,
+    example='sales.parquet --query "SELECT max(price) AS dearest FROM chunk"',
     needs=("duckdb", "pyarrow"),
 )
