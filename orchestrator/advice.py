@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from aliquot.errors import (
+    BadOption,
     BatchDependent,
     BudgetReached,
     CodecError,
@@ -151,6 +152,12 @@ def _ask_doctor(_: Any, typed: Typed) -> str:
     return spell("doctor", *(word for flag, value in named if place and value for word in (flag, value)))
 
 
+def _mend_option(err: Any, typed: Typed) -> str:
+    """The same with a region, where none was found; else what the help says of the option."""
+    is_missing = err.option == "--region" and typed.find(("--region",)) is None
+    return spell(*typed.words, "--region", "us-east-1") if is_missing else typed.help
+
+
 def _help_decode(_: Any, typed: Typed) -> str:
     return typed.help if typed.words[:1] == ["decode"] else typed.again
 
@@ -174,6 +181,7 @@ _ADVICE: Sequence[tuple[tuple[type[Exception], ...], Callable[[Any, Typed], str]
     ((VersionSkew,), lambda err, _: spell("doctor", "--on", f"aws:{err.stack}")),
     ((DestroyRefused,), lambda err, _: spell("runs", "--on", f"aws:{err.stack}")),
     ((AwsRefused,), _ask_doctor),
+    ((BadOption,), _mend_option),
     ((UsageError, click.ClickException), lambda _, typed: typed.help),
     ((CodecError,), _help_decode),
 )

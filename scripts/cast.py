@@ -169,7 +169,10 @@ def write_cast(played: Played) -> str:
 
 
 def draw(played: Played) -> str:
-    """The session as an animated SVG: frames side by side, of which one is seen at a time."""
+    """The session as an animated SVG: frames side by side, of which one is seen at a time.
+
+    Who wants no motion, and what plays none, has the last.
+    """
     frames: list[tuple[float, str]] = []
     for at_s, screen in played.frames():
         drawn = _draw_screen(screen)
@@ -179,8 +182,12 @@ def draw(played: Played) -> str:
             frames.append((at_s, drawn))
     lasts_s = frames[-1][0] + 4.0
     width, height = COLUMNS * _CELL + 24, ROWS * 18 + 24
-    times = ";".join(["0", *(f"{at_s / lasts_s:.4f}" for at_s, _ in frames[1:])])
-    places = ";".join(f"{-number * width:.0f} 0" for number in range(len(frames)))
+    frames[0] = (0.0, frames[0][1])
+    steps = "".join(
+        f"{100 * at_s / lasts_s:.2f}%{{transform:translateX({-number * width:.0f}px)}}"
+        for number, (at_s, _) in enumerate(frames)
+    )
+    last = f"translate({-(len(frames) - 1) * width:.0f} 0)"
     shown = "".join(
         f'<g transform="translate({number * width:.0f} 0)">{drawn}</g>'
         for number, (_, drawn) in enumerate(frames)
@@ -188,11 +195,11 @@ def draw(played: Played) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img" '
         f'aria-label="A run is killed, resumed, and gives identical rows">'
+        f"<style>@keyframes play{{{steps}}}#play{{animation:play {lasts_s:.1f}s step-end infinite}}"
+        "@media (prefers-reduced-motion:reduce){#play{animation:none}}</style>"
         f'<rect width="{width:.0f}" height="{height}" rx="8" fill="#18181b"/>'
         '<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace" font-size="14" '
-        'style="white-space:pre" xml:space="preserve"><g>'
-        f'<animateTransform attributeName="transform" type="translate" calcMode="discrete" '
-        f'dur="{lasts_s:.1f}s" repeatCount="indefinite" keyTimes="{times}" values="{places}"/>'
+        f'style="white-space:pre" xml:space="preserve"><g id="play" transform="{last}">'
         f"{shown}</g></g></svg>\n"
     )
 

@@ -55,7 +55,7 @@ def walk(page: Path, folder: Path, *, has_account: bool = False) -> int:
         elif named := _FILE.match(text):
             (folder / named[1]).write_text(block.text if not has_account else text, encoding="utf-8")
         elif block.language == "sh":
-            said = _type(text, folder)
+            said = type_words(text, folder)
             n_typed += 1
         elif block.language == "text" and said:
             _check(text, said)
@@ -74,7 +74,7 @@ def _is_possible(mark: str, has_account: bool) -> bool:
     }[word]
 
 
-def _type(text: str, folder: Path) -> str:
+def type_words(text: str, folder: Path) -> str:
     """What commands said; they all have to end well, but for those in the background."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(

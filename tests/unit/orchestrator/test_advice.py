@@ -72,6 +72,8 @@ def advise(err, words=RUN, *, is_run=True):
             RUN,
             "aliquot deploy --dry-run --stack prod --region eu-west-1",
         ),
+        (errors.BadOption("--region", "none is set"), ["deploy"], "aliquot deploy --region us-east-1"),
+        (errors.BadOption("--region", "no such"), ["deploy", "--region", "x"], "aliquot deploy --help"),
         (stack_errors.VersionSkew("prod", ("rdkit",), "install"), RUN, "aliquot doctor --on aws:prod"),
         (stack_errors.AwsRefused("listing", "denied", "ask"), RUN, "aliquot doctor"),
         (
