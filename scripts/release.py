@@ -42,7 +42,13 @@ class Way:
 WAYS = (
     Way(
         "",
-        ["aliquot --version", "aliquot run people.py:name_century people.csv --out run", "aliquot show run"],
+        [
+            "aliquot --version",
+            "aliquot run people.py:name_century people.csv --out run",
+            "aliquot show run",
+            "aliquot show run --html",
+            "aliquot run exec people.csv --lines json --command cat --out programs",
+        ],
     ),
     Way("chem", ["aliquot run screen molecules.smi --property lipinski --out run"]),
     Way("aws", ["aliquot deploy --dry-run --region us-east-1"]),

@@ -1,4 +1,4 @@
-"""The README's function and Python snippets, run as they are printed, in a folder with the sample."""
+"""The README's function and Python snippets, and that of docs/layout.md, run as they are printed."""
 
 import re
 import shutil
@@ -43,3 +43,7 @@ def test_the_python_example_runs(desk, project_root):
     assert ended.returncode == 0, ended.stderr
     assert "2,000 records in 1 chunk" in ended.stdout
     assert (desk / "runs" / "sample" / "templates.parquet").is_file()
+    page = (project_root / "docs" / "layout.md").read_text()
+    (desk / "read.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    ended = run(desk, sys.executable, "read.py")
+    assert ended.stdout.startswith("1642 ['record', "), ended.stderr

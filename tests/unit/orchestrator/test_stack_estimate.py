@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -194,6 +195,9 @@ def test_rehearsal_is_priced_as_the_template_is_deployed(monkeypatch):
 
 def test_prices_of_the_users_are_what_a_plan_counts_by(override):
     """At 1000 times the price of a worker's second the estimate is dearer, and by that alone."""
+    page = (Path(__file__).parents[3] / "docs" / "stack.md").read_text()
+    override(next(line for line in page.splitlines() if line.startswith("    {")))
+    assert read_prices().source == "our contract"
     override(json.dumps({"lambda_gb_s_arm64": 0.0133334, "as_of": "our contract"}))
     assert read_prices() == replace(Prices(), lambda_gb_s_arm64=0.0133334, as_of="our contract")
     found = estimate_for(Target("rehearsal"), CloudSettings(WINDOW), lambda: LOCAL)
