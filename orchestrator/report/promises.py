@@ -115,4 +115,4 @@ def _judge_plan(told: Explained, summary: Mapping[str, Any] | None) -> Iterator[
             said = f"cost {describe_usd(total)}, {said}: {times:.2g} times that"
         yield Promise("Cost as planned", state, said)
     if not is_compared:
-        yield Promise("Plan", NONE, "no estimate was made for this run; with a budget there is one")
+        yield Promise("Plan", NONE, "no estimate was made for this run: a budget makes one, without --anyway")

@@ -7,16 +7,21 @@ listed, with who holds it or why nobody does.
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import boto3
+import click
 import pytest
 
 from orchestrator.aws.rehearsal import Drain
+from orchestrator.catalog import find_job, list_jobs
+from orchestrator.cli import cli
 from orchestrator.installed_layers import assemble_layers, find_cache
+from orchestrator.options import list_told, name_flag
 from orchestrator.rehearsal import rehearse
 from tests.functional.docs.walk import type_words
 
@@ -57,6 +62,28 @@ def desk(tmp_path: Path, project_root: Path, monkeypatch: pytest.MonkeyPatch) ->
     library.write_text("".join(library.read_text().splitlines(keepends=True)[:5]))
     monkeypatch.setenv("BROWSER", "true")
     return tmp_path
+
+
+def list_flags(words: list[str]) -> set[str]:
+    """The flags that a command takes, with its job's where one that is installed is named."""
+    command, job = cli, None
+    for word in words:
+        if isinstance(command, click.Group) and word in command.commands:
+            command = command.commands[word]
+        elif word in list_jobs():
+            job = find_job(word).job
+    own = [flag for parameter in command.params for flag in parameter.opts]
+    return {*own, *(name_flag(option.name) for option in (list_told(job) if job is not None else ()))}
+
+
+def test_examples_of_help_have_flags_that_there_are(project_root: Path) -> None:
+    """Their files are nobody's, so they are not typed; docs/commands.md has the text of all help."""
+    page = (project_root / "docs" / "commands.md").read_text()
+    lines = re.findall("^    aliquot (.+)$", page, re.MULTILINE)
+    examples = [shlex.split(line, comments=True) for line in lines if not line.startswith("run demo ")]
+    assert len(examples) > 40
+    for words in examples:
+        assert {word for word in words if word.startswith("--")} <= list_flags(words), words
 
 
 @pytest.mark.long
