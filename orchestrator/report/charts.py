@@ -148,6 +148,7 @@ def make_stack(parts: Mapping[str, Sequence[float]], names: Sequence[str], title
     ]
     figure = _lay_out(traces, "", is_dated=False)
     figure["layout"] |= {"height": 130 + 34 * len(names), "barmode": "stack", "bargap": 0.35}
+    figure["layout"]["legend"] |= {"traceorder": "normal"}  # as the parts stand in the bars
     figure["layout"]["yaxis"] |= {"type": "category", "autorange": "reversed", "automargin": True}
     figure["layout"]["xaxis"] |= {"title": {"text": title}, "tickformat": "$,.3~g"}
     return figure
