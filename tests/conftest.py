@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ gc.set_threshold(20_000, 20, 20)
 # a suite begun in the background inherits "ignore", and so would the commands that tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -43,3 +45,15 @@ def shared_data() -> Path:
     if not (folder / "uspto").is_dir():
         pytest.skip("no real data here: ALIQUOT_TEST_DATA names the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Debian's Chromium, driven; once, since a second driver in one process is refused."""
+    if not CHROMIUM.exists():
+        pytest.skip("no chromium here")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-CHROMIUM = shutil.which("chromium")
 PAGES = ("index", "docs/tutorial", "docs/comparison", "docs/jobs", "docs/commands", "benchmarks/engine")
 
 
@@ -26,19 +24,14 @@ def test_the_site_is_built_without_a_dead_link_or_a_page_left_out(site: Path) ->
 
 
 @pytest.mark.long
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_have_no_violation(site: Path, scheme: str) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-    from playwright.sync_api import sync_playwright
-
+def test_pages_have_no_violation(site: Path, browser, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = {}
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for name in PAGES:
-            page = browser.new_context(color_scheme=scheme).new_page()
-            page.goto((site / f"{name}.html").as_uri())
-            violations = Axe().run(page).response["violations"]
-            found |= {(name, each["id"]): each["nodes"][0]["html"][:200] for each in violations}
-        browser.close()
+    for name in PAGES:
+        page = browser.new_context(color_scheme=scheme).new_page()
+        page.goto((site / f"{name}.html").as_uri())
+        violations = axe.run(page).response["violations"]
+        found |= {(name, each["id"]): each["nodes"][0]["html"][:200] for each in violations}
+        page.context.close()
     assert not found
