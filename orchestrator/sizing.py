@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from aliquot.cutting import CHUNK_BYTES, CHUNK_RECORDS, cut_chunks
+from aliquot.cutting import cut_chunks, estimate_chunks
 from aliquot.errors import DatasetError
 from aliquot.readers import Batch, Source
 from aliquot.readers.streams import Opener
@@ -86,7 +86,7 @@ def _size_object(request: Request, most_bytes: int, sample: Sample, opener: Open
     n_records, n_chunks, n_bytes = _count(sample.watch(some))
     if some.share_read < 1:
         n_records, n_bytes = round(n_records / some.share_read), round(n_bytes / some.share_read)
-        n_chunks = ceil(max(n_bytes / CHUNK_BYTES, n_records / CHUNK_RECORDS))
+        n_chunks = estimate_chunks(n_records, n_bytes)
     return Size(n_records, n_chunks, n_bytes, some.share_read)
 
 
