@@ -18,7 +18,7 @@ from itertools import chain
 
 from aliquot.envelope import Part
 from aliquot.frames import Frame
-from aliquot.job import STEP_S
+from aliquot.job import LONGEST_STEP_S, STEP_S
 from aliquot.keys import ChunkId, OutcomeKey, fits_in_key
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure, Outcome
@@ -29,6 +29,7 @@ from aliquot.trace import Spread, Trace
 
 NOTHING = SpanSet()
 _AWAKE_S = 1.0  # a host of several threads notes ten times a second that it is awake
+_LONGER = 3
 _GROWTH = 4  # a step is at most this many times the one before: the first records tell what they cost
 
 
@@ -196,10 +197,19 @@ class Lane:
         first, end = self.todo.spans[0]
         if self.record_s is None:
             return (first, first + 1)
-        wanted = math.ceil(self.step_s / max(self.record_s, 1e-9))
+        wanted = math.ceil(self.choose_step_s() / max(self.record_s, 1e-9))
         if len(self.hands) > 1:
             wanted = min(wanted, math.ceil(len(self.todo) / len(self.hands)))
         return (first, min(end, first + max(1, min(wanted, self.last_step * _GROWTH))))
+
+    def choose_step_s(self) -> float:
+        """How long the next step is to be: of one of several threads thrice `step_s` while there is more to do.
+
+        A thread idles for 1 to 3 ms between two of its steps, as its host's others hold the interpreter.
+        """
+        long_s = min(_LONGER * self.step_s, LONGEST_STEP_S)
+        is_far = self.record_s is not None and self.left_s >= 2 * long_s
+        return long_s if len(self.hands) > 1 and is_far else self.step_s
 
     def mark_sent(self, hand: Hand, span: Span, now_s: float) -> None:
         """Note that a span is with the host."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from aliquot.causes import break_protocol, exceed_memory, explain_end, miss_deadline, say_memory
+from aliquot.envelope import Buffer
 from aliquot.errors import OpenFailed, Undecodable
 from aliquot.frames import Frame
 from aliquot.keys import ChunkId, OutcomeKey
@@ -112,7 +113,7 @@ class Supervisor:
         n_lanes: int,
         limits: Limits,
         reader: ProcessReader,
-        read_object: Callable[[str], bytes],
+        read_object: Callable[[str], Buffer],
         put_outcome: PutOutcome,
         counts: Counts | None = None,
         name: str = "",
@@ -224,14 +225,14 @@ class Supervisor:
             body = self._read_object(lane.key)
             lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": body})
             lane.loaded = lane.key
-        first, end = lane.next_span()
+        (first, end), step_s = lane.next_span(), lane.choose_step_s()
         slot = lane.host.slots[hand.number]
         slot[READ] = slot[ANSWERED] = first
         slot[AT_NS] = 0
         lane.start_mib = self._reader.read_tree_mib(lane.host.pid) if lane.suspects else 0.0
         lane.mark_sent(hand, (first, end), time.monotonic())
         step = {"op": "step", "thread": hand.number, "first": first, "end": end}
-        lane.host.channel.send({**step, "budget_ms": round(lane.step_s * 1000)})
+        lane.host.channel.send({**step, "budget_ms": round(step_s * 1000)})
 
     def _launch(self, lane: Lane) -> None:
         lane.host = self._launcher.launch(lane.number)
