@@ -117,7 +117,7 @@ def _run_stage(
         n_lanes=1,
         limits=limits,
         reader=choose_reader(),
-        read_object=ledger.leg.get,
+        read_object=ledger.leg.view,
         put_outcome=put,
     )
     end_s = time.monotonic() + limits.slice_s

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from aliquot.codec import pack, unpack
-from aliquot.envelope import Part
+from aliquot.envelope import ALIGNED, MAGIC, VERSION, Part
 from aliquot.errors import Undecodable
+from aliquot.rows import join_block
 
 _LENGTH = struct.Struct(">H")
 
@@ -50,7 +51,17 @@ def load_json(body: bytes) -> Any:
 
 def wrap_header(header: bytes, parts: bytes = b"") -> bytes:
     """An object with these bytes as header, whose length and checksum are right."""
-    return struct.pack("<4sBII", b"ALQT", 1, len(header), zlib.crc32(header)) + header + parts
+    return struct.pack("<4sBII", MAGIC, VERSION, len(header), zlib.crc32(header)) + header + parts
+
+
+def forge_block(said: Any) -> bytes:
+    """The plain bytes of a block whose head says anything; columns that are bytes lie behind it."""
+    columns = said.get("columns") if isinstance(said, dict) else None
+    if not isinstance(columns, dict):
+        return join_block(pack(said), [])
+    bodies = {name: body for name, body in columns.items() if isinstance(body, bytes)}
+    sizes = {**columns, **{name: len(body) for name, body in bodies.items()}}
+    return join_block(pack({**said, "columns": sizes}), bodies.values())
 
 
 def forge(header: bytes, names: Sequence[str], plains: Sequence[bytes]) -> bytes:
@@ -66,4 +77,7 @@ def forge(header: bytes, names: Sequence[str], plains: Sequence[bytes]) -> bytes
         packed = pack({**fields, "parts": listed}) if isinstance(fields, dict) else header
     except (Undecodable, ValueError):
         packed = header
-    return wrap_header(packed, b"".join(part.stored for part in parts.values()))
+    body = bytearray(wrap_header(packed))
+    for part in parts.values():
+        body += bytes(-len(body) % ALIGNED) + part.stored
+    return bytes(body)

@@ -204,8 +204,9 @@ def _ask_block(body: bytes) -> None:
 
 
 def _seed_block() -> Iterator[bytes]:
-    yield BLOCK.pack().open("block")
-    yield make_block(0, [[{"a": value}] for value in VALUES], [None] * len(VALUES), ()).pack().open("block")
+    yield bytes(BLOCK.pack().open("block"))
+    part = make_block(0, [[{"a": value}] for value in VALUES], [None] * len(VALUES), ()).pack()
+    yield bytes(part.open("block"))
 
 
 OBJECTS = (

@@ -55,6 +55,8 @@ class Bucket:
             raise StoreError(key, "there is no such object")
         return self._objects[key]
 
+    view = get
+
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         """Bytes of an object."""
         return self.get(key)[first : first + n_bytes]

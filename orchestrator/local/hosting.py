@@ -107,7 +107,7 @@ class StageHosts:
             n_lanes=1 if has_all else room.n_hosts,
             limits=limits,
             reader=choose_reader(),
-            read_object=ledger.leg.get,
+            read_object=ledger.leg.view,
             put_outcome=put,
             counts=counts,
         )

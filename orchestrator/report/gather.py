@@ -230,7 +230,7 @@ def _locate(
 
 def _read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader | None:
     try:
-        return ChunkReader(ledger.leg.get(chunk.key), chunk)
+        return ChunkReader(ledger.leg.view(chunk.key), chunk)
     except (CodecError, StoreError):
         return None
 

@@ -22,7 +22,7 @@ from aliquot.errors import Undecodable, Unencodable
 def _make_body(header: dict[str, Any], content: bytes = b"") -> bytes:
     """An object with any header, checksums right."""
     packed = pack(header)
-    return struct.pack("<4sBII", b"ALQT", 1, len(packed), zlib.crc32(packed)) + packed + content
+    return struct.pack("<4sBII", b"ALQT", 2, len(packed), zlib.crc32(packed)) + packed + content
 
 
 def _open_all(body: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -113,7 +113,7 @@ def test_lists_of_parts_that_cannot_be_are_refused(parts: Any) -> None:
 
 @given(st.binary(max_size=80))
 def test_any_bytes_raise_one_error(body: bytes) -> None:
-    for hostile in (body, b"ALQT\x01" + body):
+    for hostile in (body, b"ALQT\x02" + body):
         with pytest.raises(Undecodable):
             Envelope.from_bytes(hostile, "chunk")
 
@@ -138,4 +138,4 @@ def test_only_noise_is_stored_uncompressed() -> None:
         part = Part.of(plain)
         assert part.open("part") == plain
         assert len(part.stored) < most * len(plain)
-    assert len(Part.of(noise).stored) > len(noise)
+    assert Part.of(noise).stored is noise

@@ -18,6 +18,7 @@ from aliquot.envelope import Envelope, Part
 from aliquot.errors import Undecodable
 from aliquot.outcome import Failure, Outcome, OutcomeReader
 from aliquot.rows import Block, NotRows, as_rows, make_block, name_kinds
+from benchmarks.fuzz.forge import forge_block
 
 
 class Hit(NamedTuple):
@@ -192,7 +193,7 @@ def test_kinds_name_what_a_column_holds(values: list[Any], kinds: set[str]) -> N
 )
 def test_blocks_of_another_form_are_damage(body: Any) -> None:
     with pytest.raises(Undecodable):
-        Block.unpack(Part.of(pack(body)))
+        Block.unpack(Part.of(forge_block(body)))
 
 
 @given(st.lists(_ANSWERS.filter(bool), min_size=1, max_size=4), st.sets(st.integers(0, 3)), st.data())

@@ -54,6 +54,8 @@ class Bucket:
             raise StoreError(key, "there is no such object")
         return self.objects[key]
 
+    view = get
+
     def has(self, key: str) -> bool:
         return key in self.objects
 

@@ -23,6 +23,17 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path)
 
 
+def test_what_is_viewed_is_what_was_put_mapped_or_not(store: FolderStore) -> None:
+    """Large objects are read as they are looked at; one that is put anew leaves such a view as it was."""
+    for body in (b"", b"small", os.urandom(1 << 20)):
+        store.put("a", body)
+        view = store.view("a")
+        store.put("a", b"anew")
+        assert view == body
+    with pytest.raises(StoreError, match="no such object"):
+        store.view("b")
+
+
 def _try_to_win(root: str, body: bytes, start: Callable[[], object]) -> bool:
     start()
     try:

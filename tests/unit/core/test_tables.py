@@ -152,6 +152,27 @@ def test_only_arrays_of_noise_are_written_uncompressed(tmp_path: Path) -> None:
     assert read["list"].to_pylist() == columns["list"]
 
 
+def test_arrays_that_lie_in_a_row_are_taken_as_they_lie() -> None:
+    """As a block's are. Any others, also some of these in another order, are put in a row first."""
+    rows = np.arange(24.0).reshape(4, 2, 3)
+    lying, apart = list(rows), [row.copy() for row in rows]
+    field = make_field("a", {"array <f8 2,3"})
+    for values in (
+        lying,
+        lying[1:3],
+        apart,
+        [lying[2], lying[0]],
+        [lying[0], None],
+        [rows[0].T.reshape(2, 3)],
+    ):
+        made = make_array(values, field)
+        shown = [None if value is None else value.reshape(-1).tolist() for value in values]
+        assert made.storage.to_pylist() == shown
+    viewed = unpack(pack(lying))
+    where = make_array(viewed, field).storage.values.buffers()[1].address
+    assert where == viewed[0].__array_interface__["data"][0]
+
+
 @pytest.mark.parametrize("dtype", ["<i2", "<f4", ">f8", "<u8", "<f2"])
 def test_arrays_of_one_shape_become_tensors_with_nulls(tmp_path: Path, dtype: str) -> None:
     """The shape stands in the schema: who reads the result gets arrays, not lists to be guessed at."""

@@ -66,7 +66,8 @@ def claiming(n_bytes):
 def large_part():
     stored = zstandard.ZstdCompressor().compress(bytes(1000))
     header = pack({"type": "chunk", "parts": [["a", len(stored), zlib.crc32(stored), 1 << 30]]})
-    return struct.pack("<4sBII", b"ALQT", 1, len(header), zlib.crc32(header)) + header + stored
+    body = struct.pack("<4sBII", b"ALQT", 2, len(header), zlib.crc32(header)) + header
+    return body + bytes(-len(body) % 16) + stored
 
 def read_frame_of(body):
     ends = os.pipe()

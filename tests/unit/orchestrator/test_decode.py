@@ -22,7 +22,7 @@ from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.ledger import Ledger
 from aliquot.message import TaskMessage
 from aliquot.outcome import Failure, Outcome
-from aliquot.rows import Block
+from aliquot.rows import Block, join_block
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
 from orchestrator.decode import MOST_BYTES, decode, render_object
@@ -157,7 +157,7 @@ def test_long_values_are_cut_with_a_note_and_json_has_all():
 def rows_without_columns():
     """A block of two words that says that it has 2^31 rows for a record."""
     packed = pack({"first": 0, "counts": b"\xff\xff\xff\x7f" * 2, "columns": {}, "notes": []})
-    return Outcome({0: Part.of(packed)}, {}, 0).to_bytes()
+    return Outcome({0: Part.of(join_block(packed, []))}, {}, 0).to_bytes()
 
 
 def test_a_block_cannot_claim_rows_that_it_has_not():

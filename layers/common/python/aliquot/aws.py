@@ -87,6 +87,10 @@ class S3Store:
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
             return body
 
+    def view(self, key: str) -> bytes:
+        """An object's bytes; raises StoreError where there is none."""
+        return self.get(key)
+
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         """Bytes of an object from `first` on, fewer where it ends; raises StoreError where there is none."""
         span = f"bytes={first}-{first + n_bytes - 1}"

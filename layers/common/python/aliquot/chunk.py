@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from aliquot.codec import is_column, pack, unpack, unpack_late
 from aliquot.columnar import is_arrow, pack_table, unpack_table
-from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_name
+from aliquot.envelope import Buffer, Envelope, Part, is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId
 from aliquot.rows import name_kinds
@@ -84,7 +84,7 @@ class ChunkReader:
             stay `Stored`.
     """
 
-    def __init__(self, body: bytes, chunk: ChunkId, *, opens: bool = False) -> None:
+    def __init__(self, body: Buffer, chunk: ChunkId, *, opens: bool = False) -> None:
         self._opens = opens
         self._envelope = Envelope.from_bytes(body, "chunk")
         read = self._envelope.read

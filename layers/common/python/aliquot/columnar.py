@@ -42,12 +42,12 @@ def pack_table(columns: Mapping[str, Any]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def unpack_table(body: bytes, what: str) -> pa.RecordBatch:
+def unpack_table(body: bytes | memoryview, what: str) -> pa.RecordBatch:
     """The batch of a stream; raises Undecodable, naming `what`."""
     import pyarrow as pa
 
     try:
-        with pa.ipc.open_stream(body) as stream:
+        with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
             batch = stream.read_next_batch()
         batch.validate(full=True)
     except (pa.ArrowException, OSError, StopIteration) as err:

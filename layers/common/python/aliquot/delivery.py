@@ -256,7 +256,7 @@ def _feed(summary: Summary, piece: Piece) -> None:
 
 def read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader:
     """A chunk of a leg; raises Undecodable, StoreError."""
-    return ChunkReader(ledger.leg.get(chunk.key), chunk)
+    return ChunkReader(ledger.leg.view(chunk.key), chunk)
 
 
 def _has_number(job: Job, ledger: Ledger) -> bool:

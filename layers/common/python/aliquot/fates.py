@@ -132,4 +132,4 @@ def digest_done(ledger: Ledger, roster: Roster) -> str:
 
 
 def _read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader:
-    return ChunkReader(ledger.leg.get(chunk.key), chunk)
+    return ChunkReader(ledger.leg.view(chunk.key), chunk)

@@ -155,7 +155,7 @@ class Ledger:
 
     def read_outcome(self, key: OutcomeKey) -> OutcomeReader:
         """An outcome's object; raises Undecodable where it is damaged."""
-        return OutcomeReader(self.leg.get(str(key)))
+        return OutcomeReader(self.leg.view(str(key)))
 
     def list_outcomes(self, stage: str, chunk: ChunkId | None = None) -> list[OutcomeKey]:
         """All outcomes of a stage, or those of one chunk."""

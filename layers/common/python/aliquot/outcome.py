@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aliquot.codec import pack, unpack
-from aliquot.envelope import Envelope, Part, is_count, is_texts, is_texts_by_name
+from aliquot.envelope import Buffer, Envelope, Part, is_count, is_texts, is_texts_by_name
 from aliquot.errors import Undecodable
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
@@ -101,7 +101,7 @@ class OutcomeReader:
             stay `Stored`.
     """
 
-    def __init__(self, body: bytes, *, opens: bool = False) -> None:
+    def __init__(self, body: Buffer, *, opens: bool = False) -> None:
         self._opens = opens
         self._envelope = Envelope.from_bytes(body, "outcome")
         read = self._envelope.read

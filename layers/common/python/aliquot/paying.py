@@ -50,6 +50,10 @@ class CountingStore:
         """As the store's."""
         return self._store.get(key)
 
+    def view(self, key: str) -> bytes | memoryview:
+        """As the store's."""
+        return self._store.view(key)
+
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         """As of the store."""
         return self._store.get_range(key, first, n_bytes)

@@ -1,7 +1,8 @@
 """The rows of consecutive records as columns: what a host gives back and what an outcome holds.
 
 A block holds, for records first..first+n of a chunk, how many rows each gave, and the rows' values column
-by column. With it go the kinds of value that each column holds, so that a merge knows the schema of a
+by column: bytes of the head u32 | head (msgpack map, with the bytes of each column) | columns, each at a
+multiple of 16. With it go the kinds of value that each column holds, so that a merge knows the schema of a
 result from headers alone.
 
 Owns this form, and the check that what a function returned are rows. Imports `codec` and `envelope`. When
@@ -10,8 +11,9 @@ it is wrong, rows change on their way.
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -20,10 +22,11 @@ from typing import Any
 
 from aliquot.codec import Stored, is_column, name_stored, pack, unpack, unpack_late
 from aliquot.columnar import is_arrow, is_table, join_tables, name_kind, pack_table, unpack_table
-from aliquot.envelope import Part, is_count
+from aliquot.envelope import ALIGNED, Part, align, is_count
 from aliquot.errors import Undecodable
 
 Kinds = dict[str, set[str]]
+_HEAD = struct.Struct("<I")
 
 
 class NotRows(TypeError):
@@ -53,18 +56,17 @@ class Block:
 
     def pack(self) -> Part:
         """The block, compressed; raises Unencodable with the path to the value."""
-        body = {
+        if self.is_table:
+            columns = {"": pack_table(self.columns)}
+        else:
+            columns = {name: pack(values, name) for name, values in self.columns.items()}
+        head = {
             "first": self.first,
             "counts": array("I", self.counts).tobytes(),
-            **self._pack_columns(),
+            "table" if self.is_table else "columns": {name: len(body) for name, body in columns.items()},
             "notes": list(self.notes),
         }
-        return Part.of(pack(body), "the rows of one step")
-
-    def _pack_columns(self) -> dict[str, Any]:
-        if self.is_table:
-            return {"table": pack_table(self.columns)}
-        return {"columns": {name: pack(values, name) for name, values in self.columns.items()}}
+        return Part.of(join_block(pack(head), columns.values()), "the rows of one step")
 
     @property
     def is_table(self) -> bool:
@@ -79,16 +81,18 @@ class Block:
             opens: values of registered types and tables are made, for a job, as each is asked for; else they
                 stay `Stored`.
         """
-        body = unpack(part.open("block"), "block")
+        body = memoryview(part.open("block"))
         try:
+            (n_head,) = _HEAD.unpack_from(body)
+            head = unpack(body[_HEAD.size : _HEAD.size + n_head], "block")
             counts = array("I")
-            counts.frombytes(body["counts"])
-            columns = _unpack_columns(body, opens=opens)
-            block = cls(body["first"], counts, columns, body["notes"])
+            counts.frombytes(head["counts"])
+            columns = _unpack_columns(head, body, _HEAD.size + n_head, opens=opens)
+            block = cls(head["first"], counts, columns, head["notes"])
             is_even = all(len(values) == block.n_rows for values in columns.values())
             is_noted = type(block.notes) is list and len(block.notes) in (0, len(counts))
             is_even &= is_count(block.first) and all(type(name) is str for name in columns)
-        except (KeyError, TypeError, ValueError, AttributeError) as err:
+        except (KeyError, TypeError, ValueError, AttributeError, struct.error) as err:
             raise Undecodable("block", f"{type(err).__name__}: {err}") from err
         if not is_even or not is_noted:
             raise Undecodable("block", "its columns are garbled, or not as long as its rows")
@@ -110,13 +114,29 @@ class Block:
         return Block(self.first + a, self.counts[a:b], columns, self.notes[a:b])
 
 
-def _unpack_columns(body: dict[str, Any], *, opens: bool) -> Mapping[str, Any]:
-    if "table" in body:
-        table = unpack_table(body["table"], "block")
+def join_block(head: bytes, columns: Iterable[bytes]) -> bytes:
+    """A block's plain bytes: what is behind its head begins at multiples of 16."""
+    pieces, end = [_HEAD.pack(len(head)), head], _HEAD.size + len(head)
+    for body in columns:
+        pieces += (bytes(-end % ALIGNED), body)
+        end = align(end) + len(body)
+    return b"".join(pieces)
+
+
+def _unpack_columns(head: dict[str, Any], body: memoryview, at: int, *, opens: bool) -> Mapping[str, Any]:
+    """The columns that lie behind a block's head, which ends at `at`."""
+    bodies: dict[str, memoryview] = {}
+    for name, n_bytes in head["table" if "table" in head else "columns"].items():
+        if not is_count(n_bytes) or align(at) + n_bytes > len(body):
+            raise ValueError("its columns are longer than it is")
+        bodies[name] = body[align(at) : align(at) + n_bytes]
+        at = align(at) + n_bytes
+    if "table" in head:
+        table = unpack_table(bodies[""], "block")
         return dict(zip(table.schema.names, table.columns, strict=True))
     columns = {
         name: unpack_late(values, f'row["{name}"]') if opens else unpack(values, f"column {name!r}")
-        for name, values in body["columns"].items()
+        for name, values in bodies.items()
     }
     if not all(is_column(values) for values in columns.values()):
         raise Undecodable("block", "its columns are garbled, or not as long as its rows")

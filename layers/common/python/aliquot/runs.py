@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aliquot.codec import pack, unpack
-from aliquot.envelope import Envelope, Part, is_count, is_texts
+from aliquot.envelope import Envelope, Part, align, is_count, is_texts, read_header
 from aliquot.errors import Undecodable
 from aliquot.job import Key
 from aliquot.outlet import rank_key
@@ -141,10 +141,10 @@ class RunWriter:
         header = {"type": "run", "names": names, "rows": len(order)}
         body = Envelope(header, {f"block:{at}": part for at, part in enumerate(parts)}).to_bytes()
         store.put(key, body)
-        offset, notes = len(body) - sum(len(part.stored) for part in parts), []
+        offset, notes = read_header(body, "run")[1], []
         for rows, part in zip(cut, parts, strict=True):
             ends = self.keys[rows[0]], self.keys[rows[-1]]
-            size_bytes = len(part.stored)
+            offset, size_bytes = align(offset), len(part.stored)
             notes.append(BlockNote(*ends, len(rows), offset, size_bytes, part.crc, part.plain_bytes))
             offset += size_bytes
         return RunNote(key, names, notes)

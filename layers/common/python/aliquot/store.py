@@ -10,16 +10,20 @@ can be right.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from aliquot.errors import AlreadyPut, StoreError
 
 _TEMPORARY = ".put-"
+_LEAST_MAPPED_BYTES = (
+    1 << 18
+)  # of fewer, reading costs no more than mapping them, and leaves no descriptor open
 
 
 class Store(Protocol):
@@ -33,6 +37,9 @@ class Store(Protocol):
 
     def get(self, key: str) -> bytes:
         """An object's bytes; raises StoreError where there is none."""
+
+    def view(self, key: str) -> bytes | memoryview:
+        """An object's bytes, perhaps read as they are looked at; raises StoreError where there is none."""
 
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         """Bytes of an object from `first` on, fewer where it ends; raises StoreError where there is none."""
@@ -61,6 +68,10 @@ class PrefixStore:
     def get(self, key: str) -> bytes:
         """As of the store."""
         return self._store.get(self._prefix + key)
+
+    def view(self, key: str) -> bytes | memoryview:
+        """As of the store."""
+        return self._store.view(self._prefix + key)
 
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         """As of the store."""
@@ -104,6 +115,16 @@ class FolderStore:
         """An object's bytes; raises StoreError where there is none."""
         with _explained(key):
             return (self.root / key).read_bytes()
+
+    def view(self, key: str) -> bytes | memoryview:
+        """An object's bytes, mapped where they are many; raises StoreError where there is none."""
+        with _explained(key), (self.root / key).open("rb", buffering=0) as file:
+            n_bytes = os.fstat(file.fileno()).st_size
+            if n_bytes < _LEAST_MAPPED_BYTES:
+                return file.readall()
+            with suppress(OSError):  # a map holds a descriptor, and of these there may be no more
+                return memoryview(mmap.mmap(file.fileno(), n_bytes, access=mmap.ACCESS_READ))
+            return file.readall()
 
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         """Bytes of an object from `first` on, fewer where it ends; raises StoreError where there is none."""

@@ -137,14 +137,37 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
 
 def _make_tensors(values: Sequence[Any], tensor: pa.FixedShapeTensorType[Any]) -> pa.Array[Any]:
     size = int(np.prod(tensor.shape))
-    dtype = tensor.value_type.to_pandas_dtype()
-    flat = np.zeros((len(values), size), dtype)
-    for place, value in enumerate(values):
-        if value is not None:
-            flat[place] = value.reshape(-1)
-    is_null = pa.array([value is None for value in values])
+    flat = _find_row(values, size)
+    is_null = None
+    if flat is None:
+        flat = np.zeros((len(values), size), tensor.value_type.to_pandas_dtype())
+        for place, value in enumerate(values):
+            if value is not None:
+                flat[place] = value.reshape(-1)
+        is_null = pa.array([value is None for value in values])
     storage = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), size, mask=is_null)
     return pa.ExtensionArray.from_storage(tensor, storage)
+
+
+def _find_row(values: Sequence[Any], size: int) -> np.ndarray[Any, Any] | None:
+    """The memory in which arrays lie one behind the other, as a column's do; None where they do not."""
+    held = getattr(values[0], "base", None)
+    if not isinstance(held, np.ndarray) or not held.flags.c_contiguous or not held.dtype.isnative:
+        return None
+    first = (_address(values[0]) - _address(held)) // held.itemsize
+    is_row = all(
+        value is not None
+        and value.base is held
+        and value.dtype == held.dtype
+        and value.flags.c_contiguous
+        and _address(value) == _address(held) + (first + place * size) * held.itemsize
+        for place, value in enumerate(values)
+    )
+    return held.reshape(-1)[first : first + len(values) * size] if is_row else None
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def _to_text(value: Any) -> str:
@@ -256,9 +279,11 @@ def _choose_encoding(first: pa.Table) -> dict[str, Any]:
         return {"compression": "zstd"}
     leaves = {field.name: _name_leaf(field.name, field.type) for field in first.schema}
     noise = [name for name in tensors if is_noise(_take_sample(first.column(name)))]
+    others = [leaf for name, leaf in leaves.items() if name not in tensors]
     return {
         "compression": {leaf: "none" if name in noise else "zstd" for name, leaf in leaves.items()},
-        "use_dictionary": [leaf for name, leaf in leaves.items() if name not in tensors],
+        "use_dictionary": others,
+        "write_statistics": others,  # nobody looks for an array by its least value
     }
 
 
