@@ -236,12 +236,13 @@ def test_a_host_that_was_killed_is_sent_nothing() -> None:
 
 
 def test_a_step_is_as_long_as_the_stage_wants_it() -> None:
-    """A record takes 20 ms: 5 of them by itself, 50 where a call costs something by itself."""
-    for step_s, n_sent in ((0.1, 5), (1.0, 50)):
+    """A record takes 20 ms: 5 of them, 15 while far from the end, 50 where a call costs something."""
+    for step_s, n_records, n_sent in ((0.1, 25, 5), (0.1, 100, 15), (1.0, 100, 50)):
         lane = Lane(0, (Hand(0),), step_s)
-        lane.begin(Task(CHUNK, SpanSet.range(0, 100)), 0.0)
+        lane.begin(Task(CHUNK, SpanSet.range(0, n_records)), 0.0)
         lane.record_s, lane.last_step = 0.02, 50
         assert lane.next_span() == (0, n_sent)
+        assert lane.choose_step_s() == pytest.approx(0.02 * n_sent)
 
 
 def test_who_waits_for_a_turn_works_at_nothing_and_is_accused_of_nothing() -> None:

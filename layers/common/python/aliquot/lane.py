@@ -197,19 +197,19 @@ class Lane:
         first, end = self.todo.spans[0]
         if self.record_s is None:
             return (first, first + 1)
-        wanted = math.ceil(self.choose_step_s() / max(self.record_s, 1e-9))
+        wanted = math.ceil(round(self.choose_step_s() / max(self.record_s, 1e-9), 6))
         if len(self.hands) > 1:
             wanted = min(wanted, math.ceil(len(self.todo) / len(self.hands)))
         return (first, min(end, first + max(1, min(wanted, self.last_step * _GROWTH))))
 
     def choose_step_s(self) -> float:
-        """How long the next step is to be: of one of several threads thrice `step_s` while there is more to do.
+        """How long the next step is to be: thrice `step_s` while twice as much is left for each thread.
 
-        A thread idles for 1 to 3 ms between two of its steps, as its host's others hold the interpreter.
+        Between two steps a thread idles for 1 to 3 ms; at the end short ones keep hosts in balance.
         """
         long_s = min(_LONGER * self.step_s, LONGEST_STEP_S)
         is_far = self.record_s is not None and self.left_s >= 2 * long_s
-        return long_s if len(self.hands) > 1 and is_far else self.step_s
+        return long_s if is_far else self.step_s
 
     def mark_sent(self, hand: Hand, span: Span, now_s: float) -> None:
         """Note that a span is with the host."""

@@ -225,14 +225,14 @@ class Supervisor:
             body = self._read_object(lane.key)
             lane.host.channel.send({"op": "chunk", "chunk": str(lane.chunk), "body": body})
             lane.loaded = lane.key
-        first, end = lane.next_span()
+        (first, end), step_s = lane.next_span(), lane.choose_step_s()
         slot = lane.host.slots[hand.number]
         slot[READ] = slot[ANSWERED] = first
         slot[AT_NS] = 0
         lane.start_mib = self._reader.read_tree_mib(lane.host.pid) if lane.suspects else 0.0
         lane.mark_sent(hand, (first, end), time.monotonic())
         step = {"op": "step", "thread": hand.number, "first": first, "end": end}
-        lane.host.channel.send({**step, "budget_ms": round(lane.step_s * 1000)})
+        lane.host.channel.send({**step, "budget_ms": round(step_s * 1000)})
 
     def _launch(self, lane: Lane) -> None:
         lane.host = self._launcher.launch(lane.number)
