@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from aliquot.bounds import Counts, Limits
 from aliquot.chunk import Chunk
 from aliquot.exchange import read_index
-from aliquot.host import HostLimits
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
 from aliquot.launch import SpawnLauncher
@@ -29,7 +29,7 @@ from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
 from aliquot.stages import Leg, StageNote
 from aliquot.store import FolderStore
-from aliquot.supervisor import Counts, Limits, Supervisor
+from aliquot.supervisor import Supervisor
 from orchestrator.forecast.exchanges import Exchanged
 from orchestrator.local.crossing import cross
 from orchestrator.local.tasks import LocalTasks
@@ -109,9 +109,7 @@ def _run_stage(
         rest.peak_mib = max(rest.peak_mib, outcome.peak_mib)
 
     page = Page.create()
-    own = HostLimits(limits.record_timeout_s, limits.memory_mib, limits.threads)
-    own = replace(own, rate_per_s=limits.rate_per_s, retries=limits.retries)
-    launcher = SpawnLauncher(spec, own, page)
+    launcher = SpawnLauncher(spec, limits.of_host, page)
     supervisor = Supervisor(
         launcher=launcher,
         n_lanes=1,

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aliquot.bounds import Limits
 from aliquot.chunk import BadRow, Chunk
 from aliquot.codec import pack
 from aliquot.cutting import encode_chunk
@@ -32,7 +33,7 @@ from aliquot.readers import Batch
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
 from aliquot.stages import StageNote, find_rate, find_threads
-from aliquot.supervisor import Limits, Supervisor
+from aliquot.supervisor import Supervisor
 from orchestrator.chain_probe import Rest, run_rest
 from orchestrator.local.settings import ResolvedSettings
 from orchestrator.local.tasks import LocalTasks

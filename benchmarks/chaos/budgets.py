@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from aliquot.ledger import BUDGET_REACHED, SETTLED
 from aliquot.spans import SpanSet
-from aliquot.spending import choose_window, estimate_least_usd
+from aliquot.spending import afford_window, estimate_least_usd
 from benchmarks.chaos.report import Ran
 from benchmarks.simulated.place import Weather, make_tariff
 from benchmarks.simulated.stack import SimulatedStack
@@ -45,7 +45,7 @@ def run_budget(seed: str, number: int) -> Ran:
     case = f"{share:.0%} of ${calm.total_usd:.2f}"
     if budget_usd <= estimate_least_usd(tariff):
         return Ran("budget", case, number, {"refused budget": 1})
-    window = choose_window(tariff, budget_usd, window)
+    window = afford_window(tariff, budget_usd, window)
     run = SimulatedStack(times, weather, draw, budget_usd, window)
     run.run()
     over_usd = max(0.0, run.total_usd - budget_usd)

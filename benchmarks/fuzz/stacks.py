@@ -19,6 +19,7 @@ import aliquot.cloud
 import aliquot.opened
 import aliquot.preparing
 from aliquot.aws import S3Store
+from aliquot.bounds import Counts
 from aliquot.chunk import Chunk, ChunkReader
 from aliquot.cloud import RESULTS, RUNS, UNCLAIMED, Cloud
 from aliquot.errors import OpenFailed
@@ -33,7 +34,6 @@ from aliquot.rows import make_block
 from aliquot.spans import SpanSet
 from aliquot.spending import Tariff
 from aliquot.stages import StageNote
-from aliquot.supervisor import Counts
 from aliquot.surroundings import Surroundings
 from aliquot.worker import Supervised
 from benchmarks.fuzz.memory import MemoryS3, MemorySqs

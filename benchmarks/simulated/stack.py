@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aliquot.bounds import Counts, Limits
 from aliquot.chunk import Chunk
 from aliquot.crossing import SettledLeg
 from aliquot.keys import ChunkId, OutcomeKey
@@ -29,7 +30,7 @@ from aliquot.roster import Roster
 from aliquot.spans import SpanSet
 from aliquot.spending import REDUCE_MB, TALLY_MB
 from aliquot.stages import StageNote
-from aliquot.supervisor import Counts, Limits, PutOutcome
+from aliquot.supervisor import PutOutcome
 from aliquot.tally import TickState
 from aliquot.ticks import Ticker
 from aliquot.worker import Give, Supervised, WorkLimits, bury_task, work_slice

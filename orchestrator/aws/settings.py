@@ -14,7 +14,7 @@ from typing import Any
 
 from aliquot.errors import BadOption
 from aliquot.manifest import start_clock
-from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
+from aliquot.spending import MOST_TASKS, Tariff, afford_window, estimate_least_usd
 from orchestrator.budget import read_prices
 from orchestrator.limits import check_limits
 from orchestrator.stack.outputs import StackOutputs
@@ -91,7 +91,7 @@ class CloudSettings:
                 work = "cutting the dataset, one task and its merge" if is_cut else "one task and its merge"
                 reason = f"${self.budget_usd:g} cannot pay for {work} (${least_usd:.4f})"
                 raise BadOption("--budget-usd", reason)
-            window = choose_window(tariff, self.budget_usd, window)
+            window = afford_window(tariff, self.budget_usd, window)
         return replace(self, window=window)
 
     def freeze(self, stack: StackOutputs) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from aliquot.bounds import Counts, Limits
 from aliquot.host import HostLimits
 from aliquot.job import Stage
 from aliquot.launch import Opened
@@ -20,7 +21,7 @@ from aliquot.ledger import Ledger
 from aliquot.page import Page
 from aliquot.processes import choose_reader
 from aliquot.stages import find_rate, find_threads
-from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
+from aliquot.supervisor import PutOutcome, Supervisor
 from orchestrator.local.folder import explained
 from orchestrator.local.opening import Opening
 from orchestrator.local.settings import ResolvedSettings
@@ -93,15 +94,16 @@ class StageHosts:
         room = self.room
         memory_mib = room.most_memory_mib if has_all else room.memory_mib
         threads = 1 if has_all else self._threads
-        own = HostLimits(self._timeout_s, memory_mib, threads)
-        self._opening.launcher.limit(replace(own, rate_per_s=self._per_s, retries=self._retries))
         limits = Limits(
             self._timeout_s,
             memory_mib,
             defers_memory=not has_all and room.most_memory_mib > room.memory_mib,
             threads=threads,
+            rate_per_s=self._per_s,
+            retries=self._retries,
             is_whole=self.stage.whole,
         )
+        self._opening.launcher.limit(limits.of_host)
         return Supervisor(
             launcher=self._opening.launcher,
             n_lanes=1 if has_all else room.n_hosts,

@@ -15,13 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from aliquot.bounds import Counts
 from aliquot.errors import Undecodable
 from aliquot.keys import ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.ledger import Ledger, UnreadableOutcome
 from aliquot.outcome import Outcome
 from aliquot.spans import SpanSet
-from aliquot.supervisor import Counts, Supervisor, TaskSource
+from aliquot.supervisor import Supervisor, TaskSource
 from orchestrator.local.hosting import StageHosts
 from orchestrator.local.tasks import LocalTasks
 from orchestrator.local.writing import OutcomeWriter

@@ -20,6 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from aliquot.bounds import Counts
 from aliquot.cutting import Cut, cut_chunks
 from aliquot.errors import AliquotError, DatasetError, FolderInUse, Interrupted
 from aliquot.failure_limit import FailureLimit
@@ -32,7 +33,7 @@ from aliquot.readers import Batch
 from aliquot.roster import decide_roster
 from aliquot.spans import SpanSet
 from aliquot.stages import Leg
-from aliquot.supervisor import Counts, TaskSource
+from aliquot.supervisor import TaskSource
 from orchestrator.local.closing import Closing
 from orchestrator.local.crossing import cross
 from orchestrator.local.folder import RunFolder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aliquot.bounds import Counts, Limits
 from aliquot.chunk import Chunk
 from aliquot.keys import ChunkId
 from aliquot.lane import Task
@@ -12,7 +13,7 @@ from aliquot.message import TaskMessage
 from aliquot.outcome import Outcome
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
-from aliquot.supervisor import Counts, Limits, PutOutcome
+from aliquot.supervisor import PutOutcome
 from aliquot.worker import Give, Supervised, WorkLimits, work_slice
 
 CHUNK = ChunkId(0, 30)

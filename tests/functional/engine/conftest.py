@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aliquot.bounds import Counts, Limits
 from aliquot.chunk import Chunk
 from aliquot.host import HostLimits
 from aliquot.keys import ChunkId, OutcomeKey
@@ -23,7 +24,7 @@ from aliquot.page import Page
 from aliquot.processes import can_fork, choose_reader
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
-from aliquot.supervisor import Counts, Limits, Supervisor
+from aliquot.supervisor import Supervisor
 
 TOY_JOBS = Path(__file__).with_name("toy_jobs.py")
 LAUNCHERS = {"zygote": ZygoteLauncher, "spawn": SpawnLauncher}

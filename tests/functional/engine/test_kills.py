@@ -28,7 +28,8 @@ from aliquot.launch import SpawnLauncher, ZygoteLauncher
 from aliquot.loading import JobSpec
 from aliquot.page import Page
 from aliquot.processes import choose_reader
-from aliquot.supervisor import Limits, Supervisor
+from aliquot.bounds import Limits
+from aliquot.supervisor import Supervisor
 
 address, kind, do, timeout_s, threads = sys.argv[1:]
 page = Page.create()

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from aliquot.bounds import Limits
 from aliquot.chunk import Chunk
 from aliquot.errors import OpenFailed
 from aliquot.frames import Channel, pack_frame
@@ -19,7 +20,7 @@ from aliquot.lane import Task
 from aliquot.launch import Ended, HostProcess, SpawnLauncher
 from aliquot.page import READ, Page
 from aliquot.processes import choose_reader
-from aliquot.supervisor import Limits, Supervisor
+from aliquot.supervisor import Supervisor
 from aliquot.worker import OneTask
 from tests.functional.engine.conftest import make_spec
 

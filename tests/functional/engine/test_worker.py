@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from aliquot.bounds import Limits
 from aliquot.chunk import Chunk
 from aliquot.keys import ChunkId
 from aliquot.launch import Launcher
@@ -14,7 +15,6 @@ from aliquot.merge import merge_pieces
 from aliquot.message import ENDLESS, TaskMessage
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
-from aliquot.supervisor import Limits
 from aliquot.worker import Worked, WorkLimits, supervise_hosts, work_slice
 
 LIMITS = Limits(record_timeout_s=5.0, memory_mib=2000)

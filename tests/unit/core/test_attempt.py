@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliquot.attempt import JobBroken, Step, describe_failure
+from aliquot.attempt import JobBroken, Step
 from aliquot.errors import ParseFailure, TryAgain
+from aliquot.failing import describe_failure
 from aliquot.job import Answer
 from aliquot.outcome import Failure
 from aliquot.page import ANSWERED, READ

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from aliquot.bounds import Counts, Limits
 from aliquot.chunk import Chunk
 from aliquot.errors import AlreadyPut, StoreError
 from aliquot.keys import ChunkId
@@ -25,7 +26,7 @@ from aliquot.outcome import Failure, Outcome
 from aliquot.rows import make_block
 from aliquot.spans import SpanSet
 from aliquot.stages import StageNote
-from aliquot.supervisor import Counts, Limits, PutOutcome
+from aliquot.supervisor import PutOutcome
 from aliquot.tally import MOST_REPAIRS, TickState
 from aliquot.ticks import Ticker
 from aliquot.worker import Give, Supervised, WorkLimits, bury_task, work_slice

@@ -20,7 +20,7 @@ from aliquot.spending import (
     MOST_EXPOSED,
     Spend,
     Tariff,
-    choose_window,
+    afford_window,
     estimate_least_usd,
     estimate_settling,
     estimate_stake_usd,
@@ -108,7 +108,7 @@ def test_small_dataset_of_a_run_that_was_let_begin_is_cut(kinds):
         assert not is_beyond_before_work(TARIFF, budget_usd, [*paid, PaidKey("cut", str(step))])
         paid.append(PaidKey("cut", str(step), 4000, int(step in (0, 2)), 5))
         assert not is_beyond_before_work(TARIFF, budget_usd, paid)
-    in_flight = {"small": choose_window(TARIFF, budget_usd, 100)}
+    in_flight = {"small": afford_window(TARIFF, budget_usd, 100)}
     assert not is_beyond(TARIFF, budget_usd, measure_preparing(TARIFF, paid), in_flight, 0)
 
 
@@ -156,7 +156,7 @@ def test_invoice_adds_up():
 
 @given(st.floats(0.01, 1000), st.integers(1, 1000))
 def test_tasks_in_flight_put_a_fifth_of_the_budget_at_stake(budget_usd, window):
-    chosen = choose_window(TARIFF, budget_usd, window)
+    chosen = afford_window(TARIFF, budget_usd, window)
     assert 1 <= chosen <= window
     assert chosen == 1 or chosen * TARIFF.task_usd <= MOST_EXPOSED * budget_usd
 
@@ -166,7 +166,7 @@ def test_tasks_in_flight_put_a_fifth_of_the_budget_at_stake(budget_usd, window):
 @example(math.nextafter(estimate_least_usd(TARIFF), 1), 1000)
 def test_first_tick_stops_no_run_that_was_let_begin(budget_usd, window):
     """Otherwise a request is taken, and ends without a single record."""
-    in_flight = {"small": choose_window(TARIFF, budget_usd, window)}
+    in_flight = {"small": afford_window(TARIFF, budget_usd, window)}
     is_refused = budget_usd <= estimate_least_usd(TARIFF)
     assert is_beyond(TARIFF, budget_usd, Spend(), in_flight, 0) == is_refused
 
@@ -185,7 +185,7 @@ def test_bill_of_a_simulated_run_stays_within_its_budget(share, seed):
     n_tasks, window = 400, 100
     wanted_usd = n_tasks * 40 * TARIFF.worker_s("small")
     budget_usd = share * wanted_usd
-    window = choose_window(TARIFF, budget_usd, window)
+    window = afford_window(TARIFF, budget_usd, window)
     bill_usd, outcomes, redelivered = 0.0, [], 0
     flying: list[bool] = []  # of each task in flight, whether its last delivery ended unheard
     n_left, is_stopped = n_tasks, False

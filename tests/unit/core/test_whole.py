@@ -7,6 +7,7 @@ import time
 import pyarrow as pa
 import pytest
 
+from aliquot.bounds import Counts, Limits
 from aliquot.keys import TOMBSTONE, ChunkId
 from aliquot.lane import Lane, Task
 from aliquot.ledger import Ledger
@@ -15,7 +16,6 @@ from aliquot.outcome import Failure
 from aliquot.rows import Block
 from aliquot.spans import SpanSet
 from aliquot.store import FolderStore
-from aliquot.supervisor import Counts, Limits
 from aliquot.whole import WholeStep
 from aliquot.worker import Supervised, WorkLimits, bury_task, work_slice
 

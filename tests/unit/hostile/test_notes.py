@@ -25,7 +25,7 @@ from aliquot.message import hand_back
 from aliquot.outcome import Failure, Outcome
 from aliquot.prices import Prices
 from aliquot.reducer import read_published
-from aliquot.spending import Tariff, choose_window
+from aliquot.spending import Tariff, afford_window
 from aliquot.store import FolderStore
 from benchmarks.fuzz import stacks
 from benchmarks.fuzz.memory import MemoryS3
@@ -242,7 +242,7 @@ def test_reason_why_a_job_does_not_open_is_noted_whatever_it_spells() -> None:
 
 
 def test_budget_of_all_the_money_is_one() -> None:
-    assert choose_window(Tariff(Prices(), "arm64", 150.0), 1e308, 7) == 7
+    assert afford_window(Tariff(Prices(), "arm64", 150.0), 1e308, 7) == 7
 
 
 def test_message_of_a_sound_run_is_none_of_these() -> None:

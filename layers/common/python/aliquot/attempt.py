@@ -17,26 +17,21 @@ Owns the hot loop. Imports `chunk`, `rows`, `page`, `pace`. When it is wrong, a 
 from __future__ import annotations
 
 import time
-import traceback as tracebacks
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import TracebackType
+from dataclasses import dataclass, field
 from typing import Any
 
-from aliquot.causes import miss_deadline
 from aliquot.codec import pack
-from aliquot.errors import CodecError, ParseFailure, Unencodable, Unopened
+from aliquot.errors import CodecError, Unencodable, Unopened
+from aliquot.failing import describe_failure
 from aliquot.job import Answer, Call
-from aliquot.looping import RecordLate
-from aliquot.outcome import LONGEST_TEXT, Failure
+from aliquot.outcome import Failure
 from aliquot.pace import Pace
 from aliquot.page import ANSWERED, AT_NS, READ
 from aliquot.retries import choose_pause_s, is_retryable
 from aliquot.rows import Block, NotRows, as_rows, make_block
 from aliquot.trace import FINE_NS, Spread
 
-_OWN_FOLDER = Path(__file__).parent
 _REARM_NS = 250_000_000
 
 Records = Callable[[int, int], Iterator[Any]]
@@ -352,56 +347,3 @@ def _check_note(note: Any) -> None:
 def _check_single(answers: list[Any]) -> None:
     if len(answers) != 1:
         raise WrongCount(f"the job gave {len(answers)} answers for one record")
-
-
-def describe_failure(index: int, err: BaseException, n_tries: int = 1, cut: str = "") -> Failure:
-    """The failure that an exception makes of a record, in the last of so many tries.
-
-    Args:
-        cut: why there was no further one.
-    """
-    if isinstance(err, RecordLate):
-        return replace(miss_deadline(err.timeout_s), index=index)
-    if isinstance(err, ParseFailure):
-        return Failure(index, "parse", _one_line(_say(err)))
-    if isinstance(err, NotRows | Unencodable):
-        return Failure(index, "exception", _one_line(_say(err)))
-    if isinstance(err, Unopened):
-        reader = err.__cause__ or err
-        kind = "memory" if isinstance(reader, MemoryError) else "exception"
-        return Failure(index, kind, _one_line(_say(err)), describe_traceback(reader))
-    said = _say(err)
-    message = _one_line(f"{type(err).__name__}: {said}" if said else type(err).__name__)
-    tries = "1 try" if n_tries == 1 else f"{n_tries} tries"
-    message += f" ({tries}{cut})" if n_tries > 1 or cut else ""
-    kind = "memory" if isinstance(err, MemoryError) else "exception"
-    return Failure(index, kind, message, describe_traceback(err))
-
-
-def describe_traceback(err: BaseException) -> str:
-    """The traceback's text, from the job's own frames on; the end of it where it is long."""
-    text = "".join(tracebacks.format_exception(type(err), err, _skip_own_frames(err.__traceback__)))
-    return _encodable(text[-LONGEST_TEXT:])
-
-
-def _skip_own_frames(trace: TracebackType | None) -> TracebackType | None:
-    at = trace
-    while at is not None and Path(at.tb_frame.f_code.co_filename).parent == _OWN_FOLDER:
-        at = at.tb_next
-    return at or trace
-
-
-def _say(err: BaseException) -> str:
-    try:
-        return str(err)
-    except Exception:  # noqa: BLE001 - an exception whose own __str__ raises
-        return "its message cannot be shown"
-
-
-def _one_line(text: str) -> str:
-    return _encodable(" ".join(text.split())[:1000])
-
-
-def _encodable(text: str) -> str:
-    """Text without lone surrogates, which UTF-8 lacks."""
-    return text.encode(errors="replace").decode()

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aliquot.aws import S3Objects, S3Store
+from aliquot.bounds import Limits
 from aliquot.cache import Cache
 from aliquot.carried import Carried
 from aliquot.envelope import is_count
@@ -56,7 +57,6 @@ from aliquot.stages import (
     read_legs,
     share_rate,
 )
-from aliquot.supervisor import Limits
 from aliquot.surroundings import Surroundings
 from aliquot.warm import ManifestMemory
 from aliquot.worker import Forward, Worked, WorkLimits, bury_task, supervise_hosts, work_slice

@@ -24,10 +24,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aliquot.attempt import JobBroken, Step, describe_failure, describe_traceback
+from aliquot.attempt import JobBroken, Step
 from aliquot.chunk import ChunkReader
 from aliquot.crew import Crew, note_awake, read_awake
 from aliquot.errors import CodecError, JobError, Unencodable, UsageError
+from aliquot.failing import describe_failure, describe_traceback
 from aliquot.feeding import Feed, GroupFeed, RecordFeed, RowFeed, TableFeed, answer_rows
 from aliquot.frames import Frame, read_frame, write_frame
 from aliquot.job import Call, Job, Stage, Stages

@@ -41,7 +41,7 @@ from aliquot.readers.objects import SCHEME, find_objects, split_url
 from aliquot.references import walk_references
 from aliquot.request_file import RequestRefused, RunRequest, check_size
 from aliquot.request_references import RequestReferences, spell_option, spell_url
-from aliquot.spending import MOST_TASKS, Tariff, choose_window, estimate_least_usd
+from aliquot.spending import MOST_TASKS, Tariff, afford_window, estimate_least_usd
 from aliquot.stages import find_late_rate
 from aliquot.surroundings import Surroundings
 from aliquot.told import TABLES, tell
@@ -326,7 +326,7 @@ def choose_settings(request: RunRequest, permits: Permits, timeout_s: float, now
                 f"${budget_usd:g} would be reached before a first task has ended: "
                 f"give ${_ROOM * least_usd:.1g} or more",
             )
-        window = choose_window(tariff, budget_usd, window)
+        window = afford_window(tariff, budget_usd, window)
     return {
         "window": window,
         "record_timeout_s": request.record_timeout_s,

@@ -290,7 +290,7 @@ def estimate_settling(tariff: Tariff, n_outcomes: int) -> Spend:
     return measure_settling(tariff, int(seconds * 1000), n_outcomes, n_groups)
 
 
-def choose_window(tariff: Tariff, budget_usd: float, window: int) -> int:
+def afford_window(tariff: Tariff, budget_usd: float, window: int) -> int:
     """How many tasks may be in flight so that they put at most MOST_EXPOSED of the budget at stake."""
     return max(1, int(min(window, MOST_EXPOSED * budget_usd / tariff.task_usd)))
 

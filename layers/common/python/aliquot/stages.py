@@ -156,7 +156,7 @@ def find_leg_rate(legs: Sequence[Leg], leg: Leg, settings: Mapping[str, Any]) ->
     return find_rate([stage for each in legs for stage in each.stages], leg.first, settings.get("rate"))
 
 
-def choose_window(legs: Sequence[Leg], leg: Leg, settings: Mapping[str, Any]) -> int:
+def choose_leg_window(legs: Sequence[Leg], leg: Leg, settings: Mapping[str, Any]) -> int:
     """How many tasks of a leg a stack has at a time; where its first stage has a rate, its shares of that."""
     per_s = find_leg_rate(legs, leg, settings)
     threads = find_threads(count_stages(legs), leg.first.threads, settings.get("threads"))
@@ -176,7 +176,7 @@ def share_rate(legs: Sequence[Leg], name: str, share: int, settings: Mapping[str
     per_s = find_leg_rate(legs, leg, settings)
     if not per_s or name != leg.first.name:
         return 0.0
-    window = choose_window(legs, leg, settings)
+    window = choose_leg_window(legs, leg, settings)
     return per_s * min(share, window) / window
 
 

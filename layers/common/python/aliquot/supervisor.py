@@ -21,9 +21,9 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from aliquot.bounds import Counts, Limits
 from aliquot.causes import break_protocol, exceed_memory, explain_end, miss_deadline, say_memory
 from aliquot.envelope import Buffer
 from aliquot.errors import OpenFailed, Undecodable
@@ -55,45 +55,6 @@ class TaskSource(Protocol):
     @property
     def is_exhausted(self) -> bool:
         """Whether no further task will come."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a supervisor allows.
-
-    Args:
-        record_timeout_s: a record's deadline.
-        memory_mib: ceiling of a host's private memory.
-        slice_s: an outcome is put at least this often.
-        defers_memory: a record that ran out of memory is left for a host with more, not filed.
-        threads, rate_per_s, retries: of each host, as the launcher starts it; see `host.HostLimits`.
-        is_whole: the records of a task go to a host together.
-    """
-
-    record_timeout_s: float
-    memory_mib: int
-    slice_s: float = 5.0
-    defers_memory: bool = False
-    threads: int = 1
-    rate_per_s: float = 0.0
-    retries: int | None = None
-    is_whole: bool = False
-
-
-@dataclass
-class Counts:
-    """What has happened so far; read by whoever shows progress."""
-
-    n_answered: int = 0
-    n_failed: int = 0
-    n_host_ends: int = 0
-    kinds: dict[str, int] = field(default_factory=dict)
-
-    def add(self, failures: list[Failure]) -> None:
-        """Count failures by kind."""
-        for failure in failures:
-            self.n_failed += 1
-            self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
 
 
 class Supervisor:

@@ -55,7 +55,7 @@ from aliquot.spending import (
     measure_spend,
     write_invoice,
 )
-from aliquot.stages import Leg, StageNote, choose_rung, choose_window, find_leg_rate, read_legs
+from aliquot.stages import Leg, StageNote, choose_leg_window, choose_rung, find_leg_rate, read_legs
 from aliquot.tally import SHORTEST_WAIT_S, TickPlan, TickState, plan_drain, plan_tick
 
 _MOST_OPEN_FAILED = {"job": 2, "store": 10}  # a store may refuse for a moment, to many at once
@@ -162,7 +162,7 @@ class Ticker:
 
     def _window(self, leg: Leg) -> int:
         """How many tasks of a leg may be queued or running."""
-        return choose_window(self._legs, leg, self._settings)
+        return choose_leg_window(self._legs, leg, self._settings)
 
     def _choose_rung(self, stage: StageNote) -> str:
         return choose_rung(stage, self._rung, list(self._queues.rungs))

@@ -13,9 +13,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from aliquot.attempt import Step, describe_failure
+from aliquot.attempt import Step
 from aliquot.codec import pack
 from aliquot.errors import Unencodable
+from aliquot.failing import describe_failure
 from aliquot.page import ANSWERED, AT_NS, READ
 from aliquot.rows import Block, NotRows
 

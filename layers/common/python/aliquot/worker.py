@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from aliquot.host import HostLimits
+from aliquot.bounds import Counts, Limits
 from aliquot.keys import TOMBSTONE, ChunkId, OutcomeKey
 from aliquot.lane import Task
 from aliquot.launch import Launcher
@@ -34,7 +34,7 @@ from aliquot.message import ENDLESS, TaskMessage, hand_back
 from aliquot.outcome import Failure, Outcome
 from aliquot.processes import choose_reader
 from aliquot.spans import SpanSet
-from aliquot.supervisor import Counts, Limits, PutOutcome, Supervisor
+from aliquot.supervisor import PutOutcome, Supervisor
 
 _CAREFUL_RECEIVES, _SPLIT_RECEIVES = 2, 3
 _CAREFUL_SLICE_S = 3.0
@@ -127,8 +127,7 @@ def supervise_hosts(launcher: Launcher, ledger: Ledger) -> Supervise:
     def supervise(
         task: Task, limits: Limits, n_hosts: int, slice_s: float, put: PutOutcome, give: Give | None
     ) -> Supervised:
-        own = HostLimits(limits.record_timeout_s, limits.memory_mib, limits.threads)
-        launcher.limit(replace(own, rate_per_s=limits.rate_per_s, retries=limits.retries))
+        launcher.limit(limits.of_host)
         supervisor = Supervisor(
             launcher=launcher,
             n_lanes=n_hosts,
