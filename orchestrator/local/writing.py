@@ -1,6 +1,6 @@
 """Puts outcomes beside the supervisor, which does not wait for the disk.
 
-Owns the thread that writes and how much may wait for it. Imports the standard library and the core's type of
+Owns the threads that write and how much may wait for it. Imports the standard library and the core's type of
 a put. When it is wrong, what was answered is not in the ledger when the run settles.
 """
 
@@ -17,6 +17,7 @@ from aliquot.spans import SpanSet
 from aliquot.supervisor import PutOutcome
 
 _MOST_WAITING = 4  # outcomes of at most some 16 MiB
+_N_THREADS = 2  # while one waits for the disk the other copies
 
 
 class OutcomeWriter:
@@ -28,14 +29,14 @@ class OutcomeWriter:
     def __init__(self, put: PutOutcome) -> None:
         """Write by `put`."""
         self._put = put
-        self._thread = ThreadPoolExecutor(1, "aliquot-outcomes")
+        self._threads = ThreadPoolExecutor(_N_THREADS, "aliquot-outcomes")
         self._waiting: deque[Future[object]] = deque()
 
     def put(self, chunk: ChunkId, spans: SpanSet, outcome: Outcome, wall_ns: int) -> None:
         """As the ledger's."""
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= _MOST_WAITING):
             self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._put, chunk, spans, outcome, wall_ns))
+        self._waiting.append(self._threads.submit(self._put, chunk, spans, outcome, wall_ns))
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +44,7 @@ class OutcomeWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown()
+        self._threads.shutdown()
         if error is None:
             for written in self._waiting:
                 written.result()

@@ -42,6 +42,10 @@ class Counted(FolderStore):
         self.n_gets += 1
         return super().get(key)
 
+    def view(self, key: str) -> bytes | memoryview:
+        self.n_gets += 1
+        return super().view(key)
+
     def get_range(self, key: str, first: int, n_bytes: int) -> bytes:
         self.n_ranges += 1
         return super().get_range(key, first, n_bytes)

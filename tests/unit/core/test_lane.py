@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aliquot.keys import ChunkId
-from aliquot.lane import Hand, Lane, Task
+from aliquot.lane import Hand, Lane, Task, pick_victim
 from aliquot.launch import HostProcess
 from aliquot.outcome import Failure
 from aliquot.page import ANSWERED, AT_NS, AWAKE_NS, NO_RECORD_NS, READ
@@ -243,6 +243,16 @@ def test_a_step_is_as_long_as_the_stage_wants_it() -> None:
         lane.record_s, lane.last_step = 0.02, 50
         assert lane.next_span() == (0, n_sent)
         assert lane.choose_step_s() == pytest.approx(0.02 * n_sent)
+
+
+def test_a_lane_gives_what_is_worth_reading_its_object_again_for() -> None:
+    """30 records of 10 ms behind an object of 6 MB, which takes 30 ms to read: half of them; 5: none."""
+    for n_records, is_given in ((30, True), (5, False)):
+        lane = make_lane(1)
+        lane.record_s, lane.load_s = 0.01, 0.03
+        lane.begin(Task(CHUNK, SpanSet.range(0, n_records + 1)), 0.0)
+        lane.mark_sent(lane.hands[0], (0, 1), 0.0)
+        assert (pick_victim([lane], 0.02) is lane) == is_given
 
 
 def test_who_waits_for_a_turn_works_at_nothing_and_is_accused_of_nothing() -> None:

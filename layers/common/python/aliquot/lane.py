@@ -112,6 +112,7 @@ class Lane:
     chunk: ChunkId | None = None
     source: OutcomeKey | None = None  # where the rows of the stage before lie
     loaded: str = ""  # the key of the object that the host holds
+    load_s: float = 0.0  # about what giving a host that object takes
     todo: SpanSet = NOTHING
     suspects: SpanSet = NOTHING
     slice: Slice = field(default_factory=lambda: Slice(0.0))
@@ -379,6 +380,11 @@ class Lane:
 
 
 def pick_victim(lanes: Iterable[Lane], least_s: float) -> Lane | None:
-    """The busy lane with most work left to give, None where nobody has `least_s` of it."""
-    busy = [lane for lane in lanes if lane.is_busy and lane.left_s >= least_s and lane.todo]
+    """The busy lane with most work left to give, None where nobody has `least_s` of it.
+
+    Nor twice what another host's reading of the object would take: more of the kind may be about to come.
+    """
+    busy = [
+        lane for lane in lanes if lane.is_busy and lane.left_s >= max(least_s, 2 * lane.load_s) and lane.todo
+    ]
     return max(busy, key=lambda lane: (lane.left_s, len(lane.todo)), default=None)
