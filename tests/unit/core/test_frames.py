@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aliquot import frames
+from aliquot.codec import pack
 from aliquot.errors import Undecodable
 from aliquot.frames import Channel, pack_frame, read_frame, write_frame
 
@@ -57,6 +59,29 @@ def test_a_frame_larger_than_the_pipe_passes_both_ways(pipes: Pipes) -> None:
         received += pipes.channel.receive()
     writer.join()
     assert received == [frame]
+
+
+def test_room_grows_with_what_comes_not_with_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A length of 1 GiB is no reason to take as much; frames beyond what is taken at once come whole."""
+    monkeypatch.setattr(frames, "_READ_BYTES", 100)
+    monkeypatch.setattr(frames, "_MOST_AT_ONCE_BYTES", 1000)
+    host_reads, to_host = os.pipe()
+    from_host, host_writes = os.pipe()
+    channel = Channel(to_host, from_host)
+    sizes = (10, 70_000, 499, 3000)
+    sent = [{"n": size, "body": os.urandom(size), "parts": [b"x" * size, 1]} for size in sizes]
+    for frame in sent:
+        assert pack_frame(frame)[4:] == pack(frame)
+        write_frame(host_writes, frame)
+    received: list[object] = []
+    while len(received) < len(sent):
+        received += channel.receive()
+    for frame in sent:
+        channel.send(frame)
+    assert received == [read_frame(host_reads) for _ in sent] == sent
+    channel.close()
+    os.close(host_reads)
+    os.close(host_writes)
 
 
 @given(st.lists(st.dictionaries(st.text("ab", max_size=2), st.integers(), max_size=2), max_size=5), st.data())
