@@ -38,7 +38,7 @@ from aliquot.protocol import check_frames
 from aliquot.spans import SpanSet
 
 _POLL_S = 0.02  # of memory and deadlines; a 3 GB fill overshoots by what it can write in this time
-_WAIT_S = 0.002  # while a lane idles and tasks may still come
+_WAIT_S, _WAIT_SHARE = 0.002, 0.1  # while a lane idles and tasks may still come: a tenth of how long none has
 _LARGEST_SLICE_BYTES = 16 << 20
 _LEAST_SHARE_S = 0.02  # work worth giving to another lane
 _LOADED_BYTES_S = 2e8  # through two pipes' ends, unpacked: 64 arrays of 100 kB take 30 ms
@@ -88,7 +88,7 @@ class Supervisor:
             for number in range(n_lanes)
         ]
         self._selector = selectors.DefaultSelector()
-        self._polled_s = 0.0
+        self._polled_s = self._moved_s = 0.0
         self._deferred: dict[tuple[ChunkId, OutcomeKey | None], SpanSet] = {}
         self.counts = counts or Counts()
         self._name = name
@@ -115,7 +115,7 @@ class Supervisor:
                     self._feed(tasks)
                 is_done = tasks.is_exhausted and all(lane.is_idle for lane in self._lanes)
                 if not is_done:
-                    self._listen()
+                    self._listen(tasks)
                     self._watch()
         finally:
             for lane in self._lanes:
@@ -175,7 +175,8 @@ class Supervisor:
                 return False
             task = victim.make_task(victim.give_half())
             lane.record_s, lane.last_step = victim.record_s, victim.last_step
-        lane.begin(task, time.monotonic())
+        self._moved_s = time.monotonic()
+        lane.begin(task, self._moved_s)
         return True
 
     def _send(self, lane: Lane, hand: Hand) -> None:
@@ -205,16 +206,20 @@ class Supervisor:
         lane.file_mib = self._reader.read_file_mib(lane.host.pid)
         self._selector.register(lane.host.channel, selectors.EVENT_READ, lane)
 
-    def _listen(self) -> None:
+    def _choose_wait_s(self, tasks: TaskSource) -> float:
+        if tasks.is_exhausted or all(lane.is_busy for lane in self._lanes):
+            return _POLL_S
+        return min(_POLL_S, max(_WAIT_S, _WAIT_SHARE * (time.monotonic() - self._moved_s)))
+
+    def _listen(self, tasks: TaskSource) -> None:
         """Wait for answers, for room in a pipe, or until the next look at memory and deadlines is due."""
         for lane in self._lanes:
             if lane.host is not None and lane.host.channel.has_unsent:
                 with suppress(KeyError):
                     self._selector.unregister(lane.host.channel.writer)
                 self._selector.register(lane.host.channel.writer, selectors.EVENT_WRITE, lane)
-        wait_s = _POLL_S if all(lane.is_busy for lane in self._lanes) else _WAIT_S
-        for key, events in self._selector.select(wait_s):
-            lane = key.data
+        for key, events in self._selector.select(self._choose_wait_s(tasks)):
+            lane, self._moved_s = key.data, time.monotonic()
             if lane.host is None:
                 continue
             if events & selectors.EVENT_WRITE:
