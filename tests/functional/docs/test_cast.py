@@ -15,7 +15,7 @@ import pytest
     sys.platform != "linux", reason="it finds a worker by its zygote, which macOS has none of"
 )
 def test_the_session_ends_with_identical_rows(project_root: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "scripts/cast.py", "--molecules", "400", "--quick", "--out", str(tmp_path)]
+    command = [sys.executable, "scripts/cast.py", "--molecules", "200", "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     head, *events = map(json.loads, (tmp_path / "session.cast").read_text().splitlines())
