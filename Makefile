@@ -8,12 +8,13 @@ LOCK := requirements-dev.lock
 STAMP := $(VENV)/.aliquot-setup
 DEMO_OUT := demo-out
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 PIP_TOOLS := pip-tools==7.6.2
 CHECKOV := checkov==3.3.30
 ATHERIS := atheris==3.0.0
 
-# Tests start some thousand processes: the first of them compiles a module, and no other.
+# Tests start some thousand processes: the first of them compiles a module, and no other. A file is one worker's,
+# so that the stack that its tests share is rehearsed once.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
