@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: two for each processor, as tests mostly wait for the processes that they start."""
-    return 2 * (os.cpu_count() or 1)
+    """`-n auto`: one more than there are processors, as tests wait for the processes that they start."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -144,13 +144,14 @@ def _waits_for_token(execution: Any) -> bool:
 
 
 def _is_any_thread_running() -> bool:
-    """Say whether another thread of this process would go on, had it a processor: busy is not quiet.
+    """Say whether another thread of this process would go on, had it a processor or the disk it waits for.
 
     Where there is no /proc to tell, what is quiet for long enough is taken for asleep.
     """
     own = threading.get_native_id()
     with contextlib.suppress(OSError):
         for thread in Path("/proc/self/task").iterdir():
-            if int(thread.name) != own and (thread / "stat").read_text().rpartition(")")[2].split()[0] == "R":
+            state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+            if int(thread.name) != own and state in ("R", "D"):
                 return True
     return False

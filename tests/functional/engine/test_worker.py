@@ -85,7 +85,7 @@ def test_chain_of_hand_backs_does_every_record_once(rig):
 
 def test_what_waits_behind_a_record_that_outlasts_the_slice_is_handed_back_at_once(rig):
     """A record of minutes would hold up all that its task has, while other workers are idle."""
-    made = rig(["ok", "sleep 5", *["ok"] * 30])
+    made = rig(["ok", "sleep 4", *["ok"] * 30])
     n_put: list[int] = []
 
     def send(messages: list[TaskMessage]) -> None:
