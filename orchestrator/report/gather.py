@@ -230,7 +230,7 @@ def _locate(
 
 def _read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader | None:
     try:
-        return ChunkReader(ledger.leg.view(chunk.key), chunk)
+        return ledger.read_chunk(chunk)
     except (CodecError, StoreError):
         return None
 

@@ -211,7 +211,7 @@ def _read_records(ledger: Ledger, job: Job, numbers: Iterable[int]) -> Iterator[
 
 def _open_chunk(ledger: Ledger, chunk: ChunkId) -> tuple[ChunkReader, frozenset[int]] | None:
     try:
-        reader = ChunkReader(ledger.leg.view(chunk.key), chunk)
+        reader = ledger.read_chunk(chunk)
         return reader, frozenset(reader.bad())
     except (StoreError, CodecError):
         return None

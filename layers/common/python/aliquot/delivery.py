@@ -25,7 +25,6 @@ from aliquot.chunk import ChunkReader
 from aliquot.columnar import has_type
 from aliquot.figures import Columns, Figures, Gap
 from aliquot.job import RECORD, Job, Summary, read_fields
-from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.merge import Effort, Piece, gather_kinds, merge_pieces
 from aliquot.outcome import Failure
@@ -112,7 +111,7 @@ def write_tables(
     tables.close()
     figures.rows = tables.n_rows
     for chunk, gap in roster.not_tried.items():
-        for each in locate_gap(read_chunk(ledger, chunk), gap):
+        for each in locate_gap(ledger.read_chunk(chunk), gap):
             figures.add_gap(each)
     return figures, summary
 
@@ -219,7 +218,7 @@ class _PieceTables:
 def _gather_kept(ledger: Ledger, roster: Roster) -> dict[str, set[str]]:
     kinds: dict[str, set[str]] = {}
     for chunk in roster.shares:
-        reader = read_chunk(ledger, chunk)
+        reader = ledger.read_chunk(chunk)
         if not reader.kept_kinds:
             break
         for name, found in reader.kept_kinds.items():
@@ -252,11 +251,6 @@ def _feed(summary: Summary, piece: Piece) -> None:
             note = block.notes[place] if block.notes else None
             summary.add(piece.first_record + place, rows[at : at + count], note)
         at += count
-
-
-def read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader:
-    """A chunk of a leg; raises Undecodable, StoreError."""
-    return ChunkReader(ledger.leg.view(chunk.key), chunk)
 
 
 def _has_number(job: Job, ledger: Ledger) -> bool:

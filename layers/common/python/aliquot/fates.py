@@ -12,12 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from aliquot.chunk import ChunkReader
 from aliquot.codec import pack, unpack
 from aliquot.envelope import Envelope, Part, is_count
 from aliquot.errors import Undecodable
 from aliquot.grouped import list_records
-from aliquot.keys import ChunkId
 from aliquot.ledger import Ledger
 from aliquot.merge import read_failures
 from aliquot.outcome import Failure, is_failure
@@ -104,7 +102,7 @@ def gather_fates(legs: Iterable[Settled | None]) -> Fates:
             failures = read_failures(ledger, shares)
             gap = roster.not_tried.get(chunk, SpanSet())
             if failures or gap:
-                reader = _read_chunk(ledger, chunk)
+                reader = ledger.read_chunk(chunk)
                 for failure in failures:
                     for record in list_records(reader, failure.index):
                         failed.setdefault(record, failure)
@@ -129,7 +127,3 @@ def digest_done(ledger: Ledger, roster: Roster) -> str:
         failed = SpanSet.of_indices(failure.index for failure in read_failures(ledger, shares))
         digest.update(f"{chunk} {failed} {roster.not_tried.get(chunk, '')}\n".encode())
     return digest.hexdigest()
-
-
-def _read_chunk(ledger: Ledger, chunk: ChunkId) -> ChunkReader:
-    return ChunkReader(ledger.leg.view(chunk.key), chunk)

@@ -15,7 +15,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from aliquot.delivery import FAILURES, Subject, describe_failures, find_fields, locate_gap, read_chunk
+from aliquot.delivery import FAILURES, Subject, describe_failures, find_fields, locate_gap
 from aliquot.fates import Fates
 from aliquot.figures import Columns, Figures
 from aliquot.grouped import list_records, trace_groups
@@ -89,7 +89,7 @@ def write_fates(
         check()
         if listener is not None:
             _feed_notes(listener, merge_pieces(ledger, Roster({chunk: shares}, {})), fates)
-        reader = read_chunk(ledger, chunk)
+        reader = ledger.read_chunk(chunk)
         ends = reader.first, reader.first + chunk.n_records
         failed = {failure.index: failure for failure in fates.find_failed(*ends)}
         failed |= {failure.index: failure for failure in read_failures(ledger, shares)}

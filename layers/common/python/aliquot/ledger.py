@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aliquot import keys
+from aliquot.chunk import ChunkReader
 from aliquot.coverage import Coverage, measure_coverage
 from aliquot.envelope import is_count
 from aliquot.errors import AliquotError, AlreadyPut, StoreError, Undecodable
@@ -152,6 +153,10 @@ class Ledger:
         with suppress(AlreadyPut):  # nobody else has this key: a client tried its own put once more
             self.leg.put_once(str(key), outcome.to_bytes())
         return key
+
+    def read_chunk(self, chunk: ChunkId) -> ChunkReader:
+        """A chunk of the leg; raises Undecodable where it is damaged, StoreError where there is none."""
+        return ChunkReader(self.leg.view(chunk.key), chunk)
 
     def read_outcome(self, key: OutcomeKey) -> OutcomeReader:
         """An outcome's object; raises Undecodable where it is damaged."""

@@ -82,7 +82,7 @@ def merge_pieces(ledger: Ledger, roster: Roster) -> Iterator[Piece]:
 
 
 def _merge_chunk(ledger: Ledger, chunk: ChunkId, shares: tuple[Share, ...]) -> Iterator[Piece]:
-    reader = ChunkReader(ledger.leg.view(chunk.key), chunk)
+    reader = ledger.read_chunk(chunk)
     outcomes = {share.outcome: _read_outcome(ledger, share.outcome) for share in shares}
     spans = sorted(
         ((first, end, share.outcome) for share in shares for first, end in share.spans.spans),
